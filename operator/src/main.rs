@@ -1,0 +1,2 @@
+//! The operator's entry point.
+fn main() {}

@@ -1,1 +1,17 @@
-//! The `KubeSentiment` operator.
+//! The `KubeSentiment` operator: turns a `SentimentService` into a hardened, observable service.
+//!
+//! [`controller`] is the table of contents.
+
+pub mod api;
+pub mod apply;
+pub mod backoff;
+pub mod build;
+pub mod cli;
+pub mod controller;
+pub mod http;
+pub mod image;
+pub mod metrics;
+pub mod observe;
+pub mod report;
+pub mod validate;
+pub mod watches;

@@ -1,2 +1,17 @@
 //! The operator's entry point.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubesentiment_operator::cli::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match cli::main(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kubesentiment-operator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Builds the programs of the test node, and those that the tests use, from pinned Go modules.
+#
+#   e2e/cluster/build-tools.sh [GROUP...]      a GROUP is a folder of tools/; without one: all
+#
+# Finished programs are kept in a cache by the hash of all that decides their content, and linked
+# into .cluster/bin, so that a second clone takes no time.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+bin=$root/.cluster/bin
+cache=${KUBESENTIMENT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubesentiment}/tools
+kubernetes_version=$(sed -n 's/^require k8s.io\/kubernetes //p' "$here/tools/kubernetes/go.mod")
+
+# Linker flags and build tags per group, where the plain ones don't do.
+flags_for() {
+  case $1 in
+    # The version in the module is a placeholder that kubelet and API server refuse to compare.
+    kubernetes) echo "-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version" ;;
+    # Without the tag, containerd needs the btrfs headers.
+    containerd) printf '%s\n' "-ldflags=-s -w" "-tags=no_btrfs" ;;
+    *) echo "-ldflags=-s -w" ;;
+  esac
+}
+
+# The name of a tool's program: etcd's main package is its module's root, which ends in a version.
+name_of() {
+  case $1 in
+    go.etcd.io/etcd/server/v3) echo etcd ;;
+    *) basename "$1" ;;
+  esac
+}
+
+# Tools of a group, one import path a line.
+tools_of() {
+  sed -n '/^tool (/,/^)/{s/^\t\(.*\)/\1/p}; s/^tool \([^(].*\)/\1/p' "$here/tools/$1/go.mod"
+}
+
+build_group() {
+  local group=$1 key store package name begin pid waited
+  local -a flags
+  mapfile -t flags < <(flags_for "$group")
+  key=$({ go version; cat "$here/tools/$group/go.mod" "$here/tools/$group/go.sum"; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)
+  store=$cache/$group-$key
+  mkdir -p "$store" "$bin"
+  for package in $(tools_of "$group"); do
+    name=$(name_of "$package")
+    if [[ $name == kubectl ]] && command -v kubectl >/dev/null && [[ ! -e $store/kubectl ]]; then
+      continue
+    fi
+    if [[ ! -x $store/$name ]]; then
+      begin=$SECONDS
+      echo "building $name ..."
+      (cd "$here/tools/$group" && CGO_ENABLED=0 GOFLAGS='-mod=readonly -buildvcs=false' \
+        go build -trimpath "${flags[@]}" -o "$store/.$name.$$" "$package") &
+      pid=$!
+      waited=0
+      while kill -0 "$pid" 2>/dev/null; do
+        sleep 1
+        waited=$((waited + 1))
+        ((waited % 30)) || echo "  still building $name ($((SECONDS - begin)) s; a first build takes minutes)"
+      done
+      wait "$pid"
+      mv "$store/.$name.$$" "$store/$name"
+      echo "built $name in $((SECONDS - begin)) s"
+    fi
+    cp -lf "$store/$name" "$bin/$name" 2>/dev/null || cp -f "$store/$name" "$bin/$name"
+  done
+}
+
+groups=("$@")
+if ((${#groups[@]} == 0)); then
+  mapfile -t groups < <(cd "$here/tools" && printf '%s\n' */ | tr -d /)
+fi
+for group in "${groups[@]}"; do
+  [[ -f $here/tools/$group/go.mod ]] || { echo "no group '$group' in e2e/cluster/tools" >&2; exit 2; }
+  build_group "$group"
+done

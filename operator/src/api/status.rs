@@ -1,0 +1,175 @@
+//! What the operator reports of a `SentimentService`.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was observed of the service. Written by the operator only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SentimentServiceStatus {
+    /// The `metadata.generation` that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: every replica of the current spec serves. `Available`: at least one replica
+    /// serves, be it of an older spec. `Reconciling`: a change is under way. `Stalled`: nothing
+    /// will improve until somebody acts; the message says on what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Pods that exist.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that pass their readiness probe.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Pods of the current spec.
+    #[serde(default)]
+    pub updated_replicas: i32,
+    /// Pods that take traffic.
+    #[serde(default)]
+    pub available_replicas: i32,
+    /// Label selector of the pods, for the scale subresource and `kubectl get pods -l`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Base URL of the service inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The image that the pods run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The model that the pods serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelStatus>,
+}
+
+/// The model that the pods serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelStatus {
+    /// Its name in predictions and metrics.
+    pub name: String,
+    /// Where it comes from: `builtin`.
+    pub source: String,
+}
+
+/// The condition types of a `SentimentService`. They follow kstatus, so `kubectl wait`, Flux and
+/// Argo CD understand them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// Every replica of the current spec serves.
+    Ready,
+    /// At least one replica serves, be it of an older spec.
+    Available,
+    /// A change is under way.
+    Reconciling,
+    /// Nothing will improve until somebody acts.
+    Stalled,
+}
+
+impl ConditionType {
+    /// All types, in the order in which the status lists them.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Available, Self::Reconciling, Self::Stalled];
+
+    /// The name as it stands in `status.conditions[].type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Available => "Available",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+        }
+    }
+}
+
+/// Why a service is in the state it is in: the closed set of condition reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Every replica of the current spec serves.
+    Serving,
+    /// Replicas of the current spec are being started.
+    RollingOut,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The spec breaks a rule.
+    InvalidSpec,
+    /// The API server refused a child, or another manager owns a field of it.
+    ApplyFailed,
+    /// A resource quota leaves no room.
+    QuotaExceeded,
+    /// No node takes a pod.
+    Unschedulable,
+    /// The kubelet can't get the image.
+    ImagePullFailed,
+    /// The model could not be fetched.
+    ModelFetchFailed,
+    /// The server could not load the model.
+    ModelLoadFailed,
+    /// The server ends again and again.
+    CrashLooping,
+    /// The server took more memory than its limit.
+    OutOfMemory,
+    /// Something that the spec refers to doesn't exist.
+    DependencyMissing,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 13] = [
+        Self::Serving,
+        Self::RollingOut,
+        Self::Suspended,
+        Self::InvalidSpec,
+        Self::ApplyFailed,
+        Self::QuotaExceeded,
+        Self::Unschedulable,
+        Self::ImagePullFailed,
+        Self::ModelFetchFailed,
+        Self::ModelLoadFailed,
+        Self::CrashLooping,
+        Self::OutOfMemory,
+        Self::DependencyMissing,
+    ];
+
+    /// The name as it stands in `status.conditions[].reason` and in Events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "Serving",
+            Self::RollingOut => "RollingOut",
+            Self::Suspended => "Suspended",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::ApplyFailed => "ApplyFailed",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::Unschedulable => "Unschedulable",
+            Self::ImagePullFailed => "ImagePullFailed",
+            Self::ModelFetchFailed => "ModelFetchFailed",
+            Self::ModelLoadFailed => "ModelLoadFailed",
+            Self::CrashLooping => "CrashLooping",
+            Self::OutOfMemory => "OutOfMemory",
+            Self::DependencyMissing => "DependencyMissing",
+        }
+    }
+
+    /// Whether the cluster may get over it without anybody's help (a rollout goes on, an
+    /// autoscaler adds a node), so that waiting makes sense.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::RollingOut | Self::Unschedulable | Self::QuotaExceeded)
+    }
+
+    /// Whether this is a state that was asked for, not a failure or a step towards one.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Serving | Self::Suspended)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,14 @@
+//! The pods' ServiceAccount: the server never talks to the API server, so it gets no token.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+
+use super::metadata;
+use crate::validate::ValidatedService;
+
+pub(super) fn build(service: &ValidatedService) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata(service),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}

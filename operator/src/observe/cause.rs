@@ -1,0 +1,134 @@
+//! Why pods don't serve, in the words of the part that failed.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1::DeploymentStatus,
+    core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+};
+
+use crate::{api::Reason, build::CONTAINER, validate::ValidatedService};
+
+/// A condition message is read in a terminal: the server's own sentence is far shorter than this.
+const LONGEST: usize = 1024;
+
+/// Why pods don't serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The class of failure.
+    pub reason: Reason,
+    /// The failing part's own words.
+    pub message: String,
+}
+
+impl Cause {
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// The first pod that has failed, by name, decides.
+pub(super) fn of_pods(service: &ValidatedService, pods: &[Arc<Pod>]) -> Option<Cause> {
+    let live = || pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    live().find_map(|pod| of_container(service, pod)).or_else(|| live().find_map(|pod| unschedulable(pod)))
+}
+
+/// The Deployment can't make pods.
+pub(super) fn of_deployment(status: &DeploymentStatus) -> Option<Cause> {
+    let failure = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let message = failure.message.clone().unwrap_or_default();
+    let reason = if message.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::ApplyFailed };
+    Some(Cause::new(reason, message))
+}
+
+fn unschedulable(pod: &Pod) -> Option<Cause> {
+    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
+    let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
+    (scheduled.reason.as_deref() == Some("Unschedulable"))
+        .then(|| Cause::new(Reason::Unschedulable, scheduled.message.clone().unwrap_or_default()))
+}
+
+fn of_container(service: &ValidatedService, pod: &Pod) -> Option<Cause> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let container = statuses.iter().find(|status| status.name == CONTAINER)?;
+    if container.ready {
+        return None;
+    }
+    waiting(container).or_else(|| terminated(service, container))
+}
+
+fn waiting(container: &ContainerStatus) -> Option<Cause> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let reason = match waiting.reason.as_deref()? {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => Reason::ImagePullFailed,
+        // A Secret or ConfigMap that the container refers to isn't there.
+        "CreateContainerConfigError" => Reason::DependencyMissing,
+        "CreateContainerError" | "RunContainerError" => Reason::CrashLooping,
+        _ => return None,
+    };
+    Some(Cause::new(
+        reason,
+        match reason {
+            Reason::ImagePullFailed => format!("image {}: {}", container.image, registry_words(message)),
+            _ => message.to_owned(),
+        },
+    ))
+}
+
+/// While it waits to try again, the kubelet puts a preamble before the registry's answer. Without
+/// it the message stays the same from try to try.
+fn registry_words(message: &str) -> &str {
+    let Some(rest) = message.strip_prefix("Back-off pulling image ") else { return message };
+    rest.split_once(": ErrImagePull: ").map_or(message, |(_, words)| words)
+}
+
+/// How the container ended last, where it isn't ready since.
+fn terminated(service: &ValidatedService, container: &ContainerStatus) -> Option<Cause> {
+    let ended = [container.state.as_ref(), container.last_state.as_ref()]
+        .into_iter()
+        .flatten()
+        .find_map(|state| state.terminated.as_ref())?;
+    if ended.reason.as_deref() == Some("OOMKilled") {
+        let limit = service.limits.get("memory").map(ToString::to_string).unwrap_or_default();
+        return Some(Cause::new(
+            Reason::OutOfMemory,
+            format!("the server took more memory than its limit of {limit}: raise resources.limits.memory"),
+        ));
+    }
+    Some(of_termination(ended))
+}
+
+/// The server's termination message is `Reason: sentence`.
+fn of_termination(ended: &ContainerStateTerminated) -> Cause {
+    let text = clip(ended.message.as_deref().unwrap_or_default().trim());
+    let reason = match text.split_once(": ").map(|(reason, _)| reason) {
+        Some("ModelLoadFailed") => Reason::ModelLoadFailed,
+        Some("ModelFetchFailed") => Reason::ModelFetchFailed,
+        _ => Reason::CrashLooping,
+    };
+    let message = match (reason, text) {
+        (Reason::CrashLooping, "") => {
+            format!("the server ended with exit code {}; see kubectl logs --previous", ended.exit_code)
+        }
+        (Reason::CrashLooping, text) => format!("the server ended with exit code {}: {text}", ended.exit_code),
+        (_, text) => text.split_once(": ").map_or(text, |(_, sentence)| sentence).to_owned(),
+    };
+    Cause::new(reason, message)
+}
+
+/// The end of a text: that is where a program says why it gave up.
+fn clip(text: &str) -> &str {
+    let start = text.len().saturating_sub(LONGEST);
+    (start..text.len()).find_map(|index| text.get(index..)).unwrap_or(text)
+}

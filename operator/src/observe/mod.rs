@@ -1,0 +1,115 @@
+//! Finds out how a service is doing, from its Deployment and the pods of the current revision.
+
+mod cause;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1::{Deployment, DeploymentStatus, ReplicaSet},
+    core::v1::Pod,
+};
+use kube::ResourceExt;
+
+pub use self::cause::Cause;
+use crate::{api::Reason, apply::Applied, validate::ValidatedService, watches::Stores};
+
+/// The annotation by which a Deployment and its ReplicaSets agree on what is current.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// How a service is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Why the service is ready, or isn't.
+    pub reason: Reason,
+    /// The cause in one sentence.
+    pub message: String,
+    /// Pods by state.
+    pub counts: Counts,
+}
+
+/// Pods by state, over all revisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pods that exist.
+    pub total: i32,
+    /// Pods of the current spec.
+    pub updated: i32,
+    /// Pods that pass their readiness probe.
+    pub ready: i32,
+    /// Pods that take traffic.
+    pub available: i32,
+}
+
+/// Observes a service whose children have been applied.
+#[must_use]
+pub fn observe(service: &ValidatedService, applied: &Applied, stores: &Stores) -> Observation {
+    let deployment = &*applied.deployment.object;
+    let current = current_replica_set(deployment, &stores.replica_sets_of(deployment));
+    let pods = current.as_ref().map(|replica_set| stores.pods_of(replica_set)).unwrap_or_default();
+    judge(service, deployment, &pods)
+}
+
+fn current_replica_set(deployment: &Deployment, replica_sets: &[Arc<ReplicaSet>]) -> Option<Arc<ReplicaSet>> {
+    let revision = deployment.annotations().get(REVISION)?;
+    replica_sets.iter().find(|replica_set| replica_set.annotations().get(REVISION) == Some(revision)).cloned()
+}
+
+/// `pods` are those of the current revision.
+fn judge(service: &ValidatedService, deployment: &Deployment, pods: &[Arc<Pod>]) -> Observation {
+    let status = deployment.status.clone().unwrap_or_default();
+    let counts = Counts {
+        total: status.replicas.unwrap_or(0),
+        updated: status.updated_replicas.unwrap_or(0),
+        ready: status.ready_replicas.unwrap_or(0),
+        available: status.available_replicas.unwrap_or(0),
+    };
+    // Until the Deployment controller has seen what was applied, its counts are of an older spec.
+    let seen = deployment.metadata.generation.is_some() && status.observed_generation >= deployment.metadata.generation;
+    let (reason, message) = if service.replicas == 0 {
+        (Reason::Suspended, suspended(service, counts))
+    } else if seen && is_complete(service.replicas, counts) {
+        (Reason::Serving, format!("{} of {} replicas serve", counts.available, service.replicas))
+    } else {
+        // Pods of the revision before the one just applied say nothing about it.
+        let pods = if seen { pods } else { &[] };
+        match cause::of_pods(service, pods).or_else(|| cause::of_deployment(&status)) {
+            Some(Cause { reason, message }) => (reason, message),
+            None => (Reason::RollingOut, progress(service.replicas, counts, &status)),
+        }
+    };
+    Observation { reason, message, counts }
+}
+
+fn is_complete(wanted: i32, counts: Counts) -> bool {
+    counts.updated >= wanted && counts.total == counts.updated && counts.available >= wanted
+}
+
+fn suspended(service: &ValidatedService, counts: Counts) -> String {
+    let why = if service.suspended { "spec.suspend is true" } else { "spec.replicas is 0" };
+    match counts.total {
+        0 => format!("{why}: no pod runs"),
+        left => format!("{why}: {left} pods are stopping"),
+    }
+}
+
+fn progress(wanted: i32, counts: Counts, status: &DeploymentStatus) -> String {
+    let old = counts.total - counts.updated;
+    let mut message =
+        format!("{} of {wanted} replicas are of the current spec, {} serve", counts.updated, counts.available);
+    if old > 0 {
+        message += &format!(", {old} of an older spec remain");
+    }
+    let late = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Progressing" && condition.status == "False");
+    if let Some(text) = late.and_then(|condition| condition.message.as_deref()) {
+        message.push_str("; ");
+        message.push_str(text);
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+#![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{api::SentimentService, validate::validate};
+
+fn service(spec: Value) -> ValidatedService {
+    let object: SentimentService = serde_json::from_value(json!({
+        "apiVersion": "kubesentiment.io/v1alpha1",
+        "kind": "SentimentService",
+        "metadata": {"name": "reviews", "namespace": "demo", "uid": "u"},
+        "spec": spec,
+    }))
+    .unwrap();
+    validate(&object, &"sentiment-service:distroless".parse().unwrap()).unwrap()
+}
+
+fn deployment(generation: i64, status: Value) -> Deployment {
+    serde_json::from_value(json!({"metadata": {"generation": generation}, "status": status})).unwrap()
+}
+
+fn counts(total: i32, updated: i32, available: i32) -> Value {
+    json!({
+        "observedGeneration": 1,
+        "replicas": total,
+        "updatedReplicas": updated,
+        "readyReplicas": available,
+        "availableReplicas": available,
+    })
+}
+
+fn pod(container: Value) -> Arc<Pod> {
+    let mut container = container;
+    container["name"] = json!("sentiment");
+    for (key, value) in [("image", json!("s:1")), ("imageID", json!("")), ("restartCount", json!(0))] {
+        container.as_object_mut().unwrap().entry(key).or_insert(value);
+    }
+    container.as_object_mut().unwrap().entry("ready").or_insert(json!(false));
+    Arc::new(serde_json::from_value(json!({"status": {"containerStatuses": [container]}})).unwrap())
+}
+
+fn verdict(spec: Value, status: Value, pods: &[Arc<Pod>]) -> (Reason, String) {
+    let Observation { reason, message, .. } = judge(&service(spec), &deployment(1, status), pods);
+    (reason, message)
+}
+
+/// The verdict on a pod of a service that hasn't finished its rollout.
+fn failure(container: Value) -> (Reason, String) {
+    verdict(json!({}), counts(3, 1, 2), &[pod(container)])
+}
+
+#[test]
+fn all_replicas_of_the_current_spec_serve() {
+    assert_eq!(verdict(json!({}), counts(2, 2, 2), &[]), (Reason::Serving, "2 of 2 replicas serve".into()));
+}
+
+#[test]
+fn an_old_pod_that_remains_is_a_rollout() {
+    let (reason, message) = verdict(json!({}), counts(3, 2, 3), &[]);
+    assert_eq!(reason, Reason::RollingOut);
+    assert_eq!(message, "2 of 2 replicas are of the current spec, 3 serve, 1 of an older spec remain");
+}
+
+#[test]
+fn counts_of_an_older_generation_prove_nothing() {
+    let observation = judge(&service(json!({})), &deployment(2, counts(2, 2, 2)), &[]);
+    assert_eq!(observation.reason, Reason::RollingOut);
+    let failed = pod(json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}));
+    let observation = judge(&service(json!({})), &deployment(2, counts(2, 2, 2)), &[failed]);
+    assert_eq!(observation.reason, Reason::RollingOut, "a pod of the revision before has no say");
+}
+
+#[test]
+fn suspended_says_what_is_left() {
+    let suspend = json!({"suspend": true});
+    assert_eq!(
+        verdict(suspend.clone(), counts(0, 0, 0), &[]),
+        (Reason::Suspended, "spec.suspend is true: no pod runs".into())
+    );
+    assert_eq!(verdict(suspend, counts(2, 0, 0), &[]).1, "spec.suspend is true: 2 pods are stopping");
+    assert_eq!(verdict(json!({"replicas": 0}), counts(0, 0, 0), &[]).1, "spec.replicas is 0: no pod runs");
+}
+
+#[test]
+fn the_registrys_words_are_carried_and_stay_the_same_while_the_kubelet_waits() {
+    let words = "failed to resolve reference \"s:1\": not found";
+    let trying = json!({"state": {"waiting": {"reason": "ErrImagePull", "message": words}}});
+    let back_off = format!("Back-off pulling image \"s:1\": ErrImagePull: {words}");
+    let waiting = json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": back_off}}});
+    assert_eq!(failure(trying.clone()), (Reason::ImagePullFailed, format!("image s:1: {words}")));
+    assert_eq!(failure(trying), failure(waiting));
+}
+
+#[test]
+fn a_missing_secret_is_a_missing_dependency() {
+    let waiting = json!({"reason": "CreateContainerConfigError", "message": "secret \"key\" not found"});
+    let (reason, message) = failure(json!({"state": {"waiting": waiting}}));
+    assert_eq!((reason, message.as_str()), (Reason::DependencyMissing, "secret \"key\" not found"));
+}
+
+#[test]
+fn the_termination_message_names_the_reason() {
+    let ended = |message: &str| {
+        json!({
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}},
+            "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": message}},
+        })
+    };
+    assert_eq!(
+        failure(ended("ModelLoadFailed: /app/model holds no *.onnx file")),
+        (Reason::ModelLoadFailed, "/app/model holds no *.onnx file".into())
+    );
+    assert_eq!(
+        failure(ended("InvalidConfig: MLOPS_PORT is \"x\"")),
+        (Reason::CrashLooping, "the server ended with exit code 1: InvalidConfig: MLOPS_PORT is \"x\"".into())
+    );
+    assert_eq!(
+        failure(ended("")),
+        (Reason::CrashLooping, "the server ended with exit code 1; see kubectl logs --previous".into())
+    );
+}
+
+#[test]
+fn a_container_between_two_crashes_is_still_failing() {
+    let running = json!({
+        "state": {"running": {}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    });
+    let (reason, message) = failure(running);
+    assert_eq!(reason, Reason::OutOfMemory);
+    assert_eq!(message, "the server took more memory than its limit of 1Gi: raise resources.limits.memory");
+}
+
+#[test]
+fn a_container_that_recovered_is_no_cause() {
+    let recovered = json!({
+        "ready": true,
+        "state": {"running": {}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+    });
+    assert_eq!(failure(recovered).0, Reason::RollingOut);
+}
+
+#[test]
+fn no_node_takes_the_pod() {
+    let pod: Pod = serde_json::from_value(json!({"status": {"conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+        "message": "0/1 nodes are available: 1 Insufficient cpu.",
+    }]}}))
+    .unwrap();
+    assert_eq!(
+        verdict(json!({}), counts(0, 0, 0), &[Arc::new(pod)]),
+        (Reason::Unschedulable, "0/1 nodes are available: 1 Insufficient cpu.".into())
+    );
+}
+
+#[test]
+fn a_deployment_that_cannot_make_pods_says_why() {
+    for (message, reason) in [
+        ("pods \"r\" is forbidden: exceeded quota: small", Reason::QuotaExceeded),
+        ("pods \"r\" is forbidden: violates PodSecurity", Reason::ApplyFailed),
+    ] {
+        let mut status = counts(0, 0, 0);
+        status["conditions"] = json!([{"type": "ReplicaFailure", "status": "True", "message": message}]);
+        assert_eq!(verdict(json!({}), status, &[]), (reason, message.to_owned()));
+    }
+}
+
+#[test]
+fn a_rollout_that_takes_too_long_says_so() {
+    let mut status = counts(1, 1, 0);
+    status["conditions"] =
+        json!([{"type": "Progressing", "status": "False", "message": "ReplicaSet \"r\" has timed out progressing."}]);
+    let (reason, message) = verdict(json!({}), status, &[]);
+    assert_eq!(reason, Reason::RollingOut);
+    assert!(message.ends_with("; ReplicaSet \"r\" has timed out progressing."), "{message}");
+}
+
+#[test]
+fn only_pods_of_the_current_revision_count() {
+    let replica_set = |name: &str, revision: &str| -> Arc<ReplicaSet> {
+        Arc::new(
+            serde_json::from_value(json!({"metadata": {"name": name, "annotations": {REVISION: revision}}})).unwrap(),
+        )
+    };
+    let deployment: Deployment = serde_json::from_value(json!({"metadata": {"annotations": {REVISION: "2"}}})).unwrap();
+    let found = current_replica_set(&deployment, &[replica_set("old", "1"), replica_set("new", "2")]);
+    assert_eq!(found.unwrap().name_any(), "new");
+}

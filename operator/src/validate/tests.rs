@@ -1,0 +1,112 @@
+#![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
+
+use serde_json::json;
+
+use super::*;
+
+fn service(spec: serde_json::Value) -> SentimentService {
+    serde_json::from_value(json!({
+        "apiVersion": "kubesentiment.io/v1alpha1",
+        "kind": "SentimentService",
+        "metadata": {"name": "reviews", "namespace": "demo", "uid": "u-1", "generation": 3},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn check(spec: serde_json::Value) -> Result<ValidatedService, Invalid> {
+    validate(&service(spec), &"sentiment-service:distroless".parse().unwrap())
+}
+
+fn quantities(pairs: &[(&str, &str)]) -> QuantityMap {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), Quantity::new(*text))).collect()
+}
+
+#[test]
+fn an_empty_spec_is_a_working_service() {
+    let valid = check(json!({})).unwrap();
+    assert_eq!(valid.replicas, 2);
+    assert_eq!(valid.image.to_string(), "sentiment-service:distroless");
+    assert_eq!(valid.profile, Profile::Production);
+    assert_eq!(valid.model_name, "default");
+    assert_eq!(valid.requests, quantities(&[("cpu", "250m"), ("memory", "512Mi")]));
+    assert_eq!(valid.limits, quantities(&[("cpu", "500m"), ("memory", "1Gi")]));
+    assert_eq!(valid.owner.uid, "u-1");
+    assert_eq!(valid.owner.controller, Some(true));
+}
+
+#[test]
+fn suspending_runs_nothing() {
+    let valid = check(json!({"suspend": true, "replicas": 5})).unwrap();
+    assert_eq!((valid.replicas, valid.suspended), (0, true));
+}
+
+#[test]
+fn default_resources_give_way_to_given_ones() {
+    let small = check(json!({"resources": {"limits": {"memory": "256Mi", "cpu": 2}}})).unwrap();
+    assert_eq!(small.requests, quantities(&[("cpu", "250m"), ("memory", "256Mi")]));
+    assert_eq!(small.limits, quantities(&[("cpu", "2"), ("memory", "256Mi")]));
+    let large = check(json!({"resources": {"requests": {"memory": "4Gi"}}})).unwrap();
+    assert_eq!(large.limits, quantities(&[("cpu", "500m"), ("memory", "4Gi")]));
+}
+
+#[test]
+fn probes_change_only_what_is_given() {
+    let valid = check(json!({"probes": {"startup": {"failureThreshold": 600}}})).unwrap();
+    assert_eq!(valid.startup, ProbeTiming { failures: 600, ..STARTUP });
+    assert_eq!(valid.liveness, LIVENESS);
+}
+
+#[test]
+fn probes_follow_the_servers_debug_routes() {
+    for (value, prefix) in [("true", ""), ("1", ""), ("false", "/api/v1"), ("", "/api/v1")] {
+        let valid = check(json!({"env": [{"name": "MLOPS_DEBUG", "value": value}]})).unwrap();
+        assert_eq!(valid.path_prefix, prefix, "MLOPS_DEBUG={value}");
+    }
+}
+
+#[test]
+fn what_predates_a_rule_is_refused_with_a_sentence() {
+    let cases = [
+        (json!({"replicas": -1}), "spec.replicas is -1; set it to a number from 0 to 1000"),
+        (json!({"service": {"port": 0}}), "spec.service.port is 0; set it to a number from 1 to 65535"),
+        (json!({"server": {"threads": 0}}), "spec.server.threads is 0; set it to a number from 1 to 256"),
+        (
+            json!({"server": {"batching": {"maxBatchSize": 9999}}}),
+            "spec.server.batching.maxBatchSize is 9999; set it to a number from 1 to 1024",
+        ),
+        (
+            json!({"server": {"allowedOrigins": ["*"]}}),
+            "spec.server.allowedOrigins: \"*\" is not an origin: write a scheme and a host, such as https://shop.example.com, without a path and without '*'",
+        ),
+        (json!({"model": {"source": {}}}), "spec.model.source names no source: set exactly one, such as builtin: {}"),
+        (json!({"image": {"tag": "1", "digest": "sha256:1"}}), "spec.image: set tag or digest, not both"),
+        (
+            json!({"resources": {"requests": {"cpu": "many"}}}),
+            "spec.resources.requests.cpu: \"many\" is not a quantity; write a number with an optional unit, such as 250m, 2 or 512Mi",
+        ),
+        (
+            json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}),
+            "spec.resources.requests.cpu 2 exceeds spec.resources.limits.cpu 1500m: lower the request or raise the limit",
+        ),
+        (
+            json!({"podMetadata": {"labels": {"app.kubernetes.io/instance": "x"}}}),
+            "spec.podMetadata.labels: app.kubernetes.io/instance is the operator's own label: choose another key",
+        ),
+        (json!({"env": [{"name": "A"}, {"name": "A"}]}), "spec.env lists A twice: keep one"),
+    ];
+    for (spec, sentence) in cases {
+        assert_eq!(check(spec.clone()).unwrap_err().to_string(), sentence, "{spec}");
+    }
+}
+
+#[test]
+fn a_name_must_do_for_a_service() {
+    let long = "x".repeat(64);
+    for name in ["1st", "a.b", "a-", &long] {
+        let mut object = service(json!({}));
+        object.metadata.name = Some(name.to_owned());
+        let error = validate(&object, &"s:1".parse().unwrap()).unwrap_err();
+        assert_eq!(error, Invalid::Name(name.to_owned()));
+    }
+}

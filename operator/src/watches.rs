@@ -1,0 +1,211 @@
+//! What the operator watches, and the stores that hold it.
+//!
+//! Each watch is bounded in time (a load balancer may drop an idle connection without a word),
+//! limited by label to our own children, and its objects are cut down to the fields in use.
+
+use std::{fmt::Debug, future, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        core::v1::{Pod, Service, ServiceAccount},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        Controller, WatchStreamExt,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    api::{MANAGER, SentimentService},
+    build::labels,
+};
+
+/// A custom resource, or why it can't be read. An object that was stored under an older schema
+/// must not stop the watch of all others.
+pub type Guarded = DeserializeGuard<SentimentService>;
+
+/// Shorter than the idle time-out of any common load balancer.
+const WATCH_SECONDS: u32 = 180;
+
+/// Where a set of watches looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All namespaces.
+    Cluster,
+    /// One namespace.
+    Namespace(String),
+}
+
+impl Scope {
+    /// One scope for each namespace, or the whole cluster where none is named.
+    #[must_use]
+    pub fn of(namespaces: &[String]) -> Vec<Self> {
+        if namespaces.is_empty() {
+            vec![Self::Cluster]
+        } else {
+            namespaces.iter().cloned().map(Self::Namespace).collect()
+        }
+    }
+
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Self::Cluster => Api::all(client.clone()),
+            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+/// Everything that was watched, as last seen.
+#[derive(Clone)]
+pub struct Stores {
+    /// Custom resources.
+    pub services_wanted: Store<Guarded>,
+    /// Children.
+    pub service_accounts: Store<ServiceAccount>,
+    /// Children.
+    pub services: Store<Service>,
+    /// Children.
+    pub deployments: Store<Deployment>,
+    /// Children of the Deployments.
+    pub replica_sets: Store<ReplicaSet>,
+    /// Children of the ReplicaSets.
+    pub pods: Store<Pod>,
+}
+
+impl Stores {
+    /// The live object of the same name, if the watch has seen it.
+    pub fn find<K>(&self, store: &Store<K>, object: &K) -> Option<Arc<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
+        store.get(&ObjectRef::from_obj(object))
+    }
+
+    /// ReplicaSets of a Deployment.
+    #[must_use]
+    pub fn replica_sets_of(&self, deployment: &Deployment) -> Vec<Arc<ReplicaSet>> {
+        owned_by(&self.replica_sets, deployment.metadata.uid.as_deref())
+    }
+
+    /// Pods of a ReplicaSet, by name.
+    #[must_use]
+    pub fn pods_of(&self, replica_set: &ReplicaSet) -> Vec<Arc<Pod>> {
+        let mut pods = owned_by(&self.pods, replica_set.metadata.uid.as_deref());
+        pods.sort_by_key(|pod| pod.name_any());
+        pods
+    }
+
+    /// Waits until every watch has been answered once.
+    pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
+        // The children may be empty, but a list of them has been seen.
+        self.services_wanted.wait_until_ready().await?;
+        self.service_accounts.wait_until_ready().await?;
+        self.services.wait_until_ready().await?;
+        self.deployments.wait_until_ready().await?;
+        self.replica_sets.wait_until_ready().await?;
+        self.pods.wait_until_ready().await
+    }
+}
+
+fn owned_by<K>(store: &Store<K>, uid: Option<&str>) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let owned = |object: &K| object.owner_references().iter().any(|owner| Some(owner.uid.as_str()) == uid);
+    store.state().into_iter().filter(|object| owned(object)).collect()
+}
+
+/// Starts the watches of a scope. The controller drives them and is triggered by them.
+pub fn start(client: &Client, scope: &Scope) -> (Controller<Guarded>, Stores) {
+    let (services_wanted, custom_resources) = watch::<Guarded>(scope.api(client), watcher_config());
+    let (service_accounts, service_account_events) = watch_children(client, scope);
+    let (services, service_events) = watch_children(client, scope);
+    let (deployments, deployment_events) = watch_children(client, scope);
+    let (replica_sets, replica_set_events) = watch_children(client, scope);
+    let (pods, pod_events) = watch_children(client, scope);
+
+    let controller = Controller::for_stream(custom_resources, services_wanted.clone())
+        .watches_stream::<ServiceAccount, _>(service_account_events, owner_by_label)
+        .watches_stream::<Service, _>(service_events, owner_by_label)
+        .watches_stream::<Deployment, _>(deployment_events, owner_by_label)
+        .watches_stream::<ReplicaSet, _>(replica_set_events, owner_by_label)
+        .watches_stream::<Pod, _>(pod_events, owner_by_label);
+    let stores = Stores { services_wanted, service_accounts, services, deployments, replica_sets, pods };
+    (controller, stores)
+}
+
+fn watcher_config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+fn watch_children<K>(client: &Client, scope: &Scope) -> (Store<K>, impl Stream<Item = watcher::Result<K>> + use<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let ours = format!("{}={MANAGER}", labels::MANAGED_BY);
+    watch(scope.api(client), watcher_config().labels(&ours))
+}
+
+fn watch<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, impl Stream<Item = watcher::Result<K>> + use<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let events = watcher(api, config)
+        .default_backoff()
+        .modify(trim)
+        .reflect(writer)
+        .touched_objects()
+        .inspect(|event| {
+            if let Err(error) = event {
+                tracing::warn!(kind = %K::kind(&()), error = %describe(error), "watch interrupted, trying again");
+            }
+        })
+        // The controller treats an error as the end of its patience; the watch has its own back-off.
+        .filter(|event| future::ready(event.is_ok()));
+    (reader, events)
+}
+
+/// Bookkeeping of other managers is half of an object's size, and nobody reads it here.
+fn trim<K: Resource>(object: &mut K) {
+    object.managed_fields_mut().clear();
+    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+}
+
+/// The custom resource of a child, a ReplicaSet or a pod.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
+fn owner_by_label<K: Resource>(object: K) -> Option<ObjectRef<Guarded>> {
+    let name = object.labels().get(labels::INSTANCE)?;
+    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
+}
+
+fn describe(error: &watcher::Error) -> String {
+    let missing = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    };
+    if missing {
+        "this API is not installed in the cluster; for SentimentService, apply the CustomResourceDefinition that comes with the operator".to_owned()
+    } else {
+        error.to_string()
+    }
+}

@@ -1,2 +1,107 @@
-//! The inference server.
-fn main() {}
+//! `healthcheck`: asks a health path over HTTP and exits 0 on any 2xx, else 1. For container health
+//! checks in an image that has no shell.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+
+/// Asks a server's health and exits 0 if it is well, else 1.
+#[derive(Debug, Parser)]
+#[command(version = inference_server::VERSION)]
+struct Arguments {
+    /// Host to ask.
+    #[arg(long, env = "HEALTHCHECK_HOST", default_value = "localhost")]
+    host: String,
+    /// Port to ask.
+    #[arg(long, env = "HEALTHCHECK_PORT", default_value_t = 8000)]
+    port: u16,
+    /// Path to ask.
+    #[arg(long, env = "HEALTHCHECK_PATH", default_value = "/health")]
+    path: String,
+    /// Seconds to wait for the answer.
+    #[arg(long, env = "HEALTHCHECK_TIMEOUT", default_value_t = 5.0)]
+    timeout: f64,
+    /// Say what happens.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        // Not clap's own code for mistakes: this program promises 0 or 1.
+        std::process::exit(i32::from(error.use_stderr()));
+    });
+    let Arguments { host, port, path, .. } = &arguments;
+    match check(&arguments) {
+        Ok(status) if (200..300).contains(&status) => {
+            if arguments.verbose {
+                println!("http://{host}:{port}{path} answers {status}");
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(status) => {
+            eprintln!("http://{host}:{port}{path} answers {status}");
+            ExitCode::FAILURE
+        }
+        Err(problem) => {
+            eprintln!("http://{host}:{port}{path}: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The status code of one `GET`.
+fn check(arguments: &Arguments) -> Result<u16, String> {
+    let Arguments { host, port, path, timeout, verbose } = arguments;
+    let timeout = Duration::try_from_secs_f64(*timeout).ok().filter(|timeout| !timeout.is_zero());
+    let deadline = Instant::now() + timeout.ok_or("--timeout must be a positive number of seconds")?;
+    if !path.starts_with('/') || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
+        return Err("--path must start with / and hold neither spaces nor control characters".to_owned());
+    }
+    // A literal IPv6 address may come in brackets, as in a URL.
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = (name, *port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut problem = "the host has no address".to_owned();
+    for address in addresses {
+        if *verbose {
+            println!("asking {address}");
+        }
+        let connected = TcpStream::connect_timeout(&address, left(deadline)?);
+        match connected.map_err(|error| error.to_string()).and_then(|stream| ask(stream, host, path, deadline)) {
+            Ok(status) => return Ok(status),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+fn ask(mut stream: TcpStream, host: &str, path: &str, deadline: Instant) -> Result<u16, String> {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: healthcheck\r\nConnection: close\r\n\r\n");
+    stream.set_write_timeout(Some(left(deadline)?)).map_err(|error| error.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    // Only the status line matters: "HTTP/1.1 200".
+    let mut line = Vec::new();
+    let mut buffer = [0; 64];
+    while line.len() < "HTTP/1.1 200".len() {
+        stream.set_read_timeout(Some(left(deadline)?)).map_err(|error| error.to_string())?;
+        match stream.read(&mut buffer).map_err(|error| error.to_string())? {
+            0 => break,
+            count => line.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let line = String::from_utf8_lossy(&line);
+    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.get(..3)?.parse().ok());
+    status.ok_or_else(|| "the answer is not HTTP".to_owned())
+}
+
+fn left(deadline: Instant) -> Result<Duration, String> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err("no answer in time".to_owned()) } else { Ok(left) }
+}

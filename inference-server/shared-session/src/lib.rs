@@ -1,0 +1,63 @@
+//! One ONNX Runtime session that many threads run at once.
+//!
+//! ONNX Runtime allows concurrent runs of one session, and then its weights are in memory once
+//! however many threads there are. The `ort` crate asks for `&mut Session`, since some execution
+//! providers don't allow it; a container of prepacked weights, its other way to share, leaves the
+//! weights of a plain ONNX file duplicated. So this crate makes that one call itself, for the CPU
+//! provider only, and keeps `unsafe` out of the server.
+
+use std::{
+    ffi::{CString, NulError},
+    ptr,
+};
+
+use ort::{
+    AsPointer,
+    session::Session,
+    value::{TensorRef, TensorRefMut},
+};
+
+/// A session on the CPU provider, with the names by which it is fed and read.
+pub struct SharedSession {
+    session: Session,
+    inputs: Vec<CString>,
+    output: CString,
+}
+
+impl SharedSession {
+    /// Wraps a session that was built without any execution provider but the default one.
+    pub fn new(session: Session, inputs: &[&str], output: &str) -> Result<Self, NulError> {
+        let inputs = inputs.iter().map(|name| CString::new(*name)).collect::<Result<_, _>>()?;
+        Ok(Self { session, inputs, output: CString::new(output)? })
+    }
+
+    /// Runs the graph. `inputs` are in the order of the names given to [`Self::new`]. ONNX Runtime
+    /// itself checks every shape and type, that of `output` included, and answers an error.
+    pub fn run(&self, inputs: &[TensorRef<'_, i64>], output: &mut TensorRefMut<'_, f32>) -> ort::Result<()> {
+        if inputs.len() != self.inputs.len() {
+            return Err(ort::Error::new("another number of inputs than the session has names for"));
+        }
+        let names: Vec<_> = self.inputs.iter().map(|name| name.as_ptr()).collect();
+        let values: Vec<_> = inputs.iter().map(|value| value.ptr()).collect();
+        let output_names = [self.output.as_ptr()];
+        let mut outputs = [output.ptr().cast_mut()];
+        let run = ort::api().Run;
+        // SAFETY: every pointer comes from a live borrow that outlasts the call, and each array has
+        // the length that is passed with it. The session pointer is mutable by the C signature
+        // only: ONNX Runtime documents `Run` as safe to call from several threads on one session.
+        #[expect(unsafe_code, reason = "the one call that this crate exists for")]
+        unsafe {
+            let status = run(
+                self.session.ptr().cast_mut(),
+                ptr::null(),
+                names.as_ptr(),
+                values.as_ptr(),
+                values.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                outputs.as_mut_ptr(),
+            );
+            ort::Error::result_from_status(status)
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line. Settings come from the environment; these flags only show things.
+
+use std::fmt::Write;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::{VERSION, config::VARIABLES};
+
+/// Serves a text classification model over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "sentiment-server", version = VERSION)]
+pub struct Arguments {
+    /// Print the settings in force, secrets masked, and exit.
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+impl Arguments {
+    /// Reads the command line; prints and exits for `--help`, `--version` and mistakes.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        let matches = Self::command().after_help(variables()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The table of environment variables.
+fn variables() -> String {
+    let mut table = String::from("Environment variables:\n");
+    for variable in VARIABLES {
+        let default = match variable.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        // Writing to a String can't fail.
+        let _ = writeln!(table, "  {:<28} {}{default}", variable.name, variable.help);
+    }
+    table.push_str(
+        "  ORT_DYLIB_PATH               ONNX Runtime's libonnxruntime.so [default: found by the system's loader]\n",
+    );
+    table
+}

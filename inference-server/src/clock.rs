@@ -1,0 +1,10 @@
+//! Wall-clock time as the API shows it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970, to a microsecond.
+#[must_use]
+pub fn unix_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs_f64() * 1e6).round() / 1e6
+}

@@ -1,0 +1,240 @@
+//! Settings, read once from the environment into a type that can't be wrong.
+
+mod origins;
+mod reader;
+mod variables;
+
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+use axum::http::HeaderValue;
+use tracing::Level;
+
+pub use reader::{ConfigError, Environment, Reader};
+pub use variables::{VARIABLES, Variable};
+
+/// Where the service runs; decides the default of the log format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A person's own machine.
+    Local,
+    /// A shared development cluster.
+    Development,
+    /// A rehearsal of production.
+    Staging,
+    /// Production.
+    Production,
+}
+
+impl Profile {
+    /// The profile's name as `MLOPS_PROFILE` spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+/// A value that never reaches a log line or a debug print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for the one comparison that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Which model is served, and how its output is read.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    /// Name that answers carry.
+    pub name: String,
+    /// A directory in the Hugging Face layout, or an ONNX file in one.
+    pub path: PathBuf,
+    /// Tokens a text is cut to, special tokens included; `None` takes the model's own limit.
+    pub max_tokens: Option<usize>,
+    /// Class names by index; `None` takes `id2label` of the model's `config.json`.
+    pub labels: Option<Vec<String>>,
+    /// A winning probability below this is answered as NEUTRAL; 0 turns that off.
+    pub neutral_band: f32,
+}
+
+/// How texts are queued and batched.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Inference threads; `None` takes one per usable CPU.
+    pub threads: Option<usize>,
+    /// Tokens of one batch, padding included. One longer text runs alone.
+    pub max_batch_tokens: usize,
+    /// Texts of one batch.
+    pub max_batch_size: usize,
+    /// Texts that may wait; one more is refused.
+    pub queue_capacity: usize,
+}
+
+/// All settings of the server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the service runs.
+    pub profile: Profile,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// TCP port to listen on; 0 lets the kernel choose.
+    pub port: u16,
+    /// Serves the API without its `/api/v1` prefix.
+    pub debug: bool,
+    /// Key that callers must send as `X-API-Key`.
+    pub api_key: Option<Secret>,
+    /// Origins that browsers may call from.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Least severe level that is logged.
+    pub log_level: Level,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Longest time a request may take.
+    pub request_timeout: Duration,
+    /// Longest text in characters.
+    pub max_text_length: usize,
+    /// Time between SIGTERM and the closing of the listener.
+    pub drain: Duration,
+    /// File that tells Kubernetes why the process ended.
+    pub termination_log: PathBuf,
+    /// The model.
+    pub model: ModelConfig,
+    /// The queue and the batches.
+    pub engine: EngineConfig,
+}
+
+impl Config {
+    /// Reads every setting, or says which variable is wrong.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let read = Reader::new(environment);
+        let profile = read.required("MLOPS_PROFILE", parse_profile)?;
+        Ok(Self {
+            profile,
+            host: read.required("MLOPS_HOST", parse_host)?,
+            port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
+            debug: read.required("MLOPS_DEBUG", parse_bool)?,
+            api_key: read.optional("MLOPS_API_KEY", |v| Some(Secret(v.to_owned())))?,
+            allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),
+            log_level: read.required("MLOPS_LOG_LEVEL", parse_level)?,
+            log_format: read.optional("MLOPS_LOG_FORMAT", parse_format)?.unwrap_or(match profile {
+                Profile::Local => LogFormat::Text,
+                _ => LogFormat::Json,
+            }),
+            request_timeout: read.required("MLOPS_MAX_REQUEST_TIMEOUT", |v| seconds(v, 1, 3600))?,
+            max_text_length: read.required("MLOPS_MAX_TEXT_LENGTH", |v| within(v, 1, 10_000))?,
+            drain: read.required("MLOPS_DRAIN_SECONDS", |v| seconds(v, 0, 3600))?,
+            termination_log: read.required("MLOPS_TERMINATION_LOG", |v| Some(v.into()))?,
+            model: ModelConfig {
+                name: read.required("MLOPS_MODEL_NAME", |v| Some(v.to_owned()))?,
+                path: read.required("MLOPS_ONNX_MODEL_PATH", |v| Some(v.into()))?,
+                max_tokens: read.optional("MLOPS_MAX_TOKENS", |v| within(v, 4, 8192))?,
+                labels: read.optional("MLOPS_LABELS", parse_list)?,
+                neutral_band: read
+                    .required("MLOPS_NEUTRAL_BAND", |v| v.parse().ok().filter(|band| (0.0..1.0).contains(band)))?,
+            },
+            engine: EngineConfig {
+                threads: read.optional("MLOPS_THREADS", |v| within(v, 0, 256))?.filter(|threads| *threads > 0),
+                max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,
+                max_batch_size: read.required("MLOPS_MAX_BATCH_SIZE", |v| within(v, 1, 1024))?,
+                queue_capacity: read.required("MLOPS_QUEUE_CAPACITY", |v| within(v, 1, 100_000))?,
+            },
+        })
+        .and_then(|config| {
+            read.required("MLOPS_MODEL_BACKEND", |v| v.eq_ignore_ascii_case("onnx").then_some(()))?;
+            Ok(config)
+        })
+    }
+
+    /// Path under which the API is served.
+    #[must_use]
+    pub fn prefix(&self) -> &'static str {
+        if self.debug { "" } else { "/api/v1" }
+    }
+}
+
+fn within(value: &str, least: usize, most: usize) -> Option<usize> {
+    value.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
+fn seconds(value: &str, least: u64, most: u64) -> Option<Duration> {
+    let number = value.parse().ok().filter(|number| (least..=most).contains(number))?;
+    Some(Duration::from_secs(number))
+}
+
+/// The spellings that the predecessor's settings library accepts.
+fn parse_bool(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
+        "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_host(value: &str) -> Option<IpAddr> {
+    if value.eq_ignore_ascii_case("localhost") {
+        return Some(IpAddr::from([127, 0, 0, 1]));
+    }
+    value.parse().ok()
+}
+
+fn parse_profile(value: &str) -> Option<Profile> {
+    [Profile::Local, Profile::Development, Profile::Staging, Profile::Production]
+        .into_iter()
+        .find(|profile| value.eq_ignore_ascii_case(profile.as_str()))
+}
+
+/// Python's level names and Rust's.
+fn parse_level(value: &str) -> Option<Level> {
+    match value.to_ascii_uppercase().as_str() {
+        "TRACE" => Some(Level::TRACE),
+        "DEBUG" => Some(Level::DEBUG),
+        "INFO" => Some(Level::INFO),
+        "WARN" | "WARNING" => Some(Level::WARN),
+        "ERROR" | "CRITICAL" => Some(Level::ERROR),
+        _ => None,
+    }
+}
+
+fn parse_format(value: &str) -> Option<LogFormat> {
+    match value.to_ascii_lowercase().as_str() {
+        "json" => Some(LogFormat::Json),
+        "text" => Some(LogFormat::Text),
+        _ => None,
+    }
+}
+
+/// A JSON list of texts or a comma-separated one; at least one entry, none empty.
+fn parse_list(value: &str) -> Option<Vec<String>> {
+    let entries: Vec<String> = if value.trim_start().starts_with('[') {
+        serde_json::from_str(value).ok()?
+    } else {
+        value.split(',').map(|entry| entry.trim().to_owned()).collect()
+    };
+    (!entries.is_empty() && entries.iter().all(|entry| !entry.is_empty())).then_some(entries)
+}
+
+#[cfg(test)]
+mod tests;

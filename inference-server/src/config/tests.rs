@@ -1,0 +1,116 @@
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::read(&environment(pairs))
+}
+
+#[test]
+fn defaults_are_the_predecessors() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.host.to_string(), "0.0.0.0");
+    assert_eq!(config.port, 8000);
+    assert_eq!(config.prefix(), "/api/v1");
+    assert_eq!(config.request_timeout, Duration::from_secs(30));
+    assert_eq!(config.max_text_length, 512);
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert!(config.api_key.is_none());
+    assert!(config.allowed_origins.is_empty());
+}
+
+#[test]
+fn every_default_is_a_value_that_is_allowed() {
+    for variable in VARIABLES.iter().filter(|variable| !variable.default.is_empty()) {
+        read(&[(variable.name, variable.default)]).unwrap();
+    }
+}
+
+#[test]
+fn good_values() {
+    let config = read(&[("MLOPS_PROFILE", "Local"), ("MLOPS_DEBUG", "True")]).unwrap();
+    assert_eq!(config.profile, Profile::Local);
+    assert_eq!(config.prefix(), "");
+    assert_eq!(config.log_format, LogFormat::Text);
+    let config = read(&[("MLOPS_LOG_LEVEL", "warning"), ("MLOPS_HOST", "localhost")]).unwrap();
+    assert_eq!(config.log_level, Level::WARN);
+    assert_eq!(config.host.to_string(), "127.0.0.1");
+    let config = read(&[("MLOPS_LABELS", "bad, good"), ("MLOPS_PORT", " 8080 ")]).unwrap();
+    assert_eq!(config.model.labels.unwrap(), ["bad", "good"]);
+    assert_eq!(config.port, 8080);
+    assert_eq!(read(&[("MLOPS_PORT", "")]).unwrap().port, 8000);
+    assert_eq!(read(&[("MLOPS_THREADS", "0")]).unwrap().engine.threads, None);
+}
+
+#[test]
+fn origins_in_both_spellings() {
+    for list in [r#"["https://a.example","http://b.example:8080"]"#, "https://a.example, http://b.example:8080"] {
+        let config = read(&[("MLOPS_ALLOWED_ORIGINS", list)]).unwrap();
+        assert_eq!(config.allowed_origins, ["https://a.example", "http://b.example:8080"]);
+    }
+}
+
+#[test]
+fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
+    let cases = [
+        ("MLOPS_PROFILE", "prod"),
+        ("MLOPS_HOST", "nowhere"),
+        ("MLOPS_PORT", "http"),
+        ("MLOPS_PORT", "70000"),
+        ("MLOPS_DEBUG", "maybe"),
+        ("MLOPS_ALLOWED_ORIGINS", "*"),
+        ("MLOPS_ALLOWED_ORIGINS", r#"["*"]"#),
+        ("MLOPS_ALLOWED_ORIGINS", "https://*.example"),
+        ("MLOPS_ALLOWED_ORIGINS", "https://a.example/path"),
+        ("MLOPS_ALLOWED_ORIGINS", "[1]"),
+        ("MLOPS_LOG_LEVEL", "loud"),
+        ("MLOPS_LOG_FORMAT", "xml"),
+        ("MLOPS_MAX_REQUEST_TIMEOUT", "0"),
+        ("MLOPS_MAX_TEXT_LENGTH", "10001"),
+        ("MLOPS_DRAIN_SECONDS", "-1"),
+        ("MLOPS_MODEL_BACKEND", "pytorch"),
+        ("MLOPS_MAX_TOKENS", "3"),
+        ("MLOPS_NEUTRAL_BAND", "1"),
+        ("MLOPS_NEUTRAL_BAND", "NaN"),
+        ("MLOPS_LABELS", "a,,b"),
+        ("MLOPS_THREADS", "257"),
+        ("MLOPS_MAX_BATCH_TOKENS", "15"),
+        ("MLOPS_MAX_BATCH_SIZE", "0"),
+        ("MLOPS_QUEUE_CAPACITY", "1e3"),
+    ];
+    for (name, value) in cases {
+        let sentence = read(&[(name, value)]).unwrap_err().to_string();
+        let allowed = VARIABLES.iter().find(|variable| variable.name == name).unwrap().allowed;
+        assert_eq!(sentence, format!("{name} is {value:?}, but must be {allowed}"));
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let environment = environment(&[("MLOPS_API_KEY", "hunter2")]);
+    let config = Config::read(&environment).unwrap();
+    assert_eq!(config.api_key.as_ref().unwrap().expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let printed = Reader::new(&environment).print();
+    assert!(printed.contains("MLOPS_API_KEY=***\n"), "{printed}");
+    assert!(printed.contains("MLOPS_PORT=8000\n"), "{printed}");
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
+    let environment = environment(&[
+        ("MLOPS_MAX_BATCH_TOKEN", "1"),
+        ("MLOPS_KAFKA_ENABLED", "true"),
+        ("HOME", "/"),
+        ("MLOPS_PORT", "1"),
+    ]);
+    assert_eq!(
+        Reader::new(&environment).without_effect(),
+        [
+            "MLOPS_KAFKA_ENABLED is not a known variable and has no effect",
+            "MLOPS_MAX_BATCH_TOKEN is not a known variable and has no effect; did you mean MLOPS_MAX_BATCH_TOKENS?",
+        ]
+    );
+}

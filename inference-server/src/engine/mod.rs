@@ -1,0 +1,137 @@
+//! Texts in, class probabilities out. HTTP never touches a session: a text is tokenized on a pool
+//! of its own, waits in a bounded queue, and is taken by a free worker together with others of
+//! about its length.
+
+mod admission;
+mod batcher;
+mod queue;
+mod tokenizing;
+mod worker;
+
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{config::EngineConfig, metrics::Metrics};
+use admission::Admission;
+pub use batcher::Batcher;
+pub use queue::{Queue, Queued};
+use tokenizing::{Text, TokenizerPool};
+
+/// Token ids of one text, special tokens included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Ids in order.
+    pub ids: Vec<u32>,
+    /// Segment ids; `None` when all are 0.
+    pub type_ids: Option<Vec<u8>>,
+}
+
+/// Turns a text into tokens.
+pub trait Tokenize: Send + Sync + 'static {
+    /// The tokens of a text, cut to the model's limit. The error is a sentence.
+    fn tokenize(&self, text: &str) -> Result<Tokens, String>;
+}
+
+/// Runs a batch through the model. One worker owns one.
+pub trait Classify: Send + 'static {
+    /// Logits for each text, in the order given. The error is a sentence.
+    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String>;
+}
+
+/// What the engine says about one text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Raw output of the model, one number a class.
+    pub logits: Vec<f32>,
+    /// How long the model ran, for the whole batch that the text was in.
+    pub inference: Duration,
+}
+
+/// Why a text has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// As many texts wait as may wait.
+    #[error("{capacity} texts are waiting already")]
+    Full {
+        /// The bound that was reached.
+        capacity: usize,
+    },
+    /// The deadline passed before the model ran.
+    #[error("the request's time was up before the model ran")]
+    Expired,
+    /// The text can't be tokenized.
+    #[error("the text can't be tokenized: {0}")]
+    Tokenizer(String),
+    /// The model failed on the batch that the text was in.
+    #[error("the model failed: {0}")]
+    Model(String),
+    /// The engine is shutting down.
+    #[error("the engine is stopping")]
+    Stopped,
+}
+
+/// The running engine. Dropping it finishes what is queued and joins its threads.
+pub struct Engine {
+    admission: Admission,
+    batcher: Arc<Batcher<worker::Job>>,
+    tokenizers: Option<TokenizerPool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts one worker thread for each classifier, and the tokenizer threads.
+    pub fn start(
+        config: &EngineConfig,
+        tokenizer: &Arc<dyn Tokenize>,
+        classifiers: Vec<Box<dyn Classify>>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let batcher = Arc::new(Batcher::new(config.max_batch_tokens, config.max_batch_size, Arc::clone(&metrics)));
+        // Tokenizing costs about a hundredth of inference, so a few threads keep every worker fed.
+        let threads = NonZeroUsize::MIN.saturating_add(classifiers.len() / 4);
+        let tokenizers = TokenizerPool::start(threads, config.queue_capacity, tokenizer, &batcher)?;
+        let workers = classifiers
+            .into_iter()
+            .enumerate()
+            .map(|(index, classifier)| {
+                let (batcher, metrics) = (Arc::clone(&batcher), Arc::clone(&metrics));
+                thread::Builder::new()
+                    .name(format!("inference-{index}"))
+                    .spawn(move || worker::run(classifier, &batcher, &metrics))
+            })
+            .collect::<Result<_, _>>()?;
+        let admission = Admission::new(config.queue_capacity, metrics);
+        Ok(Self { admission, batcher, tokenizers: Some(tokenizers), workers })
+    }
+
+    /// Queues a text and waits for its outcome. Dropping the future withdraws the text.
+    pub async fn classify(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
+        let place = self.admission.enter()?;
+        let (reply, outcome) = oneshot::channel();
+        let text = Text { content: text, arrived: Instant::now(), deadline, place, reply };
+        self.tokenizers.as_ref().ok_or(EngineError::Stopped)?.submit(text)?;
+        outcome.await.unwrap_or(Err(EngineError::Stopped))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // In this order, so that a text in the tokenizers' hands still reaches a worker.
+        self.tokenizers.take();
+        self.batcher.close();
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("an inference thread had panicked");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

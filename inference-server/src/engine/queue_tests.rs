@@ -1,0 +1,169 @@
+use super::*;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Text {
+    id: usize,
+    tokens: usize,
+    arrived: Instant,
+    deadline: Instant,
+    gone: bool,
+}
+
+impl Queued for Text {
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+    fn arrived(&self) -> Instant {
+        self.arrived
+    }
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+    fn is_abandoned(&self) -> bool {
+        self.gone
+    }
+}
+
+/// Texts of these lengths, one arriving each millisecond, that expire after 10 s.
+fn texts(start: Instant, lengths: &[usize]) -> Vec<Text> {
+    let one = |(id, tokens): (usize, &usize)| {
+        let arrived = start + Duration::from_millis(id as u64);
+        Text { id, tokens: *tokens, arrived, deadline: arrived + Duration::from_secs(10), gone: false }
+    };
+    lengths.iter().enumerate().map(one).collect()
+}
+
+fn queue(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
+    let mut queue = Queue::new(max_tokens, max_size);
+    for text in texts {
+        queue.push(text);
+    }
+    queue
+}
+
+fn ids(batch: &[Text]) -> Vec<usize> {
+    let mut ids: Vec<usize> = batch.iter().map(|text| text.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// A reproducible sequence, so that a failure can be run again.
+fn numbers(seed: u64) -> impl Iterator<Item = usize> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap()
+    })
+}
+
+#[test]
+fn an_empty_queue_gives_an_empty_batch() {
+    let taken = queue(vec![], 64, 8).take(Instant::now(), 1);
+    assert!(taken.batch.is_empty() && taken.expired.is_empty() && taken.abandoned.is_empty());
+}
+
+#[test]
+fn equal_lengths_fill_the_token_budget_oldest_first() {
+    let start = Instant::now();
+    let mut queue = queue(texts(start, &[10; 9]), 64, 32);
+    assert_eq!(ids(&queue.take(start, 1).batch), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(ids(&queue.take(start, 1).batch), [6, 7, 8]);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn the_batch_size_is_bounded() {
+    let start = Instant::now();
+    assert_eq!(queue(texts(start, &[2; 9]), 1024, 4).take(start, 1).batch.len(), 4);
+}
+
+#[test]
+fn a_text_longer_than_the_budget_runs_alone() {
+    let start = Instant::now();
+    let mut queue = queue(texts(start, &[500, 500, 500]), 64, 8);
+    for id in 0..3 {
+        assert_eq!(ids(&queue.take(start, 1).batch), [id]);
+    }
+}
+
+#[test]
+fn short_texts_do_not_wait_behind_a_long_one_nor_share_its_batch() {
+    let start = Instant::now();
+    let mut queue = queue(texts(start, &[400, 8, 9, 400, 10]), 1024, 8);
+    assert_eq!(ids(&queue.take(start, 1).batch), [1, 2, 4]);
+    assert_eq!(ids(&queue.take(start, 1).batch), [0, 3]);
+}
+
+#[test]
+fn a_long_text_is_overtaken_for_a_bounded_time_only() {
+    let start = Instant::now();
+    let mut queue = queue(texts(start, &[400]), 64, 1);
+    for id in 1..2000 {
+        let arrived = start + Duration::from_millis(id);
+        let deadline = arrived + Duration::from_mins(1);
+        queue.push(Text { id: usize::try_from(id).unwrap(), tokens: 8, arrived, deadline, gone: false });
+        if ids(&queue.take(arrived, 1).batch) == [0] {
+            assert!((390..=400).contains(&id), "taken after {id} ms");
+            return;
+        }
+    }
+    panic!("the long text starved");
+}
+
+#[test]
+fn free_workers_share_what_waits() {
+    let start = Instant::now();
+    let mut queue = queue(texts(start, &[10; 8]), 1024, 32);
+    assert_eq!(queue.take(start, 2).batch.len(), 4);
+    assert_eq!(queue.take(start, 1).batch.len(), 4);
+}
+
+#[test]
+fn expired_and_abandoned_texts_are_never_in_a_batch() {
+    let start = Instant::now();
+    let mut all = texts(start, &[10; 6]);
+    all[1].deadline = start;
+    all[2].gone = true;
+    all[4].deadline = start + Duration::from_millis(5);
+    let taken = queue(all, 1024, 32).take(start + Duration::from_millis(5), 1);
+    assert_eq!(ids(&taken.batch), [0, 3, 5]);
+    assert_eq!(ids(&taken.expired), [1, 4]);
+    assert_eq!(ids(&taken.abandoned), [2]);
+}
+
+/// Whatever comes: each text leaves exactly once, no batch breaks a limit, padding stays small.
+#[test]
+fn random_loads_keep_every_promise() {
+    for seed in 0..200 {
+        let mut next = numbers(seed);
+        let mut draw = |most: usize| next.next().unwrap() % most;
+        let start = Instant::now();
+        let lengths: Vec<usize> = (0..=draw(120)).map(|_| 3 + draw(400)).collect();
+        let mut all = texts(start, &lengths);
+        for text in &mut all {
+            text.gone = draw(10) == 0;
+            if draw(10) == 0 {
+                text.deadline = start;
+            }
+        }
+        let (max_tokens, max_size, workers) = (16 + draw(1024), 1 + draw(40), 1 + draw(4));
+        let mut queue = queue(all, max_tokens, max_size);
+        let mut left = Vec::new();
+        while !queue.is_empty() {
+            let before = queue.len();
+            let taken = queue.take(start, workers);
+            assert!(queue.len() < before, "seed {seed}: no progress");
+            let longest = taken.batch.iter().map(|text| text.tokens).max().unwrap_or(0);
+            let real: usize = taken.batch.iter().map(|text| text.tokens).sum();
+            let padded = longest * taken.batch.len();
+            assert!(taken.batch.len() <= max_size, "seed {seed}");
+            assert!(taken.batch.len() <= 1 || padded <= max_tokens, "seed {seed}");
+            let bound = taken.batch.len() * RUN_COST_IN_TOKENS;
+            assert!(padded - real <= bound, "seed {seed}: {padded} tokens for {real}");
+            assert!(taken.batch.iter().all(|text| !text.gone && text.deadline > start));
+            assert!(taken.expired.iter().all(|text| text.deadline <= start));
+            left.extend(taken.batch.into_iter().chain(taken.expired).chain(taken.abandoned));
+        }
+        assert_eq!(ids(&left), (0..lengths.len()).collect::<Vec<_>>(), "seed {seed}");
+    }
+}

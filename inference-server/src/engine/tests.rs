@@ -1,0 +1,171 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+    mpsc,
+};
+
+use super::*;
+
+/// One token a character.
+struct Letters;
+
+impl Tokenize for Letters {
+    fn tokenize(&self, text: &str) -> Result<Tokens, String> {
+        match text {
+            "untokenizable" => Err("no".to_owned()),
+            "panic in the tokenizer" => panic!("on purpose"),
+            _ => Ok(Tokens { ids: text.chars().map(u32::from).collect(), type_ids: None }),
+        }
+    }
+}
+
+/// Answers each text's length; waits for a permit before each run.
+struct Scripted {
+    permits: Arc<Mutex<mpsc::Receiver<()>>>,
+    runs: Arc<AtomicUsize>,
+}
+
+impl Classify for Scripted {
+    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.permits.lock().unwrap().recv().map_err(|_| "no permit".to_owned())?;
+        let first = char::from_u32(batch[0].ids[0]).unwrap();
+        match first {
+            '!' => panic!("on purpose"),
+            '?' => Err("broken".to_owned()),
+            _ => Ok(batch.iter().map(|text| vec![to_f32(text.ids.len())]).collect()),
+        }
+    }
+}
+
+fn to_f32(length: usize) -> f32 {
+    f32::from(u16::try_from(length).unwrap())
+}
+
+struct Bench {
+    engine: Arc<Engine>,
+    permits: mpsc::Sender<()>,
+    runs: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+fn start(capacity: usize) -> Bench {
+    let (permits, receiver) = mpsc::channel();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let metrics = Arc::new(Metrics::new());
+    let classifier = Scripted { permits: Arc::new(Mutex::new(receiver)), runs: Arc::clone(&runs) };
+    let config = EngineConfig { threads: None, max_batch_tokens: 512, max_batch_size: 32, queue_capacity: capacity };
+    let engine = Engine::start(
+        &config,
+        &(Arc::new(Letters) as Arc<dyn Tokenize>),
+        vec![Box::new(classifier)],
+        Arc::clone(&metrics),
+    )
+    .unwrap();
+    Bench { engine: Arc::new(engine), permits, runs, metrics }
+}
+
+impl Bench {
+    fn submit(&self, text: &str, within: Duration) -> tokio::task::JoinHandle<Result<Outcome, EngineError>> {
+        let (engine, text) = (Arc::clone(&self.engine), text.to_owned());
+        tokio::spawn(async move { engine.classify(text, Instant::now() + within).await })
+    }
+
+    async fn until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
+        for _ in 0..500 {
+            if reached(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what} was not reached in 5 s");
+    }
+
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    fn waiting(&self) -> i64 {
+        self.metrics.queue_depth.get()
+    }
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn each_text_gets_its_own_answer_and_waiting_texts_share_a_run() {
+    let bench = start(100);
+    let first = bench.submit("a", LONG);
+    bench.until("a run", |bench| bench.runs() == 1).await;
+    let others: Vec<_> = (2..10).map(|length| bench.submit(&"b".repeat(length), LONG)).collect();
+    bench.until("eight waiting", |bench| bench.waiting() == 8).await;
+    // The last text may still be with the tokenizer; one more permit than needed does no harm.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    (0..2).for_each(|_| bench.permits.send(()).unwrap());
+    assert_eq!(first.await.unwrap().unwrap().logits, [1.0]);
+    for (index, answer) in others.into_iter().enumerate() {
+        assert_eq!(answer.await.unwrap().unwrap().logits, [to_f32(index + 2)]);
+    }
+    assert_eq!(bench.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_recovers() {
+    let bench = start(2);
+    let running = bench.submit("a", LONG);
+    bench.until("a run", |bench| bench.runs() == 1).await;
+    let queued = [bench.submit("b", LONG), bench.submit("c", LONG)];
+    bench.until("two waiting", |bench| bench.waiting() == 2).await;
+    assert_eq!(bench.submit("d", LONG).await.unwrap(), Err(EngineError::Full { capacity: 2 }));
+    (0..4).for_each(|_| bench.permits.send(()).unwrap());
+    running.await.unwrap().unwrap();
+    for answer in queued {
+        answer.await.unwrap().unwrap();
+    }
+    bench.submit("e", LONG).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_expired_text_and_one_whose_client_has_gone_never_reach_the_model() {
+    let bench = start(10);
+    let running = bench.submit("a", LONG);
+    bench.until("a run", |bench| bench.runs() == 1).await;
+    let expired = bench.submit("b", Duration::from_millis(20));
+    let gone = bench.submit("c", LONG);
+    bench.until("two waiting", |bench| bench.waiting() == 2).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    (0..5).for_each(|_| bench.permits.send(()).unwrap());
+    running.await.unwrap().unwrap();
+    assert_eq!(expired.await.unwrap(), Err(EngineError::Expired));
+    bench.until("an empty queue", |bench| bench.waiting() == 0).await;
+    assert_eq!(bench.runs(), 1);
+    let text = bench.metrics.render().unwrap();
+    assert!(text.contains("sentiment_rejected_total{reason=\"expired\"} 1"), "{text}");
+    assert!(text.contains("sentiment_rejected_total{reason=\"abandoned\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failed_run_and_a_panic_cost_their_texts_only() {
+    let bench = start(10);
+    (0..5).for_each(|_| bench.permits.send(()).unwrap());
+    assert_eq!(bench.submit("?", LONG).await.unwrap(), Err(EngineError::Model("broken".to_owned())));
+    assert!(matches!(bench.submit("!", LONG).await.unwrap(), Err(EngineError::Model(_))));
+    assert!(matches!(bench.submit("untokenizable", LONG).await.unwrap(), Err(EngineError::Tokenizer(_))));
+    assert!(matches!(bench.submit("panic in the tokenizer", LONG).await.unwrap(), Err(EngineError::Tokenizer(_))));
+    assert_eq!(bench.submit("fine", LONG).await.unwrap().unwrap().logits, [4.0]);
+    bench.until("an empty queue", |bench| bench.waiting() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_engine_finishes_what_is_queued() {
+    let bench = start(10);
+    (0..10).for_each(|_| bench.permits.send(()).unwrap());
+    let answers: Vec<_> = (0..5).map(|_| bench.submit("text", LONG)).collect();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    let engine = Arc::into_inner(bench.engine).unwrap();
+    tokio::task::spawn_blocking(move || drop(engine)).await.unwrap();
+}

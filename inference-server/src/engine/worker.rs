@@ -1,0 +1,101 @@
+//! One inference thread: takes batches, runs the model, answers.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Batcher, Classify, EngineError, Outcome, Queued, Tokens, admission::Place};
+use crate::metrics::{Metrics, Rejection};
+
+/// A tokenized text that waits for a worker.
+pub(super) struct Job {
+    pub(super) tokens: Tokens,
+    pub(super) arrived: Instant,
+    pub(super) deadline: Instant,
+    pub(super) place: Place,
+    pub(super) reply: oneshot::Sender<Result<Outcome, EngineError>>,
+}
+
+impl Queued for Job {
+    fn tokens(&self) -> usize {
+        self.tokens.ids.len()
+    }
+
+    fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// Serves until the batcher is closed and empty.
+pub(super) fn run(mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {
+    while let Some(taken) = batcher.next() {
+        metrics.reject_many(Rejection::Expired, taken.expired.len());
+        for job in taken.expired {
+            answer(job.reply, Err(EngineError::Expired));
+        }
+        if !taken.batch.is_empty() {
+            run_batch(classifier.as_mut(), taken.batch, metrics);
+        }
+    }
+}
+
+fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, metrics: &Metrics) {
+    let (tokens, replies): (Vec<Tokens>, Vec<_>) = batch
+        .into_iter()
+        .map(|Job { tokens, place, reply, .. }| {
+            // Taken: the place is free for another text while the model runs.
+            drop(place);
+            (tokens, reply)
+        })
+        .unzip();
+    let tokens: Vec<&Tokens> = tokens.iter().collect();
+
+    let start = Instant::now();
+    // A panic here costs these texts their answer, never the service its worker.
+    let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens)))
+        .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
+    let inference = start.elapsed();
+    observe(metrics, &tokens, inference);
+
+    match result {
+        Ok(logits) if logits.len() == replies.len() => {
+            for (reply, logits) in replies.into_iter().zip(logits) {
+                answer(reply, Ok(Outcome { logits, inference }));
+            }
+        }
+        Ok(logits) => {
+            let sentence = format!("{} outputs for {} texts", logits.len(), replies.len());
+            fail(replies, &sentence);
+        }
+        Err(sentence) => fail(replies, &sentence),
+    }
+}
+
+fn fail(replies: Vec<oneshot::Sender<Result<Outcome, EngineError>>>, sentence: &str) {
+    tracing::error!(texts = replies.len(), error = sentence, "a batch failed");
+    for reply in replies {
+        answer(reply, Err(EngineError::Model(sentence.to_owned())));
+    }
+}
+
+/// An error means that the caller has gone meanwhile: nobody is left to tell.
+fn answer(reply: oneshot::Sender<Result<Outcome, EngineError>>, outcome: Result<Outcome, EngineError>) {
+    drop(reply.send(outcome));
+}
+
+fn observe(metrics: &Metrics, tokens: &[&Tokens], inference: Duration) {
+    let longest = tokens.iter().map(|text| text.ids.len()).max().unwrap_or_default();
+    let real = tokens.iter().map(|text| text.ids.len()).sum();
+    metrics.observe_batch(tokens.len(), real, longest * tokens.len() - real, inference);
+}

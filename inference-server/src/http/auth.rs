@@ -1,0 +1,31 @@
+//! The API key.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderName,
+    middleware::Next,
+    response::Response,
+};
+use subtle::ConstantTimeEq;
+
+use super::{ApiError, App};
+
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Lets a request pass when no key is set, or when it carries the key.
+pub(super) async fn require_key(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if let Some(key) = &app.config.api_key {
+        let given = request.headers().get(API_KEY).map_or(&[][..], |value| value.as_bytes());
+        // In constant time: how long a wrong key takes says nothing about the right one but its length.
+        if !bool::from(given.ct_eq(key.expose().as_bytes())) {
+            return Err(ApiError::Unauthorized);
+        }
+    }
+    Ok(next.run(request).await)
+}

@@ -1,0 +1,61 @@
+//! `X-Correlation-ID`: echoed or made, in every response, error and log line.
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::ApiError;
+
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Longest id that is taken from a caller, so that logs and responses stay small.
+const LONGEST: usize = 128;
+
+/// The id that ties a request to its log lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorrelationId(HeaderValue);
+
+impl CorrelationId {
+    fn of(request: &Request) -> Self {
+        let given = request.headers().get(HEADER).filter(|value| {
+            let usable = value.to_str().is_ok_and(|id| id.bytes().all(|byte| byte.is_ascii_graphic()));
+            usable && (1..=LONGEST).contains(&value.len())
+        });
+        Self(given.cloned().unwrap_or_else(|| {
+            let id = Uuid::new_v4().to_string();
+            HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
+        }))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Gives a request its id, and errors their body.
+pub(super) async fn correlate(mut request: Request, next: Next) -> Response {
+    let id = CorrelationId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    // At the error level, so that every line has it whatever the log level.
+    let span = tracing::error_span!("request", correlation_id = id.as_str());
+    let mut response = next.run(request).instrument(span).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let headers = std::mem::take(response.headers_mut());
+        response = error.render(&id);
+        // What the layers inside have added, such as Allow or CORS, but for the length of no body.
+        for (name, value) in &headers {
+            if !response.headers().contains_key(name) {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
+    }
+    response.headers_mut().insert(HEADER, id.0);
+    response
+}

@@ -1,0 +1,213 @@
+//! Errors as callers see them: one flat JSON object, with the codes of version 1.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::correlation::CorrelationId;
+use crate::clock;
+
+/// One problem of a request's body, in the shape that version 1 gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ValidationError {
+    /// Where: `body`, then field names and list indices.
+    pub loc: Vec<Location>,
+    /// What is wrong.
+    pub msg: String,
+    /// A stable name for it.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// A step on the way to a value in the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Location {
+    /// A field.
+    Name(&'static str),
+    /// A place in a list or a text.
+    Index(usize),
+}
+
+/// Everything that a handler can answer instead of a result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The body is not what the route takes.
+    #[error("{}", .0.first().map_or("the request is not valid", |first| first.msg.as_str()))]
+    Validation(Vec<ValidationError>),
+    /// The text is longer than the settings allow.
+    #[error("the text has {characters} characters, and at most {most} are allowed")]
+    TextTooLong {
+        /// Characters in the text.
+        characters: usize,
+        /// Characters allowed.
+        most: usize,
+    },
+    /// The text makes no tokens.
+    #[error("{0}")]
+    Text(String),
+    /// The body is larger than the route takes.
+    #[error("the body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The body did not arrive whole.
+    #[error("the body could not be read")]
+    BrokenBody,
+    /// No such route.
+    #[error("there is nothing at this path")]
+    NotFound,
+    /// The route has other methods.
+    #[error("this path has other methods, which the Allow header names")]
+    MethodNotAllowed,
+    /// The API key is missing or wrong.
+    #[error("the header X-API-Key is missing or wrong")]
+    Unauthorized,
+    /// The model is still loading.
+    #[error("the model is still loading")]
+    ModelLoading,
+    /// The model failed.
+    #[error("{0}")]
+    Model(String),
+    /// The request took longer than the settings allow.
+    #[error("the request took longer than {0} seconds")]
+    TimedOut(u64),
+    /// The queue is full.
+    #[error("{0}")]
+    Overloaded(String),
+    /// The process is about to end.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The process ends soon, or isn't ready yet.
+    #[error("the server is not ready: {0}")]
+    NotReady(&'static str),
+    /// A defect of the server.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+impl ApiError {
+    /// An error for one field of the body.
+    pub(super) fn field(field: &'static str, msg: impl Into<String>, kind: &'static str) -> Self {
+        let loc = vec![Location::Name("body"), Location::Name(field)];
+        Self::Validation(vec![ValidationError { loc, msg: msg.into(), kind }])
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Model(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Validation(_) => "E1001",
+            Self::TextTooLong { .. } => "E1002",
+            Self::Text(_) => "E1004",
+            Self::BodyTooLarge(_) => "E1005",
+            Self::BrokenBody => "E1006",
+            Self::NotFound => "E1007",
+            Self::MethodNotAllowed => "E1008",
+            Self::ModelLoading => "E2001",
+            Self::Model(_) => "E2002",
+            Self::TimedOut(_) => "E2003",
+            Self::Unauthorized => "E3002",
+            Self::Internal(_) => "E4001",
+            Self::Stopping | Self::NotReady(_) => "E4002",
+            Self::Overloaded(_) => "E4003",
+        }
+    }
+
+    /// One fixed sentence a code, for programs and dashboards; `detail` is for the reader.
+    fn message(&self) -> &'static str {
+        match self {
+            Self::Validation(_) => "Invalid input text provided",
+            Self::TextTooLong { .. } => "Input text exceeds maximum length limit",
+            Self::Text(_) => "Input text contains invalid characters",
+            Self::BodyTooLarge(_) => "Request body exceeds maximum size",
+            Self::BrokenBody => "Request body could not be read",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::ModelLoading => "Sentiment analysis model is not loaded",
+            Self::Model(_) => "Model inference failed",
+            Self::TimedOut(_) => "Model inference timed out",
+            Self::Unauthorized => "Unauthorized access to API endpoint",
+            Self::Internal(_) => "Internal server error occurred",
+            Self::Stopping | Self::NotReady(_) => "Service is temporarily unavailable",
+            Self::Overloaded(_) => "Service is overloaded",
+        }
+    }
+
+    /// Seconds after which another try may succeed.
+    fn retry_after(&self) -> Option<HeaderValue> {
+        match self {
+            Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
+                Some(HeaderValue::from_static("1"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The response itself, which only the correlation layer can make: it knows the id.
+    pub(super) fn render(&self, correlation_id: &CorrelationId) -> Response {
+        let body = Body {
+            error_code: self.code(),
+            error_message: self.message(),
+            detail: self.to_string(),
+            validation_errors: match self {
+                Self::Validation(errors) => Some(errors),
+                _ => None,
+            },
+            correlation_id: correlation_id.as_str(),
+            timestamp: clock::unix_seconds(),
+        };
+        let mut response = (self.status(), Json(body)).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if *self == Self::Unauthorized {
+            let scheme = HeaderValue::from_static("ApiKey");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error_code: &'static str,
+    error_message: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation_errors: Option<&'a [ValidationError]>,
+    correlation_id: &'a str,
+    timestamp: f64,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+pub(super) async fn not_found() -> ApiError {
+    ApiError::NotFound
+}
+
+pub(super) async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
+}

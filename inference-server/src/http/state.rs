@@ -1,0 +1,70 @@
+//! What the handlers share.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{config::Config, engine::Engine, metrics::Metrics, model::Labels};
+
+/// The model and the engine that runs it, once both are ready.
+pub struct Serving {
+    /// Takes texts.
+    pub engine: Engine,
+    /// Reads what comes out.
+    pub labels: Labels,
+    /// File that the model was loaded from.
+    pub model_file: PathBuf,
+    /// Whether its weights are quantized.
+    pub is_quantized: bool,
+    /// Tokens a text is cut to.
+    pub max_tokens: usize,
+    /// Inference threads.
+    pub threads: usize,
+}
+
+/// The application.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// The series.
+    pub metrics: Arc<Metrics>,
+    serving: OnceLock<Serving>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// An application whose model is not loaded yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        Self { config, metrics, serving: OnceLock::new(), draining: AtomicBool::new(false) }
+    }
+
+    /// Starts to serve predictions. Only the first call counts.
+    pub fn start_serving(&self, serving: Serving) {
+        if self.serving.set(serving).is_ok() {
+            self.metrics.set_model_loaded(true);
+        }
+    }
+
+    /// The model and engine; `None` while they load.
+    #[must_use]
+    pub fn serving(&self) -> Option<&Serving> {
+        self.serving.get()
+    }
+
+    /// Turns readiness off, while requests are still served.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

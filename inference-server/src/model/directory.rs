@@ -1,0 +1,127 @@
+//! Finds the files of a model directory in the Hugging Face layout.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{Labels, ModelError};
+use crate::config::{ConfigError, ModelConfig};
+
+/// The predecessor's order; any other `*.onnx` comes after these.
+const MODEL_FILES: [&str; 4] = ["model.quantized.onnx", "model_quantized.onnx", "model_optimized.onnx", "model.onnx"];
+
+/// Longest text that is run unless the settings say otherwise: attention costs grow with its square.
+const DEFAULT_MAX_TOKENS: usize = 512;
+
+/// The parts of `config.json` that matter here.
+#[derive(Debug, Default, Deserialize)]
+struct ModelJson {
+    #[serde(default)]
+    id2label: BTreeMap<usize, String>,
+    max_position_embeddings: Option<usize>,
+    model_type: Option<String>,
+    pad_token_id: Option<usize>,
+}
+
+/// A model directory whose files were found.
+#[derive(Debug)]
+pub struct ModelDirectory {
+    /// The directory that holds `config.json` and `tokenizer.json`.
+    pub root: PathBuf,
+    /// The ONNX file.
+    pub model_file: PathBuf,
+    json: ModelJson,
+}
+
+impl ModelDirectory {
+    /// Opens a directory, or the directory of an ONNX file.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let metadata = fs::metadata(path).map_err(|source| ModelError::Unreadable { path: path.to_owned(), source })?;
+        let (root, model_file) =
+            if metadata.is_dir() { (path.to_owned(), find_model(path)?) } else { (root_of(path), path.to_owned()) };
+        let file = root.join("config.json");
+        let text = fs::read_to_string(&file).map_err(|source| ModelError::Unreadable { path: file.clone(), source })?;
+        let json = serde_json::from_str(&text)
+            .map_err(|error| ModelError::BadFile { path: file, problem: error.to_string() })?;
+        Ok(Self { root, model_file, json })
+    }
+
+    /// Where the tokenizer is.
+    #[must_use]
+    pub fn tokenizer_file(&self) -> PathBuf {
+        self.root.join("tokenizer.json")
+    }
+
+    /// Tokens a text is cut to: what is asked for, if the model has positions for it.
+    pub(super) fn token_limit(&self, asked: Option<usize>) -> Result<usize, ConfigError> {
+        // RoBERTa and its kin number positions from behind the padding token's.
+        let reserved = match self.json.model_type.as_deref() {
+            Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => self.json.pad_token_id.unwrap_or(1) + 1,
+            _ => 0,
+        };
+        let most = self.json.max_position_embeddings.map(|positions| positions.saturating_sub(reserved));
+        match (asked, most) {
+            (Some(asked), Some(most)) if asked > most => Err(ConfigError::TooManyTokens { asked, most }),
+            (Some(asked), _) => Ok(asked),
+            (None, most) => Ok(most.unwrap_or(DEFAULT_MAX_TOKENS).min(DEFAULT_MAX_TOKENS)),
+        }
+    }
+
+    /// Names for the model's classes: the settings', else `id2label`, else `LABEL_0` and so on as
+    /// the transformers library calls unnamed ones.
+    pub(super) fn labels(&self, config: &ModelConfig, classes: usize) -> Result<Labels, ModelError> {
+        let names = if let Some(labels) = &config.labels {
+            if labels.len() != classes {
+                return Err(ConfigError::WrongLabelCount { given: labels.len(), classes }.into());
+            }
+            labels.clone()
+        } else if self.json.id2label.is_empty() {
+            (0..classes).map(|index| format!("LABEL_{index}")).collect()
+        } else {
+            let names: Vec<String> = (0..classes).map_while(|index| self.json.id2label.get(&index).cloned()).collect();
+            if names.len() != classes || self.json.id2label.len() != classes {
+                return Err(ModelError::LabelCount { named: self.json.id2label.len(), classes });
+            }
+            names
+        };
+        Ok(Labels::new(names, config.neutral_band))
+    }
+}
+
+fn find_model(directory: &Path) -> Result<PathBuf, ModelError> {
+    // The exporters put ONNX files either at the top or into a folder of this name.
+    for folder in [directory.to_owned(), directory.join("onnx")] {
+        if let Some(name) = MODEL_FILES.iter().find(|name| folder.join(name).is_file()) {
+            return Ok(folder.join(name));
+        }
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        let first = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_file() && path.extension().is_some_and(|extension| extension == "onnx"))
+            .min();
+        if let Some(path) = first {
+            return Ok(path);
+        }
+    }
+    Err(ModelError::NoModelFile(directory.to_owned()))
+}
+
+/// The directory with `config.json` that an ONNX file belongs to.
+fn root_of(model_file: &Path) -> PathBuf {
+    let parent = model_file.parent().unwrap_or(Path::new("."));
+    let above = parent.parent().filter(|above| above.join("config.json").is_file());
+    match above {
+        Some(above) if parent.ends_with("onnx") && !parent.join("config.json").is_file() => above.to_owned(),
+        _ => parent.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! From logits to a label and a score.
+
+use std::sync::Arc;
+
+/// What is answered inside the neutral band.
+const NEUTRAL: &str = "NEUTRAL";
+
+/// A label and how sure the model is of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The winning label.
+    pub label: Arc<str>,
+    /// Its probability, 0 to 1.
+    pub score: f32,
+}
+
+/// The model's labels by class.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    names: Vec<Arc<str>>,
+    neutral: Arc<str>,
+    neutral_band: f32,
+}
+
+impl Labels {
+    /// Labels by class; a winner less probable than `neutral_band` is NEUTRAL.
+    #[must_use]
+    pub fn new(names: Vec<String>, neutral_band: f32) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        Self { names, neutral: NEUTRAL.into(), neutral_band }
+    }
+
+    /// The names in class order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.iter().map(AsRef::as_ref)
+    }
+
+    /// The most probable label. `None` when the logits aren't one finite number for each label.
+    #[must_use]
+    pub fn judge(&self, logits: &[f32]) -> Option<Verdict> {
+        if logits.len() != self.names.len() || logits.iter().any(|logit| !logit.is_finite()) {
+            return None;
+        }
+        let (winner, highest) = logits.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let score = if let [only] = logits {
+            // One output is a score by itself, which the transformers library reads by the sigmoid.
+            1.0 / (1.0 + (-only).exp())
+        } else {
+            // Softmax of the winner; relative to the highest logit, so that nothing overflows.
+            1.0 / logits.iter().map(|logit| (logit - highest).exp()).sum::<f32>()
+        };
+        let label = if score < self.neutral_band { &self.neutral } else { &self.names[winner] };
+        Some(Verdict { label: Arc::clone(label), score })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(names: &[&str], band: f32) -> Labels {
+        Labels::new(names.iter().map(|name| (*name).to_owned()).collect(), band)
+    }
+
+    #[test]
+    fn the_score_is_the_winners_softmax_probability() {
+        let verdict = labels(&["NEGATIVE", "POSITIVE"], 0.0).judge(&[0.0, 3.0_f32.ln()]).unwrap();
+        assert_eq!(&*verdict.label, "POSITIVE");
+        assert!((verdict.score - 0.75).abs() < 1e-6);
+        let verdict = labels(&["a", "b", "c"], 0.0).judge(&[5000.0, 1.0, -5000.0]).unwrap();
+        assert_eq!((&*verdict.label, verdict.score), ("a", 1.0));
+    }
+
+    #[test]
+    fn unsure_is_neutral_inside_the_band_only() {
+        let labels = labels(&["NEGATIVE", "POSITIVE"], 0.7);
+        assert_eq!(&*labels.judge(&[0.0, 0.5]).unwrap().label, "NEUTRAL");
+        assert_eq!(&*labels.judge(&[2.0, 0.5]).unwrap().label, "NEGATIVE");
+    }
+
+    #[test]
+    fn one_output_is_read_by_the_sigmoid() {
+        assert!((labels(&["toxic"], 0.0).judge(&[0.0]).unwrap().score - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn broken_output_has_no_verdict() {
+        let labels = labels(&["NEGATIVE", "POSITIVE"], 0.0);
+        assert_eq!(labels.judge(&[f32::NAN, 0.0]), None);
+        assert_eq!(labels.judge(&[0.0]), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! The model on disk and in memory: a directory in the Hugging Face layout, its labels, its
+//! tokenizer and its ONNX Runtime session.
+
+mod directory;
+mod labels;
+mod quantization;
+mod session;
+mod tokenizer;
+
+use std::{path::PathBuf, sync::Arc, thread};
+
+use crate::{
+    config::{Config, ConfigError},
+    engine::{Classify, Tokenize},
+};
+pub use directory::ModelDirectory;
+pub use labels::{Labels, Verdict};
+pub use session::Runtime;
+pub use tokenizer::Tokenizer;
+
+/// Why a model can't be served; each reads as one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The path doesn't exist or can't be read.
+    #[error("model path {path} can't be read: {source}")]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No file that is an ONNX model by name.
+    #[error("model directory {0} holds no *.onnx file")]
+    NoModelFile(PathBuf),
+    /// A file has other content than it should.
+    #[error("{path} is not usable: {problem}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The model answers another number of classes than it has names for.
+    #[error("config.json names {named} labels, but the model has {classes} classes")]
+    LabelCount {
+        /// Names in `id2label`.
+        named: usize,
+        /// Classes in the model's output.
+        classes: usize,
+    },
+    /// The first inference failed.
+    #[error("the model's first inference failed: {0}")]
+    WarmUp(String),
+    /// ONNX Runtime itself can't be loaded.
+    #[error(
+        "ONNX Runtime can't be loaded ({0}); set ORT_DYLIB_PATH to its libonnxruntime.so, \
+         which scripts/fetch-onnxruntime.sh fetches"
+    )]
+    NoRuntime(String),
+    /// A setting asks for what the model can't do.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// A model, loaded and warm.
+pub struct Model {
+    /// File that the session was made of.
+    pub file: PathBuf,
+    /// Whether its weights are quantized.
+    pub is_quantized: bool,
+    /// Tokens a text is cut to.
+    pub max_tokens: usize,
+    /// Reads its output.
+    pub labels: Labels,
+    /// Its tokenizer.
+    pub tokenizer: Arc<dyn Tokenize>,
+    /// One for each worker.
+    pub classifiers: Vec<Box<dyn Classify>>,
+}
+
+impl Model {
+    /// Loads the model that the settings name, and runs it once.
+    pub fn load(config: &Config, threads: usize) -> Result<Self, ModelError> {
+        let directory = ModelDirectory::open(&config.model.path)?;
+        let max_tokens = directory.token_limit(config.model.max_tokens)?;
+        // Side by side: together they take most of the start, and neither needs the other.
+        let (tokenizer, session) = thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));
+            let session = Runtime::load().and_then(|runtime| runtime.open(&directory.model_file));
+            (tokenizer.join(), session)
+        });
+        let session = session?;
+        let tokenizer = tokenizer.unwrap_or_else(|_| {
+            let problem = "the tokenizer panicked on it".to_owned();
+            Err(ModelError::BadFile { path: directory.tokenizer_file(), problem })
+        })?;
+
+        let tokens = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
+        let session = session.warm_up(&tokens).map_err(ModelError::WarmUp)?;
+        let labels = directory.labels(&config.model, session.classes)?;
+        let classifiers = (0..threads).map(|_| Box::new(session.clone()) as Box<dyn Classify>).collect();
+        let file = directory.model_file;
+        Ok(Self {
+            is_quantized: quantization::is_quantized(&file),
+            file,
+            max_tokens,
+            labels,
+            tokenizer: Arc::new(tokenizer),
+            classifiers,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! From nothing to serving, and what is said when that fails.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Instant};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    VERSION,
+    config::{Config, ConfigError, Environment, Reader},
+    engine::Engine,
+    http::{App, Serving},
+    model::{Model, ModelError},
+};
+
+/// Why the server ends before it serves. `Display` is `Reason: sentence`, which the operator carries
+/// into a condition of the resource.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error("InvalidConfig: {0}")]
+    Config(#[from] ConfigError),
+    /// The model can't be served.
+    #[error("ModelLoadFailed: {0}")]
+    Model(ModelError),
+    /// The address can't be listened on.
+    #[error("StartFailed: can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Threads can't be started.
+    #[error("StartFailed: can't start threads: {0}")]
+    Threads(io::Error),
+}
+
+impl From<ModelError> for StartError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Config(error) => Self::Config(error),
+            error => Self::Model(error),
+        }
+    }
+}
+
+impl StartError {
+    /// Writes the sentence to where Kubernetes reads it from. A host without that file is no
+    /// Kubernetes, and needs no word about it.
+    pub fn write_termination_log(&self, file: &Path) {
+        let written = std::fs::OpenOptions::new().write(true).truncate(true).open(file);
+        if let Ok(mut file) = written {
+            let _ = io::Write::write_all(&mut file, self.to_string().as_bytes());
+        }
+    }
+}
+
+/// Says which variables have no effect.
+pub fn warn_of_variables_without_effect(environment: &Environment) {
+    for sentence in Reader::new(environment).without_effect() {
+        tracing::warn!("{sentence}");
+    }
+}
+
+/// Listens before the model is loaded, so that liveness is answered from the start.
+pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
+    let address = SocketAddr::new(config.host, config.port);
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Loads the model, starts the engine, and makes the application ready.
+pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
+    let threads = app.config.engine.threads.unwrap_or_else(usable_cpus);
+    let model = Model::load(&app.config, threads)?;
+    let engine = Engine::start(&app.config.engine, &model.tokenizer, model.classifiers, Arc::clone(&app.metrics))
+        .map_err(StartError::Threads)?;
+    tracing::info!(
+        version = VERSION,
+        model = app.config.model.name,
+        file = %model.file.display(),
+        threads,
+        max_tokens = model.max_tokens,
+        milliseconds = started.elapsed().as_millis(),
+        "ready"
+    );
+    app.start_serving(Serving {
+        engine,
+        labels: model.labels,
+        model_file: model.file,
+        is_quantized: model.is_quantized,
+        max_tokens: model.max_tokens,
+        threads,
+    });
+    Ok(())
+}
+
+/// CPUs that this process may use: its affinity and its cgroup's quota, version 1 and 2, rounded
+/// down but at least one. A quota of half a CPU so gets one worker, which is throttled less than two.
+#[must_use]
+pub fn usable_cpus() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Builds container images with whatever this machine has: a Docker engine, else buildah.
+#
+#   scripts/build-image.sh server|server-debug|operator...
+#
+# VERSION, REVISION and BUILDTIME can be given in the environment; they come from the workspace and
+# from git otherwise. IMAGE_BUILDER=docker or buildah makes the choice; BASE_IMAGES=local uses
+# stand-ins for the base images without trying to pull, BASE_IMAGES=pull never makes any.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/.." && pwd)
+# shellcheck source=scripts/base-images/lib.sh
+. "$here/base-images/lib.sh"
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
+
+in_git() { git -C "$root" rev-parse --verify --quiet HEAD >/dev/null 2>&1; }
+
+# The commit's time, not the clock's: the same commit then gives the same image.
+build_time() {
+  local epoch=${SOURCE_DATE_EPOCH:-}
+  if [[ -z $epoch ]] && in_git; then epoch=$(git -C "$root" log -1 --format=%ct); fi
+  date -u -d "@${epoch:-$(date +%s)}" +%Y-%m-%dT%H:%M:%SZ
+}
+
+revision() {
+  in_git || { echo unknown; return; }
+  local dirty=''
+  git -C "$root" diff --quiet HEAD -- Cargo.toml Cargo.lock 'Dockerfile.*' operator inference-server models scripts || dirty=-dirty
+  echo "$(git -C "$root" rev-parse --short=12 HEAD)$dirty"
+}
+
+choose_builder() {
+  case ${IMAGE_BUILDER:-auto} in
+    docker | buildah) echo "$IMAGE_BUILDER" ;;
+    auto) if timeout 10 docker info >/dev/null 2>&1; then echo docker; else echo buildah; fi ;;
+    *) die "IMAGE_BUILDER is docker or buildah, not $IMAGE_BUILDER" ;;
+  esac
+}
+
+# Base images that the Dockerfile's FROM lines name, without the stages and the one chosen by a build argument.
+bases_of() {
+  # shellcheck disable=SC2016  # a literal dollar sign
+  sed -n 's/^FROM \([^ $]*\/[^ $]*\).*/\1/p' "$1" | sort -u
+}
+
+reachable() { timeout 20 "${BUILDAH[@]}" manifest inspect "docker://$1" >/dev/null 2>&1; }
+
+stand_in() {
+  case $1 in
+    */library/rust:*) "$here/base-images/rust.sh" "$1" ;;
+    */library/python:*) "$here/base-images/python.sh" "$1" ;;
+    */distroless/*) "$here/base-images/distroless.sh" "$1" ;;
+    *) die "$1 can't be pulled, and no stand-in for it is known" ;;
+  esac
+}
+
+provide_bases() {
+  local base mode=${BASE_IMAGES:-auto}
+  for base in $(bases_of "$1"); do
+    if present "$base"; then
+      # The script compares the stand-in with what it would make now; a pulled image stays as it is.
+      [[ $mode == pull || -z $(stand_in_key "$base") ]] || stand_in "$base"
+    elif [[ $mode == pull ]] || { [[ $mode == auto ]] && reachable "$base"; }; then
+      step "pulling $base" "${BUILDAH[@]}" pull --quiet "$base"
+    else
+      stand_in "$base"
+    fi
+  done
+}
+
+build() {
+  local kind=$1 file name
+  local -a args=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "BUILDTIME=$buildtime")
+  case $kind in
+    server) file=Dockerfile.distroless name=sentiment-service:distroless ;;
+    server-debug) file=Dockerfile.distroless name=sentiment-service:distroless-debug args+=(--build-arg DEBUG_IMAGE=true) ;;
+    operator) file=Dockerfile.operator name=kubesentiment-operator:distroless ;;
+  esac
+  if [[ $builder == docker ]]; then
+    DOCKER_BUILDKIT=1 docker build --file "$root/$file" --tag "$name" "${args[@]}" "$root"
+    return
+  fi
+  provide_bases "$root/$file"
+  local -a volumes
+  mapfile -t volumes < <(host_volumes)
+  # The docker format keeps the HEALTHCHECK, which OCI's doesn't know.
+  step "image $name" "${BUILDAH[@]}" bud --layers "${ISOLATION[@]}" --pull-never --format docker --network host \
+    "${volumes[@]}" "${args[@]}" --file "$root/$file" --tag "docker.io/library/$name" --tag "localhost/$name" "$root"
+}
+
+(($#)) || usage
+for kind in "$@"; do
+  case $kind in server | server-debug | operator) ;; *) usage ;; esac
+done
+
+version=${VERSION:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")}
+revision=${REVISION:-$(revision)}
+buildtime=${BUILDTIME:-$(build_time)}
+builder=$(choose_builder)
+mkdir -p "$cache"
+if [[ $builder == buildah ]]; then
+  ((EUID == 0)) || die "image builds with buildah need root here; run this with sudo, or start a Docker engine"
+  need buildah
+  # Two builds at once would make the same base image twice, and share a cargo registry without its lock.
+  exec 9>"$cache/images.lock"
+  flock --nonblock 9 || { say "  waiting for another image build on this machine"; flock 9; }
+fi
+for kind in "$@"; do build "$kind"; done

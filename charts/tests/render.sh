@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# What the chart refuses, and what it makes of values other than the default ones.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=charts/tests/lib.sh
+. "$here/lib.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# refused PATH OPTION...: the message names the value's path.
+refused() {
+  local path=$1
+  shift
+  if render "$@" >"$work/out" 2>"$work/err"; then
+    fail "$* was accepted"
+  elif grep -qF -- "$path" "$work/err"; then
+    pass "$* is refused: $(grep -F -- "$path" "$work/err" | head -n 1 | sed 's/^ *//')"
+  else
+    fail "$* is refused without a word about $path: $(cat "$work/err")"
+  fi
+}
+
+# holds TITLE FILTER OPTION...: jq's FILTER is true of the rendered objects.
+holds() {
+  local title=$1 filter=$2
+  shift 2
+  if ! render "$@" >"$work/out" 2>"$work/err"; then
+    fail "$title: $(cat "$work/err")"
+  elif to_json <"$work/out" | jq -e "def kind(\$name): map(select(.kind == \$name)); def container: kind(\"Deployment\")[0].spec.template.spec.containers[0]; $filter" >/dev/null; then
+    pass "$title"
+  else
+    fail "$title: not so: $filter"
+  fi
+}
+
+check "helm lint --strict" helm lint --strict --quiet "$chart"
+
+refused replicas --set replicas=2
+refused /image/pullPolicy --set image.pullPolicy=Sometimes
+refused /image/digest --set image.digest=sha256:beef
+refused /image/repository --set image.repository=
+refused /serverImage/tag --set-json 'serverImage.tag=1.0'
+refused /watchNamespaces/0 --set 'watchNamespaces={Team_A}'
+refused /concurrency --set concurrency=0
+refused /log/format --set log.format=xml
+refused /resources --set resources.request.cpu=1
+refused /resources/limits/memory --set resources.limits.memory=lots
+refused /crds/install --set-string crds.install=yes
+refused /terminationGracePeriodSeconds --set terminationGracePeriodSeconds=soon
+refused 'a tag or a digest' --set image.tag=
+
+holds "no wildcard and no Secret in any rule" \
+  '[.[] | select(.kind == "ClusterRole") | .rules[] | .apiGroups[], .resources[], .verbs[]] | all(. != "*" and . != "secrets")'
+holds "the pod is hardened" '
+  kind("Deployment")[0].spec.template.spec
+  | .securityContext.runAsNonRoot and .securityContext.runAsUser == 65532
+    and .securityContext.seccompProfile.type == "RuntimeDefault" and .enableServiceLinks == false
+    and (.containers[0].securityContext
+      | .allowPrivilegeEscalation == false and .readOnlyRootFilesystem and .capabilities.drop == ["ALL"])'
+holds "helm uninstall keeps the CRD" \
+  'kind("CustomResourceDefinition")[0].metadata.annotations["helm.sh/resource-policy"] == "keep"'
+RELEASE=other holds "the release's name changes no name" \
+  'map(.metadata.name) | all(startswith("kubesentiment-operator") or . == "sentimentservices.kubesentiment.io")'
+holds "crds.install=false leaves the CRD out" 'kind("CustomResourceDefinition") == []' --set crds.install=false
+holds "a digest replaces the tag" 'container.image == "registry.example.com/op@sha256:" + ("0" * 64)' \
+  --set image.repository=registry.example.com/op --set "image.digest=sha256:$(printf '0%.0s' {1..64})"
+holds "serverImage becomes DEFAULT_IMAGE" \
+  'container.env | any(.name == "DEFAULT_IMAGE" and .value == "registry.example.com:5000/server:1")' \
+  --set serverImage.repository=registry.example.com:5000/server --set-string serverImage.tag=1
+holds "watchNamespaces: a Role in each, no ClusterRole for the operator, the list in the environment" '
+  (kind("Role") | map(.metadata.namespace) | sort) == ["123", "team-a"]
+  and (kind("RoleBinding") | all(.subjects[0].namespace == "kubesentiment-system")) and (kind("RoleBinding") | length) == 2
+  and (kind("ClusterRole") | map(.metadata.name) | all(. != "kubesentiment-operator")) and kind("ClusterRoleBinding") == []
+  and (container.env | any(.name == "WATCH_NAMESPACES" and .value == "team-a,123"))' \
+  --set-json 'watchNamespaces=["team-a","123"]'
+holds "rbac and metrics can be left out" \
+  '[.[].kind] | sort == ["CustomResourceDefinition", "Deployment", "ServiceAccount"]' \
+  --set rbac.create=false --set rbac.userRoles=false --set metrics.service.enabled=false
+holds "a service account of one's own" \
+  'kind("ServiceAccount") == [] and kind("ClusterRoleBinding")[0].subjects[0].name == "mine" and kind("Deployment")[0].spec.template.spec.serviceAccountName == "mine"' \
+  --set serviceAccount.create=false --set serviceAccount.name=mine
+# shellcheck disable=SC2016  # jq's variables
+holds "scheduling, pull secrets and environment reach the pod" '
+  kind("Deployment")[0].spec.template as $pod | $pod.spec
+  | .nodeSelector.disk == "ssd" and .tolerations[0].key == "a" and .affinity.podAntiAffinity == {}
+    and .priorityClassName == "high" and .imagePullSecrets == [{name: "registry"}] and .terminationGracePeriodSeconds == 5
+    and ($pod.metadata.labels.team == "ml") and ($pod.metadata.annotations.note == "x")
+    and (.containers[0].env | any(.name == "LISTEN_ADDRESS"))' \
+  --set nodeSelector.disk=ssd --set 'tolerations[0].key=a' --set-json 'affinity={"podAntiAffinity":{}}' \
+  --set priorityClassName=high --set 'imagePullSecrets[0].name=registry' --set terminationGracePeriodSeconds=5 \
+  --set podLabels.team=ml --set podAnnotations.note=x --set 'extraEnv[0].name=LISTEN_ADDRESS' --set 'extraEnv[0].value=[::]:8080'
+holds "fullnameOverride names everything" 'kind("Deployment")[0].metadata.name == "second" and kind("Service")[0].metadata.name == "second-metrics"' \
+  --set fullnameOverride=second
+check "NOTES say how to go on" grep -q 'kubectl explain ssvc.spec' "$chart/templates/NOTES.txt"
+summary

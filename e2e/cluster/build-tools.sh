@@ -11,7 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin=$root/.cluster/bin
 cache=${KUBESENTIMENT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubesentiment}/tools
-kubernetes_version=$(sed -n 's/^require k8s.io\/kubernetes //p' "$here/tools/kubernetes/go.mod")
+kubernetes_version=$(awk '$1 == "k8s.io/kubernetes" {print $2}' "$here/tools/kubernetes/go.mod")
 
 # Linker flags and build tags per group, where the plain ones don't do.
 flags_for() {

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the test node and the image builds need. Quick when they are there.
+set -euo pipefail
+
+packages=(buildah ca-certificates conntrack containernetworking-plugins debootstrap gcc iproute2 ipset iptables jq
+  libc6-dev openssl runc util-linux)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+[[ $EUID == 0 ]] || { echo "error: missing Debian packages: ${missing[*]}; install them, or run this as root" >&2; exit 1; }
+echo "installing ${missing[*]} ..."
+export DEBIAN_FRONTEND=noninteractive
+quiet=(-qq -o Dpkg::Use-Pty=0)
+# None of their services is wanted: the node starts what it needs by itself.
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d.kubesentiment
+chmod +x /usr/sbin/policy-rc.d.kubesentiment
+had_policy=true
+[[ -e /usr/sbin/policy-rc.d ]] || { had_policy=false; cp /usr/sbin/policy-rc.d.kubesentiment /usr/sbin/policy-rc.d; }
+trap 'rm -f /usr/sbin/policy-rc.d.kubesentiment; $had_policy || rm -f /usr/sbin/policy-rc.d' EXIT
+apt-get "${quiet[@]}" update >/dev/null || apt-get "${quiet[@]}" update
+apt-get "${quiet[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null

@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::{VERSION, config::VARIABLES};
+use crate::{config::VARIABLES, version};
 
 /// Serves a text classification model over HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "sentiment-server", version = VERSION)]
+#[command(name = "sentiment-server", version = version())]
 pub struct Arguments {
     /// Print the settings in force, secrets masked, and exit.
     #[arg(long)]

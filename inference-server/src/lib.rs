@@ -12,9 +12,6 @@ pub mod model;
 pub mod process;
 pub mod serve;
 pub mod startup;
+mod version;
 
-/// Version of the server: the release that an image was built as, else the crate's.
-pub const VERSION: &str = match option_env!("KUBESENTIMENT_VERSION") {
-    Some(version) => version,
-    None => env!("CARGO_PKG_VERSION"),
-};
+pub use version::version;

@@ -5,11 +5,11 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Instant};
 use tokio::net::TcpListener;
 
 use crate::{
-    VERSION,
     config::{Config, ConfigError, Environment, Reader},
     engine::Engine,
     http::{App, Serving},
     model::{Model, ModelError},
+    version,
 };
 
 /// Why the server ends before it serves. `Display` is `Reason: sentence`, which the operator carries
@@ -75,7 +75,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let engine = Engine::start(&app.config.engine, &model.tokenizer, model.classifiers, Arc::clone(&app.metrics))
         .map_err(StartError::Threads)?;
     tracing::info!(
-        version = VERSION,
+        version = version(),
         model = app.config.model.name,
         file = %model.file.display(),
         threads,

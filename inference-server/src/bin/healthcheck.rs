@@ -12,7 +12,7 @@ use clap::Parser;
 
 /// Asks a server's health and exits 0 if it is well, else 1.
 #[derive(Debug, Parser)]
-#[command(version = inference_server::VERSION)]
+#[command(version = inference_server::version())]
 struct Arguments {
     /// Host to ask.
     #[arg(long, env = "HEALTHCHECK_HOST", default_value = "localhost")]

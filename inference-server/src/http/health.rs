@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 
 use super::{ApiError, App};
-use crate::{VERSION, clock, http::info::BACKEND_NAME};
+use crate::{clock, http::info::BACKEND_NAME, version};
 
 /// `GET /health`. Always 200 while the process serves HTTP: it is what liveness probes ask.
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
     Json(Health {
         status: "healthy",
         model_status: if app.serving().is_some() { "available" } else { "unavailable" },
-        version: VERSION,
+        version: version(),
         backend: BACKEND_NAME,
         timestamp: clock::unix_seconds(),
     })
@@ -55,7 +55,7 @@ pub(super) async fn details(State(app): State<Arc<App>>) -> Json<Details> {
     };
     let model = Component { component_name: "model", details: ComponentDetails { status, error } };
     let timestamp = clock::unix_seconds();
-    Json(Details { status, version: VERSION, timestamp, dependencies: vec![model] })
+    Json(Details { status, version: version(), timestamp, dependencies: vec![model] })
 }
 
 #[derive(Serialize)]

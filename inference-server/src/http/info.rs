@@ -11,7 +11,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{ApiError, App};
-use crate::{VERSION, metrics};
+use crate::{metrics, version};
 
 /// Name of the one backend.
 pub(super) const BACKEND_NAME: &str = "onnx";
@@ -28,7 +28,7 @@ pub(super) struct Root {
 pub(super) async fn root(State(app): State<Arc<App>>) -> Json<Root> {
     Json(Root {
         service: "KubeSentiment",
-        version: VERSION,
+        version: version(),
         status: "operational",
         docs_url: "/docs",
         health_url: format!("{}/health", app.config.prefix()),

@@ -1,0 +1,274 @@
+//! The HTTP API against the real model and the real ONNX Runtime.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Server, json};
+use serde_json::{Value, json};
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn assert_error(mut response: ureq::http::Response<ureq::Body>, status: u16, code: &str) -> Value {
+    assert_eq!(response.status(), status);
+    let id = response.headers()["x-correlation-id"].to_str().unwrap().to_owned();
+    let body = json(&mut response);
+    assert_eq!(body["error_code"], code, "{body}");
+    assert_eq!(body["correlation_id"], id.as_str());
+    assert!(body["timestamp"].is_f64());
+    let mut expected = vec!["error_code", "error_message", "detail", "correlation_id", "timestamp"];
+    if status == 422 {
+        expected.push("validation_errors");
+    }
+    let mut found = keys(&body);
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    body
+}
+
+#[test]
+fn plain_sentences_are_read_right() {
+    let server = Server::start(&[]);
+    for (text, label) in [
+        ("I love this product", "POSITIVE"),
+        ("Terrible support, I want my money back", "NEGATIVE"),
+        ("What a wonderful, heartwarming evening.", "POSITIVE"),
+        ("It broke after two days and nobody answers.", "NEGATIVE"),
+    ] {
+        let body = server.predict(text);
+        assert_eq!(body["label"], label, "{text}");
+        assert!(body["score"].as_f64().unwrap() > 0.5);
+    }
+}
+
+#[test]
+fn a_prediction_has_the_documented_shape_and_headers() {
+    let server = Server::start(&[]);
+    let body = json!({ "text": "  I love this product \n", "unknown": true }).to_string();
+    let request = server.agent.post(server.url("/predict")).header("X-Correlation-ID", "abc-123");
+    let mut response = request.send(&body).unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-correlation-id"], "abc-123");
+    assert_eq!(response.headers()["x-model-backend"], "onnx");
+    let header: f64 = response.headers()["x-inference-time-ms"].to_str().unwrap().parse().unwrap();
+    let body = json(&mut response);
+    let mut found = keys(&body);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "backend",
+            "cached",
+            "features",
+            "inference_time_ms",
+            "label",
+            "model_name",
+            "prediction_id",
+            "score",
+            "text_length"
+        ]
+    );
+    assert_eq!(body["text_length"], 19);
+    assert_eq!(body["inference_time_ms"], header);
+    assert_eq!(body["features"], Value::Null);
+    assert_eq!(body["model_name"], "default");
+    let id = body["prediction_id"].as_str().unwrap();
+    assert_eq!((id.len(), id.as_bytes()[14]), (36, b'4'), "{id} is not a version 4 UUID");
+}
+
+#[test]
+fn bad_input_is_a_client_error_in_the_flat_shape() {
+    let server = Server::start(&[]);
+    for (body, kind) in [
+        (r#"{"text":""}"#, "string_too_short"),
+        (r#"{"text":" \n\t "}"#, "string_too_short"),
+        (r#"{"txt":"a"}"#, "missing"),
+        (r#"{"text":5}"#, "string_type"),
+        ("[]", "model_attributes_type"),
+        ("{", "json_invalid"),
+    ] {
+        let body = assert_error(server.post("/predict", body), 422, "E1001");
+        assert_eq!(body["validation_errors"][0]["type"], kind);
+        assert_eq!(body["validation_errors"][0]["loc"][0], "body");
+    }
+    let text = |length: usize| json!({ "text": "é".repeat(length) }).to_string();
+    assert_eq!(server.post("/predict", &text(512)).status(), 200);
+    assert_error(server.post("/predict", &text(513)), 400, "E1002");
+    assert_error(server.post("/predict", &text(10_000)), 400, "E1002");
+    let body = assert_error(server.post("/predict", &text(10_001)), 422, "E1001");
+    assert_eq!(body["validation_errors"][0]["type"], "string_too_long");
+    assert_error(server.get("/nothing"), 404, "E1007");
+    let response = server.get("/predict");
+    assert_eq!(response.headers()["allow"], "POST");
+    assert_error(response, 405, "E1008");
+    assert_eq!(server.predict("still well")["label"], "POSITIVE");
+}
+
+#[test]
+fn a_body_of_any_size_is_refused_without_being_kept() {
+    let server = Server::start(&[]);
+    // Announced too large, it is refused before it is sent.
+    let huge = json!({ "text": "a".repeat(100 << 20) }).to_string();
+    match server.agent.post(server.url("/predict")).send(&huge) {
+        Ok(response) => drop(assert_error(response, 413, "E1005")),
+        // The refusal may overtake the sending, which ends with a closed connection.
+        Err(error) => assert!(matches!(error, ureq::Error::Io(_)), "{error}"),
+    }
+    assert_eq!(server.predict("still well")["label"], "POSITIVE");
+}
+
+#[test]
+fn health_readiness_root_and_model_info_have_the_documented_shapes() {
+    let server = Server::start(&[]);
+    let health = json(&mut server.get("/health"));
+    assert_eq!(health["status"], "healthy");
+    assert_eq!(health["model_status"], "available");
+    assert_eq!(health["backend"], "onnx");
+    assert!(health["timestamp"].is_f64() && health["version"].is_string());
+
+    let details = json(&mut server.get("/health/details"));
+    assert_eq!(
+        details["dependencies"],
+        json!([{ "component_name": "model", "details": { "status": "healthy", "error": null } }])
+    );
+    assert_eq!(json(&mut server.get("/ready")), json!({ "status": "ready" }));
+
+    let root = server.agent.get(format!("http://{}/", server.address)).call();
+    let root = json(&mut root.unwrap());
+    assert_eq!(root["status"], "operational");
+    assert_eq!(root["health_url"], "/api/v1/health");
+
+    let info = json(&mut server.get("/model-info"));
+    for key in [
+        "model_name",
+        "backend",
+        "model_path",
+        "model_file",
+        "execution_providers",
+        "is_loaded",
+        "is_quantized",
+        "is_optimized",
+        "max_text_length",
+        "cache_enabled",
+        "cache_size",
+        "cache_maxsize",
+        "onnx_intra_op_threads",
+        "onnx_inter_op_threads",
+        "onnx_execution_mode",
+        "tokenizer_is_fast",
+    ] {
+        assert!(!info[key].is_null(), "{key} is missing in {info}");
+    }
+    assert_eq!(info["is_quantized"], true);
+    assert_eq!(info["labels"], json!(["NEGATIVE", "POSITIVE"]));
+}
+
+#[test]
+fn metrics_label_requests_by_route_and_invented_paths_add_no_series() {
+    let server = Server::start(&[]);
+    server.predict("count me");
+    for number in 0..3 {
+        server.get(&format!("/invented/{number}"));
+    }
+    let mut response = server.get("/metrics");
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = response.body_mut().read_to_string().unwrap();
+    for series in [
+        r#"sentiment_requests_total{endpoint="/api/v1/predict",method="POST",status_code="200"} "#,
+        r#"sentiment_requests_total{endpoint="unmatched",method="GET",status_code="404"} "#,
+        r#"sentiment_request_duration_seconds_count{endpoint="/api/v1/predict",method="POST"} "#,
+        "sentiment_active_requests 1",
+        "sentiment_model_loaded 1",
+        "sentiment_inference_duration_seconds_count ",
+        "sentiment_prediction_score_count ",
+        "sentiment_text_length_characters_count ",
+        "sentiment_queue_depth ",
+        "sentiment_tokens_total ",
+        "process_resident_memory_bytes ",
+        "process_cpu_seconds_total ",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(series)), "{series} is not in\n{text}");
+    }
+    assert!(!text.contains("invented"));
+}
+
+#[test]
+fn the_key_guards_predictions_and_nothing_that_probes_need() {
+    let server = Server::start(&[("MLOPS_API_KEY", "s3cret")]);
+    let body = r#"{"text":"a fine day"}"#;
+    let response = server.post("/predict", body);
+    assert_eq!(response.headers()["www-authenticate"], "ApiKey");
+    assert_error(response, 401, "E3002");
+    let with_key = |key: &str| server.agent.post(server.url("/predict")).header("X-API-Key", key).send(body).unwrap();
+    assert_error(with_key("s3cres"), 401, "E3002");
+    assert_error(with_key("s3cret2"), 401, "E3002");
+    assert_eq!(with_key("s3cret").status(), 200);
+    assert_error(server.get("/model-info"), 401, "E3002");
+    for path in ["/health", "/health/details", "/ready", "/metrics"] {
+        assert_eq!(server.get(path).status(), 200, "{path}");
+    }
+    assert_eq!(server.agent.get(format!("http://{}/", server.address)).call().unwrap().status(), 200);
+}
+
+#[test]
+fn debug_serves_without_the_prefix() {
+    let mut server = Server::start(&[("MLOPS_DEBUG", "true")]);
+    assert_error(server.get("/health"), 404, "E1007");
+    server.prefix = String::new();
+    assert_eq!(server.get("/health").status(), 200);
+    assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
+}
+
+#[test]
+fn browsers_may_call_from_the_allowed_origins_only() {
+    let server = Server::start(&[("MLOPS_ALLOWED_ORIGINS", r#"["https://app.example"]"#)]);
+    let from = |origin: &str| server.agent.get(server.url("/health")).header("Origin", origin).call().unwrap();
+    assert_eq!(from("https://app.example").headers()["access-control-allow-origin"], "https://app.example");
+    assert!(from("https://evil.example").headers().get("access-control-allow-origin").is_none());
+}
+
+#[test]
+fn another_model_with_other_labels_inputs_and_a_run_that_fails() {
+    let model = common::fixture("three-labels");
+    let server = Server::start(&[
+        ("MLOPS_ONNX_MODEL_PATH", model.to_str().unwrap()),
+        ("MLOPS_MODEL_NAME", "three"),
+        ("MLOPS_NEUTRAL_BAND", "0.9"),
+    ]);
+    for word in ["bad", "fine", "good"] {
+        let body = server.predict(word);
+        assert_eq!((&body["label"], &body["model_name"]), (&json!(word), &json!("three")));
+    }
+    assert_eq!(server.predict("good bad")["label"], "NEUTRAL");
+    // This model can't run more than 16 tokens; the worker that tried goes on.
+    for _ in 0..5 {
+        let body = json!({ "text": "good ".repeat(20) }).to_string();
+        assert_error(server.post("/predict", &body), 500, "E2002");
+    }
+    assert_eq!(server.predict("good")["label"], "good");
+    assert_eq!(json(&mut server.get("/model-info"))["is_quantized"], false);
+}
+
+#[test]
+fn a_full_queue_is_a_503_that_says_when_to_come_back() {
+    let server = Server::start(&[("MLOPS_QUEUE_CAPACITY", "1"), ("MLOPS_THREADS", "1")]);
+    let body = json!({ "text": "slow and long ".repeat(36) }).to_string();
+    let refused = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..24).map(|_| scope.spawn(|| server.post("/predict", &body))).collect();
+        let answers = calls.into_iter().map(|call| call.join().unwrap());
+        let refused: Vec<_> = answers.filter(|answer| answer.status() != 200).collect();
+        refused
+    });
+    assert!(!refused.is_empty(), "24 calls at once fit into a queue of one");
+    for response in refused {
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_error(response, 503, "E4003");
+    }
+    std::thread::sleep(Duration::from_millis(10));
+    assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
+}

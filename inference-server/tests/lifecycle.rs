@@ -1,0 +1,234 @@
+//! Start, readiness, drain and end of the real process.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
+mod common;
+
+use std::{
+    fs,
+    net::TcpListener,
+    process::Output,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{Folder, Server, command, json};
+use serde_json::Value;
+
+fn run(settings: &[(&str, &str)], arguments: &[&str]) -> Output {
+    command(settings).args(arguments).output().unwrap()
+}
+
+/// The one sentence with which a start failed, from the log line and the termination log alike.
+fn failure(name: &str, settings: &[(&str, &str)]) -> String {
+    let folder = Folder::new(name);
+    let file = folder.file("termination-log");
+    fs::write(&file, "").unwrap();
+    let mut all = settings.to_vec();
+    all.push(("MLOPS_TERMINATION_LOG", file.to_str().unwrap()));
+    let output = run(&all, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let errors: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["level"] == "ERROR")
+        .collect();
+    assert_eq!(errors.len(), 1, "{lines}");
+    let sentence = fs::read_to_string(&file).unwrap();
+    assert_eq!(errors[0]["message"], sentence.as_str());
+    sentence
+}
+
+#[test]
+fn ready_only_when_a_prediction_is_answered_and_alive_from_the_start() {
+    let server = Server::listening(&[]);
+    let mut refused = 0;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        assert_eq!(server.get("/health").status(), 200);
+        let mut ready = server.get("/ready");
+        if ready.status() == 200 {
+            break;
+        }
+        assert_eq!(ready.status(), 503);
+        assert_eq!(json(&mut ready)["error_code"], "E4002");
+        refused += 1;
+        assert!(Instant::now() < deadline);
+    }
+    assert!(refused > 0, "ready before the model can have been loaded");
+    assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
+}
+
+#[test]
+fn a_prediction_while_the_model_loads_is_a_503() {
+    let server = Server::listening(&[]);
+    let mut response = server.post("/predict", r#"{"text":"early"}"#);
+    if response.status() == 503 {
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!(json(&mut response)["error_code"], "E2001");
+    } else {
+        // A machine fast enough to have loaded it by now.
+        assert_eq!(response.status(), 200);
+    }
+}
+
+#[test]
+fn sigterm_under_load_loses_no_request() {
+    let mut server = Server::start(&[("MLOPS_DRAIN_SECONDS", "2")]);
+    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    server.predict("a request that must not be lost");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(300));
+        server.signal("TERM");
+        server.line("draining");
+        let before = answered.load(Ordering::Relaxed);
+        let mut ready = server.get("/ready");
+        assert_eq!((ready.status().as_u16(), &json(&mut ready)["error_code"]), (503, &"E4002".into()));
+        // As long as others may still route here, it serves; then they have stopped.
+        thread::sleep(Duration::from_millis(1200));
+        assert!(answered.load(Ordering::Relaxed) > before, "nothing was served while draining");
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(server.exit(Duration::from_secs(10)).code(), Some(0));
+    assert!(answered.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn requests_in_flight_at_the_end_of_the_drain_are_finished() {
+    let mut server = Server::start(&[("MLOPS_THREADS", "1")]);
+    let text = "many words that take a while to read ".repeat(13);
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..16).map(|_| scope.spawn(|| server.predict(&text))).collect();
+        // All are accepted by then, and one after the other takes longer than this.
+        thread::sleep(Duration::from_millis(200));
+        server.signal("TERM");
+        for call in calls {
+            assert!(call.join().unwrap()["label"].is_string());
+        }
+    });
+    assert_eq!(server.exit(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_and_an_interrupt_end_without_the_drain() {
+    let mut server = Server::start(&[("MLOPS_DRAIN_SECONDS", "600")]);
+    server.signal("TERM");
+    server.line("draining");
+    server.signal("TERM");
+    assert_eq!(server.exit(Duration::from_secs(5)).code(), Some(0));
+
+    let mut server = Server::start(&[("MLOPS_DRAIN_SECONDS", "600")]);
+    server.signal("INT");
+    assert_eq!(server.exit(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn a_failed_start_says_why_in_one_sentence() {
+    assert_eq!(
+        failure("bad-port", &[("MLOPS_PORT", "http")]),
+        r#"InvalidConfig: MLOPS_PORT is "http", but must be a whole number from 0 to 65535"#
+    );
+    assert_eq!(
+        failure("many-tokens", &[("MLOPS_MAX_TOKENS", "1024")]),
+        "InvalidConfig: MLOPS_MAX_TOKENS is 1024, but the model takes at most 512"
+    );
+    let sentence = failure("no-model", &[("MLOPS_ONNX_MODEL_PATH", "/nowhere")]);
+    assert!(sentence.starts_with("ModelLoadFailed: model path /nowhere can't be read: "), "{sentence}");
+
+    let sentence = failure("no-library", &[("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")]);
+    assert!(sentence.starts_with("ModelLoadFailed: ONNX Runtime can't be loaded ("), "{sentence}");
+    assert!(sentence.contains("set ORT_DYLIB_PATH to its libonnxruntime.so"), "{sentence}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let sentence = failure("taken-port", &[("MLOPS_PORT", &port)]);
+    assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+}
+
+#[test]
+fn a_broken_model_directory_says_which_file() {
+    let folder = Folder::new("broken-model");
+    let path = folder.0.to_str().unwrap().to_owned();
+    let setting = [("MLOPS_ONNX_MODEL_PATH", path.as_str())];
+    let sentence = failure("broken-1", &setting);
+    assert_eq!(sentence, format!("ModelLoadFailed: model directory {path} holds no *.onnx file"));
+
+    for file in ["config.json", "tokenizer.json", "model.onnx"] {
+        fs::copy(common::fixture("three-labels").join(file), folder.file(file)).unwrap();
+    }
+    fs::write(folder.file("model.onnx"), "not a model").unwrap();
+    let sentence = failure("broken-2", &setting);
+    assert!(sentence.starts_with(&format!("ModelLoadFailed: {path}/model.onnx is not usable: ")), "{sentence}");
+
+    fs::copy(common::fixture("three-labels/model.onnx"), folder.file("model.onnx")).unwrap();
+    fs::write(folder.file("tokenizer.json"), "{}").unwrap();
+    let sentence = failure("broken-3", &setting);
+    assert!(sentence.starts_with(&format!("ModelLoadFailed: {path}/tokenizer.json is not usable: ")), "{sentence}");
+
+    fs::remove_file(folder.file("tokenizer.json")).unwrap();
+    let sentence = failure("broken-4", &setting);
+    assert!(
+        sentence.starts_with(&format!("ModelLoadFailed: model path {path}/tokenizer.json can't be read")),
+        "{sentence}"
+    );
+
+    fs::copy(common::fixture("three-labels/tokenizer.json"), folder.file("tokenizer.json")).unwrap();
+    fs::write(folder.file("config.json"), r#"{"id2label":{"0":"a","1":"b"}}"#).unwrap();
+    let sentence = failure("broken-5", &setting);
+    assert_eq!(sentence, "ModelLoadFailed: config.json names 2 labels, but the model has 3 classes");
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let output = run(&[("MLOPS_MAX_BATCHSIZE", "4"), ("MLOPS_ONNX_MODEL_PATH", "/nowhere")], &[]);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        lines.contains(
+            "MLOPS_MAX_BATCHSIZE is not a known variable and has no effect; did you mean MLOPS_MAX_BATCH_SIZE?"
+        ),
+        "{lines}"
+    );
+}
+
+#[test]
+fn the_command_line_shows_what_it_is_asked_for() {
+    let help = String::from_utf8(run(&[], &["--help"]).stdout).unwrap();
+    assert!(help.contains("MLOPS_MAX_BATCH_TOKENS") && help.contains("[default: 8000]"), "{help}");
+    let version = String::from_utf8(run(&[], &["--version"]).stdout).unwrap();
+    assert!(version.starts_with("sentiment-server "), "{version}");
+    let output = run(&[("MLOPS_API_KEY", "hunter2"), ("MLOPS_PORT", "8123")], &["--print-config"]);
+    let settings = String::from_utf8(output.stdout).unwrap();
+    assert!(settings.contains("MLOPS_PORT=8123\n") && settings.contains("MLOPS_API_KEY=***\n"), "{settings}");
+    assert!(!settings.contains("hunter2"));
+}
+
+#[test]
+fn logs_carry_the_correlation_id_and_never_a_text() {
+    let mut server = Server::start(&[("MLOPS_LOG_LEVEL", "DEBUG")]);
+    let request = server.agent.post(server.url("/predict")).header("X-Correlation-ID", "find-me");
+    request.send(r#"{"text":"a most private remark"}"#).unwrap();
+    server.signal("INT");
+    server.exit(Duration::from_secs(5));
+    let lines = server.lines_to_the_end();
+    assert!(lines.iter().any(|line| line["span"]["correlation_id"] == "find-me"), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.to_string().contains("private")), "{lines:?}");
+}
+
+#[test]
+fn the_version_is_the_images() {
+    let folder = Folder::new("version");
+    let program = folder.file("sentiment-server");
+    fs::copy(env!("CARGO_BIN_EXE_sentiment-server"), &program).unwrap();
+    fs::write(folder.file("build-info.json"), r#"{"version":"1.2.3","revision":"abc","buildtime":"now"}"#).unwrap();
+    let output = std::process::Command::new(&program).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "sentiment-server 1.2.3\n");
+}

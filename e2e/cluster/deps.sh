@@ -2,7 +2,7 @@
 # Installs the Debian packages that the test node and the image builds need. Quick when they are there.
 set -euo pipefail
 
-packages=(buildah ca-certificates conntrack containernetworking-plugins debootstrap gcc iproute2 ipset iptables jq
+packages=(buildah ca-certificates conntrack containernetworking-plugins curl debootstrap gcc iproute2 ipset iptables jq
   libc6-dev openssl runc util-linux)
 missing=()
 for package in "${packages[@]}"; do

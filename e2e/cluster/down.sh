@@ -30,7 +30,8 @@ done
 [[ ! -e $netns_path ]] || ip netns delete "$netns"
 # It goes with its peer in the namespace, but not at once.
 ip link delete ksn-host 2>/dev/null || true
-cgroup_roots | while read -r folder; do
+# The runtime makes folders in the unified hierarchy of a v1 host, too.
+for folder in /sys/fs/cgroup/"$cgroup" /sys/fs/cgroup/*/"$cgroup"; do
   [[ ! -d $folder ]] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
 done
 rm -rf "$run" "$state"

@@ -3,10 +3,11 @@
 #
 #   e2e/cluster/load-image.sh sentiment-service:distroless path/to/image.tar ...
 #
-# An image that the node has already is left alone.
+# An image that the node has already is left alone. With --id it prints the id of a local image.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
+if [[ ${1:-} == --id ]]; then want_id=$2; shift 2; fi
 mkdir -p "$run/loaded"
 
 # The kubelet asks for docker.io/library/NAME where NAME has no registry and no folder.
@@ -19,6 +20,14 @@ full_name() {
   esac
 }
 
+image_id() {
+  if docker info >/dev/null 2>&1; then
+    docker image inspect --format '{{.Id}}' "$1"
+  else
+    buildah --storage-driver overlay inspect --type image --format '{{.FromImageID}}' "$1"
+  fi
+}
+
 load() {
   local name=$1 id archive
   if [[ -f $name ]]; then
@@ -27,11 +36,7 @@ load() {
   fi
   archive=$run/loaded/archive.tar
   rm -f "$archive"
-  if docker info >/dev/null 2>&1; then
-    id=$(docker image inspect --format '{{.Id}}' "$name")
-  else
-    id=$(buildah --storage-driver overlay inspect --type image --format '{{.FromImageID}}' "$name")
-  fi
+  id=$(image_id "$name")
   local mark=$run/loaded/${name//\//_}
   if [[ -f $mark && $(cat "$mark") == "$id" ]]; then
     return
@@ -48,6 +53,10 @@ load() {
   echo "$id" >"$mark"
 }
 
+if [[ -n ${want_id:-} ]]; then
+  image_id "$want_id"
+  exit 0
+fi
 for image in "$@"; do
   begin=$SECONDS
   load "$image"

@@ -114,7 +114,9 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
 async fn run(settings: Run) -> Result<(), Error> {
     start_logging(&settings)?;
     let client = Client::try_default().await.map_err(Box::new)?;
-    let scopes = Scope::of(&settings.watch_namespaces);
+    // An empty variable means all namespaces, not one without a name.
+    let namespaces: Vec<String> = settings.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    let scopes = Scope::of(&namespaces);
     let metrics = Metrics::default();
     let health = Health::new(metrics.clone());
     let address = settings.listen_address;
@@ -123,7 +125,7 @@ async fn run(settings: Run) -> Result<(), Error> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         default_image = %settings.default_image,
-        namespaces = ?settings.watch_namespaces,
+        ?namespaces,
         %address,
         "starting"
     );

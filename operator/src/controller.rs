@@ -106,9 +106,7 @@ impl Operator {
         }
         let watches_answered = tokio::spawn(async move {
             for stores in &all_stores {
-                if stores.ready().await.is_err() {
-                    return;
-                }
+                stores.ready().await;
             }
             ready();
         });

@@ -3,9 +3,9 @@
 //! Each watch is bounded in time (a load balancer may drop an idle connection without a word),
 //! limited by label to our own children, and its objects are cut down to the fields in use.
 
-use std::{fmt::Debug, future, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
-use futures::{Stream, StreamExt};
+use futures::{StreamExt, future, stream::BoxStream};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -23,6 +23,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{MANAGER, SentimentService},
@@ -82,6 +83,7 @@ pub struct Stores {
     pub replica_sets: Store<ReplicaSet>,
     /// Children of the ReplicaSets.
     pub pods: Store<Pod>,
+    answered: Vec<CancellationToken>,
 }
 
 impl Stores {
@@ -108,14 +110,10 @@ impl Stores {
     }
 
     /// Waits until every watch has been answered once.
-    pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
-        // The children may be empty, but a list of them has been seen.
-        self.services_wanted.wait_until_ready().await?;
-        self.service_accounts.wait_until_ready().await?;
-        self.services.wait_until_ready().await?;
-        self.deployments.wait_until_ready().await?;
-        self.replica_sets.wait_until_ready().await?;
-        self.pods.wait_until_ready().await
+    ///
+    /// Not by `Store::wait_until_ready`: it wakes one waiter only, and the controller is one.
+    pub async fn ready(&self) {
+        future::join_all(self.answered.iter().map(CancellationToken::cancelled)).await;
     }
 }
 
@@ -129,28 +127,50 @@ where
 
 /// Starts the watches of a scope. The controller drives them and is triggered by them.
 pub fn start(client: &Client, scope: &Scope) -> (Controller<Guarded>, Stores) {
-    let (services_wanted, custom_resources) = watch::<Guarded>(scope.api(client), watcher_config());
-    let (service_accounts, service_account_events) = watch_children(client, scope);
-    let (services, service_events) = watch_children(client, scope);
-    let (deployments, deployment_events) = watch_children(client, scope);
-    let (replica_sets, replica_set_events) = watch_children(client, scope);
-    let (pods, pod_events) = watch_children(client, scope);
+    let services_wanted = watch::<Guarded>(scope.api(client), watcher_config());
+    let service_accounts = watch_children::<ServiceAccount>(client, scope);
+    let services = watch_children::<Service>(client, scope);
+    let deployments = watch_children::<Deployment>(client, scope);
+    let replica_sets = watch_children::<ReplicaSet>(client, scope);
+    let pods = watch_children::<Pod>(client, scope);
 
-    let controller = Controller::for_stream(custom_resources, services_wanted.clone())
-        .watches_stream::<ServiceAccount, _>(service_account_events, owner_by_label)
-        .watches_stream::<Service, _>(service_events, owner_by_label)
-        .watches_stream::<Deployment, _>(deployment_events, owner_by_label)
-        .watches_stream::<ReplicaSet, _>(replica_set_events, owner_by_label)
-        .watches_stream::<Pod, _>(pod_events, owner_by_label);
-    let stores = Stores { services_wanted, service_accounts, services, deployments, replica_sets, pods };
+    let stores = Stores {
+        services_wanted: services_wanted.store.clone(),
+        service_accounts: service_accounts.store,
+        services: services.store,
+        deployments: deployments.store,
+        replica_sets: replica_sets.store,
+        pods: pods.store,
+        answered: vec![
+            services_wanted.answered,
+            service_accounts.answered,
+            services.answered,
+            deployments.answered,
+            replica_sets.answered,
+            pods.answered,
+        ],
+    };
+    let controller = Controller::for_stream(services_wanted.events, services_wanted.store)
+        .watches_stream(service_accounts.events, owner_by_label)
+        .watches_stream(services.events, owner_by_label)
+        .watches_stream(deployments.events, owner_by_label)
+        .watches_stream(replica_sets.events, owner_by_label)
+        .watches_stream(pods.events, owner_by_label);
     (controller, stores)
+}
+
+/// One watch: what it has seen, what it sees, and whether it has been answered.
+struct Watch<K: Resource<DynamicType = ()> + 'static> {
+    store: Store<K>,
+    events: BoxStream<'static, watcher::Result<K>>,
+    answered: CancellationToken,
 }
 
 fn watcher_config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
-fn watch_children<K>(client: &Client, scope: &Scope) -> (Store<K>, impl Stream<Item = watcher::Result<K>> + use<K>)
+fn watch_children<K>(client: &Client, scope: &Scope) -> Watch<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -164,24 +184,29 @@ where
     watch(scope.api(client), watcher_config().labels(&ours))
 }
 
-fn watch<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, impl Stream<Item = watcher::Result<K>> + use<K>)
+fn watch<K>(api: Api<K>, config: watcher::Config) -> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let (reader, writer) = reflector::store();
+    let (store, writer) = reflector::store();
+    let answered = CancellationToken::new();
+    let done = answered.clone();
     let events = watcher(api, config)
         .default_backoff()
         .modify(trim)
         .reflect(writer)
-        .touched_objects()
-        .inspect(|event| {
-            if let Err(error) = event {
+        .inspect(move |event| match event {
+            Ok(watcher::Event::InitDone) => done.cancel(),
+            Ok(_) => {}
+            Err(error) => {
                 tracing::warn!(kind = %K::kind(&()), error = %describe(error), "watch interrupted, trying again");
             }
         })
-        // The controller treats an error as the end of its patience; the watch has its own back-off.
-        .filter(|event| future::ready(event.is_ok()));
-    (reader, events)
+        .touched_objects()
+        // The controller has no use for the error: the watch has said it, and has its own back-off.
+        .filter(|event| future::ready(event.is_ok()))
+        .boxed();
+    Watch { store, events, answered }
 }
 
 /// Bookkeeping of other managers is half of an object's size, and nobody reads it here.

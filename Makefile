@@ -1,0 +1,111 @@
+# Every command that a person needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export KUBECONFIG := $(CURDIR)/.cluster/kubeconfig
+export ORT_DYLIB_PATH ?= $(CURDIR)/.cache/onnxruntime/libonnxruntime.so
+# kubectl is taken from the machine; where there is none, from what `make cluster` builds.
+export PATH := $(PATH):$(CURDIR)/.cluster/bin
+export CARGO_TERM_COLOR ?= never
+
+CRD := sentimentservices.kubesentiment.io.yaml
+
+##@ See it
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## A real cluster, the operator, a service, and answers: all set up from nothing
+	@scripts/demo.sh
+
+.PHONY: run-server
+run-server: onnxruntime ## The server alone in the foreground with the default model, port MLOPS_PORT
+	@cargo build --release -p kubesentiment-inference-server --bin sentiment-server
+	@MLOPS_PROFILE=$${MLOPS_PROFILE:-local} MLOPS_ONNX_MODEL_PATH=$${MLOPS_ONNX_MODEL_PATH:-models/default} \
+	  exec $${CARGO_TARGET_DIR:-target}/release/sentiment-server
+
+.PHONY: cluster
+cluster: ## A real single-node Kubernetes, without Docker; writes .cluster/kubeconfig
+	@e2e/cluster/up.sh
+
+.PHONY: down
+down: ## Stop all that the other commands started
+	@e2e/cluster/down.sh
+
+.PHONY: deploy
+deploy: cluster images ## Put the images on the node and (re)install the operator
+	@scripts/deploy.sh
+
+##@ Build
+
+.PHONY: images
+images: build-distroless build-distroless-debug build-operator ## All three images
+
+.PHONY: build-distroless
+build-distroless: ## sentiment-service:distroless
+	@scripts/build-image.sh server
+
+.PHONY: build-distroless-debug
+build-distroless-debug: ## sentiment-service:distroless-debug, with a shell
+	@scripts/build-image.sh server-debug
+
+.PHONY: build-operator
+build-operator: ## kubesentiment-operator:distroless
+	@scripts/build-image.sh operator
+
+.PHONY: onnxruntime
+onnxruntime: ## Fetch the pinned ONNX Runtime to .cache/onnxruntime
+	@scripts/fetch-onnxruntime.sh .cache/onnxruntime
+
+.PHONY: crds
+crds: ## Generate the CRD from operator/src/api
+	@cargo run -q -p kubesentiment-operator -- crd >crds/$(CRD).new
+	@mv crds/$(CRD).new crds/$(CRD)
+	@cp crds/$(CRD) charts/kubesentiment-operator/files/$(CRD)
+
+.PHONY: docs
+docs: ## API documentation of the crates in target/doc
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+##@ Check
+
+.PHONY: test
+test: ## Everything: lint, unit, API server and real node
+	@scripts/timed.sh "lint" $(MAKE) lint
+	@scripts/timed.sh "unit tests" $(MAKE) unit
+	@scripts/timed.sh "operator against a real API server" $(MAKE) api-server
+	@scripts/timed.sh "real node" $(MAKE) e2e
+
+.PHONY: lint
+lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@scripts/lint.sh
+
+.PHONY: unit
+unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
+	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server
+
+.PHONY: api-server
+api-server: tools ## The operator against a real kube-apiserver
+	@cargo test --locked -p kubesentiment-e2e --test api_server
+
+.PHONY: e2e
+e2e: deploy ## The real node: images, operator, pods, failures
+	@scripts/test-images.sh
+	@cargo test --locked -p kubesentiment-e2e --test node
+
+.PHONY: bench
+bench: onnxruntime deploy ## Sizes, start times, throughput and memory
+	@cargo bench --locked -p kubesentiment-inference-server
+	@cargo bench --locked -p kubesentiment-e2e
+
+.PHONY: tools
+tools:
+	@e2e/cluster/deps.sh
+	@e2e/cluster/build-tools.sh etcd kubernetes helm

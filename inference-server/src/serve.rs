@@ -18,6 +18,7 @@ use signals::{Signals, Stop};
 #[must_use]
 pub fn run(print_config: bool) -> ExitCode {
     let started = Instant::now();
+    native::return_large_blocks();
     let environment: Environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -74,15 +74,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let model = Model::load(&app.config, threads)?;
     let engine = Engine::start(&app.config.engine, &model.tokenizer, model.classifiers, Arc::clone(&app.metrics))
         .map_err(StartError::Threads)?;
-    tracing::info!(
-        version = version(),
-        model = app.config.model.name,
-        file = %model.file.display(),
-        threads,
-        max_tokens = model.max_tokens,
-        milliseconds = started.elapsed().as_millis(),
-        "ready"
-    );
+    let file = model.file.display().to_string();
     app.start_serving(Serving {
         engine,
         labels: model.labels,
@@ -91,6 +83,16 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         max_tokens: model.max_tokens,
         threads,
     });
+    // Only now: who waits for this line may send at once.
+    tracing::info!(
+        version = version(),
+        model = app.config.model.name,
+        file,
+        threads,
+        max_tokens = model.max_tokens,
+        milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "ready"
+    );
     Ok(())
 }
 

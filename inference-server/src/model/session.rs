@@ -6,12 +6,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use native::SharedSession;
 use ort::{
     environment::Environment,
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
     value::{TensorElementType, TensorRef, TensorRefMut, ValueType},
 };
-use shared_session::SharedSession;
 
 use super::ModelError;
 use crate::engine::{Classify, Tokens};

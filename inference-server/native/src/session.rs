@@ -1,10 +1,10 @@
-//! One ONNX Runtime session that many threads run at once.
+//! A session that many threads run at once.
 //!
 //! ONNX Runtime allows concurrent runs of one session, and then its weights are in memory once
 //! however many threads there are. The `ort` crate asks for `&mut Session`, since some execution
 //! providers don't allow it; a container of prepacked weights, its other way to share, leaves the
 //! weights of a plain ONNX file duplicated. So this crate makes that one call itself, for the CPU
-//! provider only, and keeps `unsafe` out of the server.
+//! provider only.
 
 use std::{
     ffi::{CString, NulError},
@@ -45,7 +45,7 @@ impl SharedSession {
         // SAFETY: every pointer comes from a live borrow that outlasts the call, and each array has
         // the length that is passed with it. The session pointer is mutable by the C signature
         // only: ONNX Runtime documents `Run` as safe to call from several threads on one session.
-        #[expect(unsafe_code, reason = "the one call that this crate exists for")]
+        #[expect(unsafe_code, reason = "ort has no safe call for this")]
         unsafe {
             let status = run(
                 self.session.ptr().cast_mut(),

@@ -4,10 +4,11 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
+lock
 [[ ${1:-} == --quiet ]] || echo "stopping the node"
 
 # The kubelet first: it would start again what is stopped after it.
-if [[ -f $run/kubelet.pid ]] && node_pids | grep -qx "$(cat "$run/kubelet.pid")"; then
+if alive kubelet; then
   kill -KILL "$(cat "$run/kubelet.pid")" 2>/dev/null || true
 fi
 for _ in $(seq 100); do
@@ -18,21 +19,28 @@ for _ in $(seq 100); do
 done
 [[ -z $(node_pids) ]] || die "these processes of the node don't end: $(node_pids | tr '\n' ' ')"
 
-# The innermost mount comes last in the list.
+# Mounts of the node end with its processes. This is for what began before it had its own, or was
+# half-way there. The innermost mount comes last in the list.
 for _ in 1 2 3; do
-  mapfile -t mounts < <(awk -v run="$run/" -v state="$state/" 'index($5, run) == 1 || index($5, state) == 1 {print $5}' /proc/self/mountinfo | tac)
+  mapfile -t mounts < <(node_mounts | tac)
   ((${#mounts[@]})) || break
   for mount in "${mounts[@]}"; do
     umount "$(printf '%b' "$mount")" 2>/dev/null || umount --lazy "$(printf '%b' "$mount")" 2>/dev/null || true
   done
 done
+# A volume can be a folder of the host's, and what follows removes all that it finds.
+[[ -z $(node_mounts) ]] || die "these mounts of the node don't end: $(node_mounts | tr '\n' ' ')"
 
 [[ ! -e $netns_path ]] || ip netns delete "$netns"
 # It goes with its peer in the namespace, but not at once.
-ip link delete ksn-host 2>/dev/null || true
+ip link delete "$host_link" 2>/dev/null || true
 # The runtime makes folders in the unified hierarchy of a v1 host, too.
 for folder in /sys/fs/cgroup/"$cgroup" /sys/fs/cgroup/*/"$cgroup"; do
   [[ ! -d $folder ]] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
 done
 rm -rf "$run" "$state"
 rm -f "$kubeconfig"
+# Where mounts.sh had to make a folder to mount on. Another node may have the same in use.
+if ! compgen -G '/run/kubesentiment-node*' >/dev/null; then
+  rmdir /run/containerd /var/lib/cni /var/lib/kubelet /var/log/containers 2>/dev/null || true
+fi

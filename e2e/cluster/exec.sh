@@ -6,4 +6,4 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
 [[ -e $netns_path ]] || die "the node is down: run make cluster"
-in_node "$@"
+exec nsenter --net="$netns_path" -- "$@"

@@ -6,20 +6,29 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin=$root/.cluster/bin
-logs=$root/.cluster/logs
-kubeconfig=$root/.cluster/kubeconfig
 cache=${KUBESENTIMENT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubesentiment}
 
-# There is one test node a machine, whichever clone started it, so these are fixed. They are short,
-# too: a Unix socket's path holds at most 107 bytes, and a clone may lie deep.
-run=/run/kubesentiment-node
-state=/var/lib/kubesentiment-node
-cgroup=kubesentiment-node
-netns=kubesentiment
+# There is one test node a machine, whichever clone started it, so its places are fixed. They are
+# short, too: a Unix socket's path holds at most 107 bytes, and a clone may lie deep.
+# A number in KUBESENTIMENT_NODE means another node beside it, which nothing but that number reaches:
+# so the self-test can kill what it likes while somebody's demo goes on.
+node_number=${KUBESENTIMENT_NODE:-0}
+[[ $node_number =~ ^(0|[1-9][0-9]?)$ ]] || { echo "error: KUBESENTIMENT_NODE is a number from 0 to 99, not '$node_number'" >&2; exit 2; }
+suffix=
+((node_number == 0)) || suffix=-$node_number
+run=/run/kubesentiment-node$suffix
+state=/var/lib/kubesentiment-node$suffix
+lock_file=/run/lock/kubesentiment-node$suffix.lock
+cgroup=kubesentiment-node$suffix
+netns=kubesentiment$suffix
 netns_path=/run/netns/$netns
+host_link=ksn-host$suffix
+kubeconfig=$root/.cluster/kubeconfig$suffix
+logs=$root/.cluster/logs$suffix
 
-host_ip=10.200.0.1
-node_ip=10.200.0.2
+host_ip=10.200.$node_number.1
+node_ip=10.200.$node_number.2
+# These exist in the node's own network alone.
 pod_cidr=10.201.0.0/24
 service_cidr=10.96.0.0/16
 api_service_ip=10.96.0.1
@@ -48,6 +57,18 @@ need_root() {
   [[ $EUID == 0 ]] || die "the test node needs root: it makes network namespaces, mounts and cgroups"
 }
 
+# Waits for whoever else starts or stops this node. `up` calls `down` while it holds the lock.
+lock() {
+  [[ -z ${KUBESENTIMENT_LOCKED:-} ]] || return 0
+  mkdir -p "$(dirname "$lock_file")"
+  exec 9>"$lock_file"
+  if ! flock --nonblock 9; then
+    echo "waiting for another run of these scripts ..."
+    flock --timeout 1200 9 || die "another run has held $lock_file for 20 minutes"
+  fi
+  export KUBESENTIMENT_LOCKED=1
+}
+
 # Runs a command in the node's network. Not `ip netns exec`: that mounts /sys anew, and the
 # kubelet then finds no cgroups.
 in_node() {
@@ -72,6 +93,29 @@ cgroup_roots() {
   return 0
 }
 
+make_cgroups() {
+  local folder below controller
+  while read -r folder; do
+    mkdir -p "$folder/daemons"
+    # On cgroup v1 a cpuset begins empty, and an empty one takes no process.
+    if [[ -e $folder/cpuset.cpus && -e $(dirname "$folder")/cpuset.cpus && ! -e $folder/cgroup.controllers ]]; then
+      for below in "$folder" "$folder/daemons"; do
+        cat "$(dirname "$folder")/cpuset.cpus" >"$below/cpuset.cpus"
+        cat "$(dirname "$folder")/cpuset.mems" >"$below/cpuset.mems"
+      done
+    fi
+    # On cgroup v2 the kubelet wants each controller that the root has, handed down to its own root.
+    [[ -e /sys/fs/cgroup/cgroup.controllers ]] || continue
+    for controller in cpu cpuset memory hugetlb pids io; do
+      grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers || continue
+      for below in /sys/fs/cgroup "$folder"; do
+        { echo "+$controller" >"$below/cgroup.subtree_control"; } 2>/dev/null ||
+          die "can't hand the cgroup controller '$controller' down from $below: inside a container, give it the host's cgroup namespace"
+      done
+    done
+  done < <(cgroup_roots)
+}
+
 # Every process of the node: each daemon is started in our cgroup, and what they start stays below
 # it. No name is matched, so nobody else's process is ever meant.
 node_pids() {
@@ -79,4 +123,19 @@ node_pids() {
   cgroup_roots | while read -r folder; do
     [[ -d $folder ]] && find "$folder" -name cgroup.procs -exec cat {} + 2>/dev/null
   done | sort -un
+}
+
+# alive DAEMON: its process runs and is ours. A number alone could be somebody else's by now.
+alive() {
+  local pid line
+  pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
+  while read -r line; do
+    [[ $line != *:/"$cgroup"/* ]] || return 0
+  done 2>/dev/null </proc/"$pid"/cgroup
+  return 1
+}
+
+# Mounts below the node's folders, outermost first.
+node_mounts() {
+  awk -v run="$run/" -v state="$state/" 'index($5, run) == 1 || index($5, state) == 1 {print $5}' /proc/self/mountinfo
 }

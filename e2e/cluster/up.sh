@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Starts a real single-node Kubernetes in a network namespace of its own, and writes .cluster/kubeconfig.
 #
-# With a healthy node of this clone it returns at once; whatever else it finds (a killed run, a node
-# of another clone, files from before a reboot) it clears away first.
+# With a healthy node of this clone it returns at once. Whatever else it finds (a killed run, a node
+# of another clone, files from before a reboot) it clears away first, with all that ran on it.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
@@ -13,75 +13,93 @@ kubectl() {
 
 daemons=(etcd kube-apiserver kube-controller-manager kube-scheduler registry containerd kubelet kube-proxy)
 
-healthy() {
-  [[ -f $run/ready && $(cat "$run/ready") == "$root" && -f $kubeconfig ]] || return 1
+# What keeps this node from being used as it is, or nothing.
+trouble() {
   local daemon
+  [[ -f $run/ready ]] || { echo "an unfinished start"; return; }
+  [[ $(cat "$run/ready") == "$root" ]] || { echo "the node of another clone, $(cat "$run/ready")"; return; }
   for daemon in "${daemons[@]}"; do
-    kill -0 "$(cat "$run/$daemon.pid" 2>/dev/null)" 2>/dev/null || return 1
+    alive "$daemon" || { echo "a node whose $daemon is gone"; return; }
   done
-  [[ $(kubectl get node node -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]] || return 1
-  [[ $(kubectl -n kube-system get deployment coredns -o 'jsonpath={.status.availableReplicas}' 2>/dev/null) == 1 ]]
+  [[ -f $kubeconfig ]] || { echo "a node without its kubeconfig"; return; }
+  [[ $(kubectl get node node -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True &&
+    $(kubectl -n kube-system get deployment coredns -o 'jsonpath={.status.availableReplicas}' 2>/dev/null) == 1 ]] ||
+    echo "a node that isn't ready"
 }
 
-# start NAME COMMAND...: a daemon in the node's network and in our cgroup, with a log of its own.
+# start NAME COMMAND...: a daemon in the node's network, mounts and cgroup, with a log of its own.
 start() {
   local name=$1
   shift
   (
-    # In a pipe, BASHPID is the pipe's.
-    self=$BASHPID
+    # Before anything else, so that whatever this becomes can be found and ended by its cgroup.
+    self=$BASHPID # in a pipe, BASHPID is the pipe's
     cgroup_roots | while read -r folder; do echo "$self" >"$folder/daemons/cgroup.procs"; done
-    exec </dev/null >>"$logs/$name.log" 2>&1
-    PATH=$bin:$PATH exec setsid nsenter --net="$netns_path" -- "$@"
+    # The lock is released when this script ends, not when the daemon does.
+    exec </dev/null >>"$logs/$name.log" 2>&1 9>&-
+    mounts=()
+    [[ $name == mounts ]] || mounts=(--mount="/proc/$(cat "$run/mounts.pid")/ns/mnt")
+    # Nothing of the caller's environment: a proxy's address, for one, would send the API server's
+    # calls of the kubelet to that proxy.
+    exec setsid nsenter --net="$netns_path" "${mounts[@]}" -- \
+      env -i HOME=/root PATH="$bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "$@"
   ) &
   echo $! >"$run/$name.pid"
+  local tries
+  for ((tries = 0; tries < 100; tries++)); do
+    ! alive "$name" || break
+    sleep 0.02
+  done
 }
 
 # wait_for SECONDS WHAT COMMAND...
 wait_for() {
-  local seconds=$1 what=$2 end=$((SECONDS + $1))
+  local what=$2 end=$((SECONDS + $1)) file daemon
   shift 2
   until "$@" >/dev/null 2>&1; do
-    ((SECONDS < end)) || die "$what took more than $seconds s; the logs are in $logs"
+    for file in "$run"/*.pid; do
+      daemon=$(basename "$file" .pid)
+      alive "$daemon" || { tail -n 5 "$logs/$daemon.log" >&2; die "$daemon has ended; its log is $logs/$daemon.log"; }
+    done
+    ((SECONDS < end)) || die "$what isn't ready in time; the logs are in $logs"
     sleep 0.2
   done
 }
 
-if healthy; then
-  echo "the node is up"
-  exit 0
+lock
+if [[ -e $run || -d $state || -e $netns_path || -n $(node_pids) ]]; then
+  reason=$(trouble)
+  if [[ -z $reason ]]; then
+    echo "the node is up"
+    exit 0
+  fi
+  step "clearing away $reason"
+  "$here/down.sh" --quiet
+  step_done
 fi
 
 "$here/deps.sh"
 "$here/build-tools.sh" kubernetes etcd containerd coredns registry
-if [[ -n $(node_pids) || -e $netns_path || -d $state ]]; then
-  owner=$(cat "$run/ready" 2>/dev/null || true)
-  [[ -z $owner || $owner == "$root" ]] || echo "taking over from the node of another clone"
-  "$here/down.sh" --quiet
-fi
 
-step "network namespace"
-mkdir -p "$run" "$state" "$logs" "$state/cni" "$state/registry" "$state/certs.d/docker.io"
-rm -f "$logs"/*.log
+step "network, mounts and cgroups"
+mkdir -p "$run" "$state" "$logs" "$state/cni" "$state/registry" "$state/certs.d/_default"
+# The logs of the run before are often the ones that are wanted.
+mkdir -p "$logs/previous"
+find "$logs" -maxdepth 1 -name '*.log' -exec mv -t "$logs/previous" {} +
 ip netns add "$netns"
-ip link add ksn-host type veth peer name eth0 netns "$netns"
-ip address add "$host_ip/24" dev ksn-host
-ip link set ksn-host up
+ip link add "$host_link" type veth peer name eth0 netns "$netns"
+ip address add "$host_ip/24" dev "$host_link"
+ip link set "$host_link" up
 in_node ip link set lo up
 in_node ip address add "$node_ip/24" dev eth0
 in_node ip link set eth0 up
 # No default route: what looks for a way out fails at once, and not after a time-out.
+# Only Service addresses need a route, or they'd be refused before they are translated.
+in_node ip route add "$service_cidr" dev eth0
 in_node sysctl -qw net.ipv4.ip_forward=1
-cgroup_roots | while read -r folder; do
-  mkdir -p "$folder/daemons"
-  if [[ -e $folder/cpuset.cpus && -e $(dirname "$folder")/cpuset.mems ]]; then
-    # On cgroup v1 a cpuset begins empty, and an empty one takes no process.
-    for below in "$folder" "$folder/daemons"; do
-      cat "$(dirname "$folder")/cpuset.cpus" >"$below/cpuset.cpus"
-      cat "$(dirname "$folder")/cpuset.mems" >"$below/cpuset.mems"
-    done
-  fi
-done
+make_cgroups
+start mounts "$here/mounts.sh" "$run" "$state"
+wait_for 10 "the mount namespace" test -e "$run/mounts.ready"
 
 step "certificates"
 "$here/pki.sh"
@@ -95,7 +113,7 @@ start etcd "$bin/etcd" --data-dir "$state/etcd" --unsafe-no-fsync --log-level wa
   --initial-cluster default=http://127.0.0.1:2380
 start kube-apiserver "$bin/kube-apiserver" --advertise-address "$node_ip" --secure-port 6443 \
   --etcd-servers http://127.0.0.1:2379 --service-cluster-ip-range "$service_cidr" \
-  --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
+  --allow-privileged --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
   --client-ca-file "$pki/ca.crt" --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" \
   --kubelet-certificate-authority "$pki/ca.crt" --kubelet-preferred-address-types InternalIP \
   --kubelet-client-certificate "$pki/apiserver-kubelet-client.crt" \
@@ -107,7 +125,7 @@ start kube-apiserver "$bin/kube-apiserver" --advertise-address "$node_ip" --secu
   --service-account-issuer https://kubernetes.default.svc.cluster.local \
   --service-account-key-file "$pki/service-account.key" --service-account-signing-key-file "$pki/service-account.key" \
   --enable-aggregator-routing
-wait_for 90 "the API server" kubectl get --raw /readyz
+wait_for 180 "the API server" kubectl get --raw /readyz
 
 step "controllers, scheduler, registry and container runtime"
 start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" \
@@ -117,15 +135,15 @@ start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$pki/
   --horizontal-pod-autoscaler-sync-period 5s
 start kube-scheduler "$bin/kube-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --leader-elect=false
 
-# A real, nearly empty registry answers for docker.io, so that a missing image fails as it does for a user.
+# A real, empty registry answers for every other one, so that a missing image fails as it does for a user.
 cat >"$state/registry.yaml" <<EOF
 version: 0.1
 log: {level: warn}
 storage: {filesystem: {rootdirectory: $state/registry}}
 http: {addr: "127.0.0.1:5000"}
 EOF
-printf 'server = "http://127.0.0.1:5000"\n\n[host."http://127.0.0.1:5000"]\n  capabilities = ["pull", "resolve"]\n' \
-  >"$state/certs.d/docker.io/hosts.toml"
+printf '[host."http://127.0.0.1:5000"]\n  capabilities = ["pull", "resolve"]\n' \
+  >"$state/certs.d/_default/hosts.toml"
 start registry "$bin/registry" serve "$state/registry.yaml"
 
 # ptp gives each pod a link of its own: on a bridge, answers between pods would pass by the
@@ -147,6 +165,8 @@ state = "$run/containerd"
 disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
 [grpc]
   address = "$run/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$state/opt"
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
   [plugins."io.containerd.cri.v1.images".pinned_images]
@@ -167,7 +187,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
         SystemdCgroup = false
 EOF
 start containerd "$bin/containerd" --config "$state/containerd.toml" --log-level warn
-wait_for 30 "containerd" ctr_node version
+wait_for 60 "containerd" ctr_node version
 "$here/node-images.sh"
 
 step "kubelet and kube-proxy"
@@ -193,6 +213,8 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 imageMinimumGCAge: 24h
 registryPullQPS: 0
+podLogsDir: $state/pod-logs
+volumePluginDir: $state/volume-plugins
 maxPods: 110
 EOF
 : >"$state/resolv.conf"
@@ -209,11 +231,11 @@ clientConnection: {kubeconfig: $pki/proxy.kubeconfig}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 EOF
 start kube-proxy "$bin/kube-proxy" --config "$state/proxy.yaml"
-wait_for 90 "the node" kubectl wait --for=condition=Ready node/node --timeout=1s
+wait_for 180 "the node" kubectl wait --for=condition=Ready node/node --timeout=1s
 
 step "DNS"
 kubectl apply -f "$here/coredns.yaml" >/dev/null
-wait_for 90 "CoreDNS" kubectl -n kube-system wait --for=condition=Available deployment/coredns --timeout=1s
+wait_for 180 "CoreDNS" kubectl -n kube-system wait --for=condition=Available deployment/coredns --timeout=1s
 echo "$root" >"$run/ready"
 step_done
-echo "the node is up in $SECONDS s: export KUBECONFIG=$kubeconfig"
+echo "the node is up after $SECONDS s: export KUBECONFIG=$kubeconfig"

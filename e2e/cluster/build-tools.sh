@@ -11,6 +11,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin=$root/.cluster/bin
 cache=${KUBESENTIMENT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubesentiment}/tools
+# Never another toolchain than the one on this machine: the cache goes by its version.
+export GOTOOLCHAIN=local
 kubernetes_version=$(awk '$1 == "k8s.io/kubernetes" {print $2}' "$here/tools/kubernetes/go.mod")
 
 # Linker flags and build tags per group, where the plain ones don't do.
@@ -69,6 +71,7 @@ build_group() {
   done
 }
 
+command -v go >/dev/null || { echo "error: the test node's programs are built with Go 1.26 or later; install it" >&2; exit 1; }
 groups=("$@")
 if ((${#groups[@]} == 0)); then
   mapfile -t groups < <(cd "$here/tools" && printf '%s\n' */ | tr -d /)

@@ -13,12 +13,7 @@ done
 [[ $EUID == 0 ]] || { echo "error: missing Debian packages: ${missing[*]}; install them, or run this as root" >&2; exit 1; }
 echo "installing ${missing[*]} ..."
 export DEBIAN_FRONTEND=noninteractive
-quiet=(-qq -o Dpkg::Use-Pty=0)
-# None of their services is wanted: the node starts what it needs by itself.
-printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d.kubesentiment
-chmod +x /usr/sbin/policy-rc.d.kubesentiment
-had_policy=true
-[[ -e /usr/sbin/policy-rc.d ]] || { had_policy=false; cp /usr/sbin/policy-rc.d.kubesentiment /usr/sbin/policy-rc.d; }
-trap 'rm -f /usr/sbin/policy-rc.d.kubesentiment; $had_policy || rm -f /usr/sbin/policy-rc.d' EXIT
+# Another run of apt isn't an error, only a wait.
+quiet=(-qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
 apt-get "${quiet[@]}" update >/dev/null || apt-get "${quiet[@]}" update
 apt-get "${quiet[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null

@@ -85,7 +85,7 @@ build() {
   local -a volumes
   mapfile -t volumes < <(host_volumes)
   # The docker format keeps the HEALTHCHECK, which OCI's doesn't know.
-  step "image $name" "${BUILDAH[@]}" bud --layers "${ISOLATION[@]}" --pull-never --format docker --network host \
+  step "image $name" "${BUILDAH[@]}" bud --layers --force-rm "${ISOLATION[@]}" --pull-never --format docker --network host \
     "${volumes[@]}" "${args[@]}" --file "$root/$file" --tag "docker.io/library/$name" --tag "localhost/$name" "$root"
 }
 

@@ -19,14 +19,19 @@ step() {
   shift
   mkdir -p "$cache/log"
   log=$(mktemp "$cache/log/step.XXXXXX")
-  "$@" >"$log" 2>&1 &
+  # A process group of its own, so that Ctrl-C can end all of it; a plain background job would ignore it.
+  set -m
+  "$@" >"$log" 2>&1 </dev/null &
   pid=$!
+  set +m
+  trap 'kill -TERM -- "-$pid" 2>/dev/null; exit 130' INT TERM HUP
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
     waited=$((waited + 1))
     ((waited % 150)) || say "  ... $title: $((SECONDS - begin)) s, $(tail -n 1 "$log" | tr -d '\r' | cut -c1-100)"
   done
   wait "$pid" || status=$?
+  trap - INT TERM HUP
   if ((status)); then
     say "  FAILED after $((SECONDS - begin)) s: $title. The end of its output:"
     tail -n 40 "$log" >&2

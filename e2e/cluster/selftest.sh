@@ -15,6 +15,7 @@ forward=
 finish() {
   [[ -z $forward ]] || kill "$forward" 2>/dev/null || true
   "$here/down.sh" --quiet || true
+  buildah --storage-driver overlay rmi kubesentiment-selftest:1 >/dev/null 2>&1 || true
   rm -rf "$work"
 }
 trap finish EXIT

@@ -152,7 +152,10 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     let service = match &object.0 {
         Ok(service) => service,
         Err(invalid) => {
-            let message = format!("the stored object can't be read: {}", invalid.error);
+            let message = format!(
+                "the stored object breaks the schema ({}): apply it again, and the API server names the field",
+                invalid.error
+            );
             return operator.refuse(object, None, &message).await;
         }
     };

@@ -1,0 +1,121 @@
+//! A real kube-apiserver with its etcd and nothing else: no controller moves anything but ours.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use kube::{Client, Config, config::AuthInfo};
+
+use crate::{Failure, failure, repository, within};
+
+const TOKEN: &str = "a-token-of-the-test";
+
+/// The running processes. Dropping it ends them.
+pub struct ApiServer {
+    /// An administrator's client.
+    pub client: Client,
+    processes: Vec<Child>,
+    folder: PathBuf,
+}
+
+impl ApiServer {
+    /// Starts both on free ports of the loopback address, with all files in a folder of their own.
+    pub async fn start() -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("kubesentiment-api-server-{}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(failure)?;
+        let [etcd, etcd_peer, api] = [free_port()?, free_port()?, free_port()?];
+        let mut processes = Vec::new();
+
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let data = folder.join("etcd").display().to_string();
+        processes.push(start(
+            &folder,
+            "etcd",
+            &[
+                format!("--data-dir={data}"),
+                format!("--listen-client-urls={}", url(etcd)),
+                format!("--advertise-client-urls={}", url(etcd)),
+                format!("--listen-peer-urls={}", url(etcd_peer)),
+                format!("--initial-advertise-peer-urls={}", url(etcd_peer)),
+                format!("--initial-cluster=default={}", url(etcd_peer)),
+                "--unsafe-no-fsync".to_owned(),
+            ],
+        )?);
+
+        let at = |name: &str| folder.join(name).display().to_string();
+        fs::write(folder.join("tokens"), format!("{TOKEN},admin,admin,system:masters\n")).map_err(failure)?;
+        let made = Command::new("openssl")
+            .args(["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", &at("key")])
+            .status()
+            .map_err(failure)?;
+        if !made.success() {
+            return Err("openssl could not make a key".to_owned());
+        }
+        processes.push(start(
+            &folder,
+            "kube-apiserver",
+            &[
+                format!("--etcd-servers={}", url(etcd)),
+                "--bind-address=127.0.0.1".to_owned(),
+                format!("--secure-port={api}"),
+                format!("--cert-dir={}", at("certificates")),
+                format!("--token-auth-file={}", at("tokens")),
+                "--authorization-mode=RBAC".to_owned(),
+                "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+                "--service-account-issuer=https://test".to_owned(),
+                format!("--service-account-key-file={}", at("key")),
+                format!("--service-account-signing-key-file={}", at("key")),
+            ],
+        )?);
+
+        let mut config = Config::new(format!("https://127.0.0.1:{api}").parse().map_err(failure)?);
+        config.auth_info = AuthInfo { token: Some(TOKEN.to_owned().into()), ..AuthInfo::default() };
+        // It signs its own certificate, and only this machine can listen there.
+        config.accept_invalid_certs = true;
+        let client = Client::try_from(config).map_err(failure)?;
+        let server = Self { client, processes, folder };
+        within(Duration::from_secs(60), "the API server", || async {
+            server.client.apiserver_version().await.map(drop).map_err(failure)
+        })
+        .await?;
+        Ok(server)
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        for process in self.processes.iter_mut().rev() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn start(folder: &Path, program: &str, arguments: &[String]) -> Result<Child, Failure> {
+    let path = repository().join(".cluster/bin").join(program);
+    if !path.exists() {
+        return Err(format!("{} is missing: run `make tools`", path.display()));
+    }
+    let log = fs::File::create(folder.join(format!("{program}.log"))).map_err(failure)?;
+    // Should the test be killed, its processes go with it.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL"])
+        .arg(path)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(failure)
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> Result<u16, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(failure)?;
+    Ok(listener.local_addr().map_err(failure)?.port())
+}

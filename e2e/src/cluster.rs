@@ -1,0 +1,54 @@
+//! The real node that `make cluster` starts, with the operator that `make deploy` installs.
+
+use std::{path::PathBuf, process::Command};
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::{Value, json};
+
+use crate::{Failure, ensure, failure, repository};
+
+/// The namespace of the operator.
+pub const OPERATOR_NAMESPACE: &str = "kubesentiment-system";
+
+/// An administrator's client of the node.
+pub async fn client() -> Result<Client, Failure> {
+    let path = kubeconfig();
+    let config = Kubeconfig::read_from(&path)
+        .map_err(|error| format!("{}: {error}; run `make deploy` first", path.display()))?;
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.map_err(failure)?;
+    Client::try_from(config).map_err(failure)
+}
+
+fn kubeconfig() -> PathBuf {
+    repository().join(".cluster/kubeconfig")
+}
+
+/// Runs kubectl, and returns what it prints, or both streams when it fails.
+pub fn kubectl(arguments: &[&str]) -> Result<String, Failure> {
+    let path = format!("{}:{}", std::env::var("PATH").unwrap_or_default(), repository().join(".cluster/bin").display());
+    run(Command::new("kubectl").env("PATH", path).env("KUBECONFIG", kubeconfig()).args(arguments))
+}
+
+/// Runs a command in the network of the node, from where pods and Services are reached.
+pub fn in_node(arguments: &[&str]) -> Result<String, Failure> {
+    run(Command::new(repository().join("e2e/cluster/exec.sh")).args(arguments))
+}
+
+/// Asks a server for the label of a text.
+pub fn predict(address: &str, text: &str) -> Result<Value, Failure> {
+    let body = json!({"text": text}).to_string();
+    let url = format!("http://{address}/api/v1/predict");
+    let header = "content-type: application/json";
+    let answer = in_node(&["curl", "-sS", "--fail-with-body", "--max-time", "10", &url, "-H", header, "-d", &body])?;
+    serde_json::from_str(&answer).map_err(|error| format!("{error} in {answer}"))
+}
+
+fn run(command: &mut Command) -> Result<String, Failure> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    Ok(text(&output.stdout))
+}

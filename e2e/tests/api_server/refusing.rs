@@ -1,0 +1,188 @@
+//! What the API server refuses by the rules of the CRD, and what it must not refuse.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, CustomResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::GroupVersionKind,
+};
+use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure, namespace, ready, repository, service};
+use kubesentiment_operator::api::{self, SentimentService};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A spec, and a part of the sentence that refuses it.
+fn cases() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({"replicas": -1}), "spec.replicas in body should be greater than or equal to 0"),
+        (json!({"replicas": 1001}), "should be less than or equal to 1000"),
+        (json!({"replicas": "two"}), "must be of type integer"),
+        (json!({"profile": "Prod"}), "supported values: \"Local\", \"Development\", \"Staging\", \"Production\""),
+        (json!({"profil": "Local"}), "unknown field \"spec.profil\""),
+        (
+            json!({"image": {"tag": "a", "digest": format!("sha256:{}", "0".repeat(64))}}),
+            "set image.tag or image.digest, not both",
+        ),
+        (json!({"image": {"digest": "sha256:1"}}), "should match '^sha256:[0-9a-f]{64}$'"),
+        (
+            json!({"image": {"debug": true, "digest": format!("sha256:{}", "0".repeat(64))}}),
+            "image.debug picks the debug variant by its tag",
+        ),
+        (json!({"image": {"repository": ""}}), "should be at least 1 chars long"),
+        (json!({"image": {"repository": "has space"}}), "spec.image.repository in body should match"),
+        (json!({"image": {"tag": "-x"}}), "spec.image.tag in body should match"),
+        (json!({"image": {"pullPolicy": "Sometimes"}}), "supported values: \"Always\", \"IfNotPresent\", \"Never\""),
+        (json!({"image": {"pullSecrets": ["a"]}}), "must be of type object"),
+        (json!({"model": {"source": {}}}), "set exactly one model source"),
+        (json!({"model": {"name": "no spaces"}}), "spec.model.name in body should match"),
+        (json!({"resources": {"requests": {"cpu": "lots"}}}), "spec.resources.requests.cpu in body should match"),
+        (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": 1}}}), "a request exceeds its limit"),
+        (json!({"resources": {"limits": {"memory": true}}}), "must be of type"),
+        (json!({"server": {"threads": 0}}), "spec.server.threads in body should be greater than or equal to 1"),
+        (json!({"server": {"requestTimeout": 0}}), "should be greater than or equal to 1"),
+        (json!({"server": {"maxTextLength": 10001}}), "should be less than or equal to 10000"),
+        (
+            json!({"server": {"logLevel": "loud"}}),
+            "supported values: \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        ),
+        (json!({"server": {"drainSeconds": -1}}), "should be greater than or equal to 0"),
+        (json!({"server": {"allowedOrigins": ["*"]}}), "an origin is a scheme and a host"),
+        (json!({"server": {"allowedOrigins": ["https://a.example/path"]}}), "an origin is a scheme and a host"),
+        (json!({"server": {"batching": {"maxBatchSize": 0}}}), "should be greater than or equal to 1"),
+        (json!({"server": {"batching": {"maxBatchTokens": 0}}}), "should be greater than or equal to 1"),
+        (json!({"server": {"batching": {"queueCapacity": 100_001}}}), "should be less than or equal to 100000"),
+        (json!({"probes": {"startup": {"periodSeconds": 0}}}), "should be greater than or equal to 1"),
+        (json!({"probes": {"liveness": {"failureThreshold": 0}}}), "should be greater than or equal to 1"),
+        (json!({"probes": {"readiness": {"path": "/"}}}), "unknown field \"spec.probes.readiness.path\""),
+        (json!({"env": [{"value": "x"}]}), "spec.env[0].name: Required value"),
+        (json!({"env": {"A": "b"}}), "spec.env"),
+        (json!({"service": {"port": 0}}), "should be greater than or equal to 1"),
+        (json!({"service": {"port": 65536}}), "should be less than or equal to 65535"),
+        (
+            json!({"service": {"type": "ExternalName"}}),
+            "supported values: \"ClusterIP\", \"NodePort\", \"LoadBalancer\"",
+        ),
+        (
+            json!({"podMetadata": {"labels": {"app.kubernetes.io/name": "x"}}}),
+            "are the operator's own: choose another key",
+        ),
+        (json!({"podMetadata": {"labels": {"a": 1}}}), "must be of type string"),
+        (json!({"suspend": "yes"}), "must be of type boolean"),
+        (json!({"autoscale": {}}), "unknown field \"spec.autoscale\""),
+    ]
+}
+
+/// Creates a service as `kubectl create` does: an unknown field is refused, not dropped.
+async fn create(client: &Client, namespace: &str, name: &str, spec: &Value) -> kube::Result<Value> {
+    let object = json!({
+        "apiVersion": "kubesentiment.io/v1alpha1",
+        "kind": "SentimentService",
+        "metadata": {"name": name},
+        "spec": spec,
+    });
+    let path =
+        format!("/apis/kubesentiment.io/v1alpha1/namespaces/{namespace}/sentimentservices?fieldValidation=Strict");
+    let request = http::Request::post(path).header("content-type", "application/json");
+    client.request(request.body(object.to_string().into_bytes()).map_err(kube::Error::HttpError)?).await
+}
+
+/// Every case is refused, and by the rule that is meant.
+pub async fn bad_specs(client: Client) -> Outcome {
+    let namespace = namespace(&client, "refusing").await?;
+    let mut wrong = Vec::new();
+    for (spec, sentence) in cases() {
+        match create(&client, &namespace, "bad", &spec).await {
+            Ok(_) => wrong.push(format!("{spec} was accepted")),
+            Err(error) if !error.to_string().contains(sentence) => wrong.push(format!("{spec}: {error}")),
+            Err(_) => {}
+        }
+    }
+    match create(&client, &namespace, "1st", &json!({})).await {
+        Err(error) if error.to_string().contains("metadata.name becomes the name of the Service") => {}
+        other => wrong.push(format!("the name 1st: {other:?}")),
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Every sample that we ship is accepted.
+pub async fn samples(client: Client) -> Outcome {
+    let namespace = namespace(&client, "samples").await?;
+    let samples = read_samples()?;
+    for (path, object) in &samples {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        service(&client, &namespace, name, object["spec"].clone()).await.map_err(|error| format!("{path}: {error}"))?;
+    }
+    ensure!(samples.len() >= 3, "only {} samples were found", samples.len());
+    Ok(())
+}
+
+/// Path and content of each `SentimentService` in the samples.
+fn read_samples() -> Result<Vec<(String, Value)>, Failure> {
+    let mut samples = Vec::new();
+    for entry in std::fs::read_dir(repository().join("config/samples")).map_err(failure)? {
+        let path = entry.map_err(failure)?.path();
+        let text = std::fs::read_to_string(&path).map_err(failure)?;
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let object = Value::deserialize(document).map_err(failure)?;
+            if object["kind"] == "SentimentService" {
+                samples.push((path.display().to_string(), object));
+            }
+        }
+    }
+    Ok(samples)
+}
+
+/// An object that was stored under an older schema is reported, and stops no other.
+pub async fn unreadable_object(client: Client) -> Outcome {
+    let namespace = namespace(&client, "unreadable").await?;
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut loose = api::crd();
+    for version in &mut loose.spec.versions {
+        version.schema = serde_json::from_value(json!({"openAPIV3Schema": {
+            "type": "object",
+            "properties": {
+                "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            },
+        }}))
+        .map_err(failure)?;
+    }
+    let force = PatchParams::apply("test").force();
+    let name = SentimentService::crd_name();
+    crds.patch(name, &force, &Patch::Apply(&loose)).await.map_err(failure)?;
+
+    // Typed, the bad spec could not even be sent.
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("kubesentiment.io", "v1alpha1", "SentimentService"),
+        "sentimentservices",
+    );
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let bad = json!({
+        "apiVersion": "kubesentiment.io/v1alpha1", "kind": "SentimentService",
+        "metadata": {"name": "bad"}, "spec": {"server": {"threads": "two"}},
+    });
+    eventually("the loose schema", || async {
+        api.patch("bad", &force, &Patch::Apply(&bad)).await.map(drop).map_err(failure)
+    })
+    .await?;
+    let message = eventually("the report", || async {
+        let object = api.get_status("bad").await.map_err(failure)?;
+        let ready = object.data.pointer("/status/conditions/0").cloned().unwrap_or_default();
+        ensure!(ready["reason"] == "InvalidSpec", "Ready is {ready}");
+        Ok(ready["message"].to_string())
+    })
+    .await?;
+    crds.patch(name, &force, &Patch::Apply(&api::crd())).await.map_err(failure)?;
+    eventually("the strict schema", || async {
+        let refused = service(&client, &namespace, "other", json!({"replicas": -1})).await;
+        ensure!(refused.is_err(), "replicas: -1 is accepted");
+        Ok(())
+    })
+    .await?;
+    service(&client, &namespace, "good", json!({})).await.map_err(failure)?;
+    eventually("the good service", || ready(&client, &namespace, "good", "False", "RollingOut")).await?;
+    api.delete("bad", &kube::api::DeleteParams::default()).await.map_err(failure)?;
+    ensure!(message.contains("two") && message.contains("apply it again"), "the message is {message}");
+    Ok(())
+}

@@ -52,3 +52,14 @@ fn run(command: &mut Command) -> Result<String, Failure> {
     ensure!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
     Ok(text(&output.stdout))
 }
+
+/// What the cluster says of all services and pods, to explain a failure.
+#[must_use]
+pub fn scene() -> String {
+    let parts: [&[&str]; 3] = [
+        &["get", "ssvc,pods", "-A", "-o", "wide"],
+        &["get", "events", "-A", "--sort-by=.lastTimestamp"],
+        &["-n", OPERATOR_NAMESPACE, "logs", "deployment/kubesentiment-operator", "--tail=20"],
+    ];
+    parts.iter().map(|arguments| kubectl(arguments).unwrap_or_else(|error| error)).collect::<Vec<_>>().join("\n")
+}

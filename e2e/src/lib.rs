@@ -9,7 +9,7 @@ mod wait;
 use std::path::PathBuf;
 
 pub use harness::{Case, run_cases};
-pub use objects::{condition, name_of, namespace, ready, resource_versions, service};
+pub use objects::{condition, name_of, namespace, ready, resource_versions, service, sweep};
 pub use wait::{eventually, within};
 
 /// Why a test failed, in words.

@@ -9,19 +9,31 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use kubesentiment_operator::api::SentimentService;
 use serde_json::{Value, json};
 
 use crate::{Failure, ensure, failure};
 
+/// Label of the namespaces that tests make.
+const OF_A_TEST: &str = "kubesentiment.io/test";
+
+/// Deletes the namespaces that tests have made, so that their pods make room.
+pub async fn sweep(client: &Client) -> Result<(), Failure> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    for namespace in namespaces.list(&ListParams::default().labels(OF_A_TEST)).await.map_err(failure)? {
+        namespaces.delete(&namespace.name_any(), &DeleteParams::default()).await.map_err(failure)?;
+    }
+    Ok(())
+}
+
 /// Makes a namespace with a name of its own that enforces the `restricted` pod security standard.
 pub async fn namespace(client: &Client, prefix: &str) -> Result<String, Failure> {
     let namespace: Namespace = serde_json::from_value(json!({
         "metadata": {
             "generateName": format!("{prefix}-"),
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted", OF_A_TEST: "true"},
         },
     }))
     .map_err(failure)?;

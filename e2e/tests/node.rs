@@ -1,2 +1,67 @@
-//! x
-fn main() {}
+//! The whole line on a real node: custom resource, operator, Deployment, distroless image, kubelet,
+//! ONNX Runtime, prediction; and what becomes of it when something fails.
+//!
+//! `make deploy` has started the node and installed the operator.
+
+mod node {
+    pub mod failing;
+    pub mod healing;
+    pub mod operating;
+    pub mod serving;
+}
+
+use std::{process::ExitCode, sync::Arc};
+
+use kube::Client;
+use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
+use node::{failing, healing, operating, serving};
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let start = || -> Result<(Runtime, Client), String> {
+        let runtime = Runtime::new().map_err(|error| error.to_string())?;
+        let client = runtime.block_on(cluster::client())?;
+        Ok((runtime, client))
+    };
+    let (runtime, client) = match start() {
+        Ok(started) => started,
+        Err(error) => {
+            eprintln!("the tests can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let cases = vec![
+        case("a_service_answers_from_a_hardened_pod", serving::demo),
+        case("the_predecessors_routes_answer", serving::routes),
+        case("kubectl_explains_and_lists", serving::kubectl_face),
+        case("a_pod_is_debugged_without_a_shell_of_its_own", serving::debugging),
+        case("deleted_children_come_back", healing::deleted_children),
+        case("nothing_moves_for_a_minute", healing::quiet_minute),
+        case("a_rollout_loses_no_request", healing::rollout_under_load),
+        case("scale_suspend_and_resume", healing::scale_and_suspend),
+        case("a_wrong_tag_is_told_while_the_old_pods_serve", failing::wrong_tag),
+        case("a_model_that_is_not_there_is_named", failing::model_missing),
+        case("a_bad_setting_is_named", failing::bad_setting),
+        case("a_missing_secret_is_named", failing::missing_secret),
+        case("a_pod_that_fits_nowhere_is_told", failing::unschedulable),
+        case("the_operator_stops_in_order_and_disturbs_nothing", operating::restart),
+        case("the_operators_endpoints_answer", operating::endpoints),
+        case("children_go_without_the_operator", operating::deletion_without_operator),
+    ];
+    run_cases(&runtime, &Arc::new(client), cases).exit_code()
+}
+
+/// A test on a cluster that the tests before it have left empty.
+fn case<F, Fut>(name: &'static str, test: F) -> Case<Client>
+where
+    F: FnOnce(Client) -> Fut + Send + 'static,
+    Fut: Future<Output = Outcome> + Send + 'static,
+{
+    Case::new(name, |client: Arc<Client>| async move {
+        let outcome = test(Client::clone(&client)).await;
+        if outcome.is_err() {
+            eprintln!("{}", cluster::scene());
+        }
+        outcome.and(sweep(&client).await)
+    })
+}

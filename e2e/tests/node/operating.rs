@@ -1,0 +1,108 @@
+//! The operator's own pod.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    apps::v1::{Deployment, ReplicaSet},
+    core::v1::{Pod, Service, ServiceAccount},
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
+use kubesentiment_e2e::{
+    Failure, Outcome,
+    cluster::{OPERATOR_NAMESPACE, in_node, kubectl},
+    ensure, eventually, failure, resource_versions,
+};
+use kubesentiment_operator::api::SentimentService;
+use serde_json::json;
+
+use super::serving::serving;
+
+const OPERATOR: &str = "deployment/kubesentiment-operator";
+
+async fn operator_pod(client: &Client) -> Result<Pod, Failure> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let selector = ListParams::default().labels("app.kubernetes.io/name=kubesentiment-operator");
+    let list = pods.list(&selector).await.map_err(failure)?.items;
+    let running = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
+    list.into_iter().find(running).ok_or_else(|| "no operator pod".to_owned())
+}
+
+/// SIGTERM ends it with exit code 0, and its successor writes nothing that is as it should be.
+pub async fn restart(client: Client) -> Outcome {
+    let (namespace, _) = serving(&client, "restart", json!({"replicas": 1})).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = resource_versions(&client, &namespace).await?;
+    let old = operator_pod(&client).await?.name_any();
+
+    // The log outlives the process, but not the pod: follow it until it ends.
+    let follow = {
+        let old = old.clone();
+        tokio::task::spawn_blocking(move || kubectl(&["-n", OPERATOR_NAMESPACE, "logs", "-f", &old]))
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    pods.delete(&old, &DeleteParams::default()).await.map_err(failure)?;
+    let log = follow.await.map_err(failure)??;
+    let last = log.lines().last().unwrap_or_default();
+    ensure!(log.contains("finishing what has begun") && last.contains("\"stopped\""), "the log ends with {last}");
+
+    kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR, "--timeout=60s"])?;
+    let new = operator_pod(&client).await?.name_any();
+    ensure!(new != old, "the operator pod is the old one");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = resource_versions(&client, &namespace).await?;
+    ensure!(before == after, "{before:?} became {after:?}");
+    Ok(())
+}
+
+/// Health, readiness and metrics answer.
+pub async fn endpoints(client: Client) -> Outcome {
+    let pod = operator_pod(&client).await?;
+    let ip = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
+    for (path, part) in [
+        ("/healthz", "ok"),
+        ("/readyz", "ready"),
+        ("/metrics", "kubesentiment_operator_services{reason=\"Serving\"}"),
+        ("/metrics", "kubesentiment_operator_reconciles_total{result=\"success\"}"),
+    ] {
+        let answer = in_node(&["curl", "-sS", "--fail-with-body", &format!("http://{ip}:8080{path}")])?;
+        ensure!(answer.contains(part), "{part} is missing in {answer}");
+    }
+    Ok(())
+}
+
+/// Deleting a service never waits for the operator: the garbage collector removes the children.
+pub async fn deletion_without_operator(client: Client) -> Outcome {
+    let (namespace, _) = serving(&client, "deletion", json!({"replicas": 1})).await?;
+    kubectl(&["-n", OPERATOR_NAMESPACE, "scale", OPERATOR, "--replicas=0"])?;
+    let outcome = delete_and_wait(&client, &namespace).await;
+    kubectl(&["-n", OPERATOR_NAMESPACE, "scale", OPERATOR, "--replicas=1"])?;
+    kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR, "--timeout=60s"])?;
+    outcome
+}
+
+async fn delete_and_wait(client: &Client, namespace: &str) -> Outcome {
+    let services: Api<SentimentService> = Api::namespaced(client.clone(), namespace);
+    services.delete("reviews", &DeleteParams::default()).await.map_err(failure)?;
+    eventually("the children's removal", || async {
+        let mut left: Vec<String> = Vec::new();
+        let all = ListParams::default();
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+        left.extend(deployments.list(&all).await.map_err(failure)?.iter().map(ResourceExt::name_any));
+        let replica_sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+        left.extend(replica_sets.list(&all).await.map_err(failure)?.iter().map(ResourceExt::name_any));
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        left.extend(pods.list(&all).await.map_err(failure)?.iter().map(ResourceExt::name_any));
+        let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+        left.extend(services.list(&all).await.map_err(failure)?.iter().map(ResourceExt::name_any));
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        let accounts = accounts.list(&all).await.map_err(failure)?;
+        left.extend(accounts.iter().map(ResourceExt::name_any).filter(|name| name != "default"));
+        ensure!(left.is_empty(), "{left:?} are left");
+        Ok(())
+    })
+    .await
+}

@@ -173,6 +173,8 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     // Apply.
     let applied = match operator.applier.apply(&children, stores).await {
         Ok(applied) => applied,
+        // The service itself will be deleted next.
+        Err(ApplyError::Terminating(_)) => return Ok(Action::await_change()),
         Err(error) => {
             if let Some(reason) = error.reason() {
                 let message = error.to_string();

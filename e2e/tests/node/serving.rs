@@ -15,6 +15,8 @@ pub async fn serving(client: &Client, prefix: &str, spec: Value) -> Result<(Stri
     service(client, &namespace, "reviews", spec).await.map_err(failure)?;
     eventually("serving", || ready(client, &namespace, "reviews", "True", "Serving")).await?;
     let address = address(client, &namespace).await?;
+    // kube-proxy learns of a ready pod a moment after everybody else.
+    eventually("an answer through the Service", || async { predict(&address, "fine").map(drop) }).await?;
     Ok((namespace, address))
 }
 
@@ -143,7 +145,7 @@ pub async fn debugging(client: Client) -> Outcome {
         "--",
         "sh",
         "-c",
-        "id -u; ls /proc/1/root/app; wget -qO- http://localhost:8000/api/v1/ready",
+        "id -u; ls /proc/1/root/app; wget -qO- http://127.0.0.1:8000/api/v1/ready",
     ])
     // The shell may have ended before kubectl could attach; its words are in the log then.
     .or_else(|_| kubectl(&["-n", &namespace, "logs", &pod, "-c", "look"]))?;

@@ -66,6 +66,9 @@ pub enum ApplyError {
         /// Managers and fields, in the API server's words.
         conflicts: String,
     },
+    /// The namespace is going, and takes everything along.
+    #[error("namespace {0} is being terminated")]
+    Terminating(String),
     /// The API server refused a request.
     #[error("{kind} {name} was refused: {}", status.message)]
     Refused {
@@ -95,7 +98,7 @@ impl ApplyError {
         match self {
             Self::Refused { status, .. } if status.message.contains("exceeded quota") => Some(Reason::QuotaExceeded),
             Self::NotOurs { .. } | Self::Contested { .. } | Self::Refused { .. } => Some(Reason::ApplyFailed),
-            Self::Leftover { .. } | Self::Unreachable { .. } => None,
+            Self::Leftover { .. } | Self::Terminating(_) | Self::Unreachable { .. } => None,
         }
     }
 }
@@ -242,6 +245,7 @@ impl Child {
     fn failed(&self, error: kube::Error) -> ApplyError {
         let (kind, name) = (self.kind.clone(), self.name.clone());
         match error {
+            kube::Error::Api(status) if is_terminating(&status) => ApplyError::Terminating(self.namespace.clone()),
             // 409 here is a lost race, 429 a request to wait.
             kube::Error::Api(status)
                 if (400..500).contains(&status.code) && !matches!(status.code, 404 | 409 | 429) =>
@@ -288,6 +292,12 @@ impl Child {
         }
         api.patch(&self.name, &params.force(), &Patch::Apply(desired)).await.map_err(|error| self.failed(error))
     }
+}
+
+/// Whether a request was refused since its namespace is being terminated.
+fn is_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// The conflicts with managers that apply, as opposed to an edit or a patch by hand.

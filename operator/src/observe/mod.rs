@@ -74,7 +74,8 @@ fn judge(service: &ValidatedService, deployment: &Deployment, pods: &[Arc<Pod>])
         let pods = if seen { pods } else { &[] };
         match cause::of_pods(service, pods).or_else(|| cause::of_deployment(&status)) {
             Some(Cause { reason, message }) => (reason, message),
-            None => (Reason::RollingOut, progress(service.replicas, counts, &status)),
+            None if seen => (Reason::RollingOut, progress(service.replicas, counts, &status)),
+            None => (Reason::RollingOut, "the Deployment's controller has yet to take up the current spec".to_owned()),
         }
     };
     Observation { reason, message, counts }

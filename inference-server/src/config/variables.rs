@@ -102,7 +102,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     variable(
         "MLOPS_MAX_BATCH_TOKENS",
-        "512",
+        "256",
         "a whole number of tokens from 16 to 1048576",
         "Tokens of one batch, padding included",
     ),

@@ -19,7 +19,7 @@ impl Tokenize for Letters {
     }
 }
 
-/// Answers each text's length; waits for a permit before each run.
+/// Answers the code of each text's first character; waits for a permit before each run.
 struct Scripted {
     permits: Arc<Mutex<mpsc::Receiver<()>>>,
     runs: Arc<AtomicUsize>,
@@ -28,18 +28,19 @@ struct Scripted {
 impl Classify for Scripted {
     fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
         self.runs.fetch_add(1, Ordering::SeqCst);
-        self.permits.lock().unwrap().recv().map_err(|_| "no permit".to_owned())?;
+        let permit = self.permits.lock().unwrap().recv_timeout(Duration::from_secs(10));
+        permit.map_err(|_| "no permit".to_owned())?;
         let first = char::from_u32(batch[0].ids[0]).unwrap();
         match first {
             '!' => panic!("on purpose"),
             '?' => Err("broken".to_owned()),
-            _ => Ok(batch.iter().map(|text| vec![to_f32(text.ids.len())]).collect()),
+            _ => Ok(batch.iter().map(|text| vec![to_f32(text.ids[0])]).collect()),
         }
     }
 }
 
-fn to_f32(length: usize) -> f32 {
-    f32::from(u16::try_from(length).unwrap())
+fn to_f32(code: u32) -> f32 {
+    f32::from(u16::try_from(code).unwrap())
 }
 
 struct Bench {
@@ -97,14 +98,14 @@ async fn each_text_gets_its_own_answer_and_waiting_texts_share_a_run() {
     let bench = start(100);
     let first = bench.submit("a", LONG);
     bench.until("a run", |bench| bench.runs() == 1).await;
-    let others: Vec<_> = (2..10).map(|length| bench.submit(&"b".repeat(length), LONG)).collect();
+    let others: Vec<_> = ('b'..='i').map(|letter| bench.submit(&letter.to_string(), LONG)).collect();
     bench.until("eight waiting", |bench| bench.waiting() == 8).await;
-    // The last text may still be with the tokenizer; one more permit than needed does no harm.
+    // The last text may still be with the tokenizer.
     tokio::time::sleep(Duration::from_millis(50)).await;
     (0..2).for_each(|_| bench.permits.send(()).unwrap());
-    assert_eq!(first.await.unwrap().unwrap().logits, [1.0]);
-    for (index, answer) in others.into_iter().enumerate() {
-        assert_eq!(answer.await.unwrap().unwrap().logits, [to_f32(index + 2)]);
+    assert_eq!(first.await.unwrap().unwrap().logits, [to_f32(97)]);
+    for (code, answer) in (98..).zip(others) {
+        assert_eq!(answer.await.unwrap().unwrap().logits, [to_f32(code)]);
     }
     assert_eq!(bench.runs(), 2);
 }
@@ -154,7 +155,7 @@ async fn a_failed_run_and_a_panic_cost_their_texts_only() {
     assert!(matches!(bench.submit("!", LONG).await.unwrap(), Err(EngineError::Model(_))));
     assert!(matches!(bench.submit("untokenizable", LONG).await.unwrap(), Err(EngineError::Tokenizer(_))));
     assert!(matches!(bench.submit("panic in the tokenizer", LONG).await.unwrap(), Err(EngineError::Tokenizer(_))));
-    assert_eq!(bench.submit("fine", LONG).await.unwrap().unwrap().logits, [4.0]);
+    assert_eq!(bench.submit("fine", LONG).await.unwrap().unwrap().logits, [to_f32(102)]);
     bench.until("an empty queue", |bench| bench.waiting() == 0).await;
 }
 

@@ -1,0 +1,64 @@
+//! The server as a process of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use inference_server::process;
+
+use crate::load::Client;
+
+pub struct Server {
+    child: Child,
+    pub address: String,
+    /// From the start of the process to the first answered prediction.
+    pub first_answer: Duration,
+}
+
+impl Server {
+    /// Starts it and sends `request` until that is answered.
+    pub async fn start(settings: &[(&str, &str)], request: &[u8]) -> Self {
+        let start = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sentiment-server"))
+            .env("MLOPS_HOST", "127.0.0.1")
+            .env("MLOPS_PORT", "0")
+            .env("MLOPS_PROFILE", "production")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().unwrap().unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = line["address"].as_str().unwrap().to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut client = Client::connect(&address).await.unwrap();
+        while client.send(request).await.unwrap() != 200 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self { child, address, first_answer: start.elapsed() }
+    }
+
+    /// User and system time so far, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        process::usage_of(&self.child.id().to_string()).unwrap().cpu_seconds
+    }
+
+    /// A line of `/proc/PID/status`, in MiB.
+    pub fn memory(&self, name: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Loads are over by now, so nothing is lost.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

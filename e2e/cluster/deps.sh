@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(buildah ca-certificates conntrack containernetworking-plugins curl debootstrap gcc iproute2 ipset iptables jq
-  libc6-dev openssl runc util-linux)
+  libc6-dev openssl runc shellcheck util-linux)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")

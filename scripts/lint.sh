@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Everything but rustfmt and clippy: dependencies, shell scripts, chart, manifests, the samples' schema.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+export PATH=$root/.cluster/bin:$PATH
+
+# The advisories' database is fetched from the network; without it the rest is still checked.
+scripts/cargo-deny.sh --log-level warn check bans licenses sources
+
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
+echo "shellcheck: ${#scripts[@]} scripts"
+
+charts/tests/equality.sh
+charts/tests/render.sh

@@ -82,6 +82,31 @@ fn a_prediction_has_the_documented_shape_and_headers() {
 }
 
 #[test]
+fn a_batch_is_answered_in_order_and_as_if_one_by_one() {
+    let server = Server::start(&[("MLOPS_QUEUE_CAPACITY", "16")]);
+    let texts: Vec<String> = (0..300)
+        .map(|index| if index % 3 == 0 { format!("I love number {index}") } else { format!("Number {index} is awful") })
+        .collect();
+    let mut response = server.post("/predict/batch", &json!({ "texts": texts }).to_string());
+    assert_eq!(response.status(), 200);
+    let body = json(&mut response);
+    assert_eq!(body["total_results"], 300);
+    for (index, (text, result)) in texts.iter().zip(body["results"].as_array().unwrap()).enumerate() {
+        assert_eq!(result["label"], if index % 3 == 0 { "POSITIVE" } else { "NEGATIVE" }, "{text}");
+        assert_eq!(result["text_length"], text.len());
+        assert!(result["prediction_id"].is_string() && result["inference_time_ms"].is_f64());
+    }
+    let alone = server.predict(&texts[0])["score"].as_f64().unwrap();
+    // Dynamic quantization takes its scale from the whole batch, so the score moves a little.
+    assert!((body["results"][0]["score"].as_f64().unwrap() - alone).abs() < 0.05);
+
+    let problems = assert_error(server.post("/predict/batch", r#"{"texts":["good",""]}"#), 422, "E1001");
+    assert_eq!(problems["validation_errors"][0]["loc"], json!(["body", "texts", 1]));
+    let long = json!({ "texts": ["a".repeat(513)] }).to_string();
+    assert_error(server.post("/predict/batch", &long), 400, "E1002");
+}
+
+#[test]
 fn bad_input_is_a_client_error_in_the_flat_shape() {
     let server = Server::start(&[]);
     for (body, kind) in [

@@ -89,6 +89,17 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The body at a path; closes the connection.
+    pub async fn get(mut self, path: &str) -> std::io::Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).await?;
+        Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    }
+}
+
 /// The status code, once head and body are there.
 fn complete(answer: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(answer).ok()?;

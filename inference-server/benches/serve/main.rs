@@ -19,7 +19,7 @@ use inference_server::{
 };
 use limit::Limit;
 use load::Run;
-use server::Server;
+use server::{Done, Server};
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -62,16 +62,16 @@ async fn bench() {
     let mut peak: f64 = 0.0;
     for connections in [1, 8, 32, 128] {
         load::closed(&server.address, &requests, connections, Duration::from_secs(1)).await;
-        let cpu = server.cpu_seconds();
+        let before = server.done().await;
         let run = load::closed(&server.address, &requests, connections, row).await;
         peak = peak.max(run.accepted());
-        print_row(&format!("closed loop, {connections} connections"), &run, &limit, &server, cpu);
+        print_row(&format!("closed loop, {connections} connections"), &run, &limit, &server, &before).await;
     }
     for percent in [80, 300] {
         let rate = peak * f64::from(percent) / 100.0;
-        let cpu = server.cpu_seconds();
+        let before = server.done().await;
         let run = load::open(&server.address, &requests, rate, row).await;
-        print_row(&format!("open loop, {percent}% of the peak"), &run, &limit, &server, cpu);
+        print_row(&format!("open loop, {percent}% of the peak"), &run, &limit, &server, &before).await;
         let refused = |sample: &load::Sample| sample.status == 503;
         let count = run.samples.iter().filter(|sample| refused(sample)).count();
         if count > 0 {
@@ -100,9 +100,9 @@ async fn mixed(config: &Config, cpus: usize, settings: &[(&str, &str)], row: Dur
     let server = Server::start(settings, &requests[0]).await;
     println!("\n{HEADER}");
     load::closed(&server.address, &requests, 32, Duration::from_secs(1)).await;
-    let cpu = server.cpu_seconds();
+    let before = server.done().await;
     let run = load::closed(&server.address, &requests, 32, row * 2).await;
-    print_row("closed loop, 32 connections", &run, &limit, &server, cpu);
+    print_row("closed loop, 32 connections", &run, &limit, &server, &before).await;
     for (name, even) in [("short", 0), ("long", 1)] {
         let select = |sample: &load::Sample| sample.text % 2 == even;
         let (p50, p99) = (run.percentile(50, select), run.percentile(99, select));
@@ -110,18 +110,20 @@ async fn mixed(config: &Config, cpus: usize, settings: &[(&str, &str)], row: Dur
     }
 }
 
-const HEADER: &str =
-    "load                              accepted/s   p50 ms   p99 ms   of limit   by CPU time   RSS MiB";
+const HEADER: &str = "load                              accepted/s   p50 ms   p99 ms   of limit   by CPU time   batch   padding   RSS MiB";
 
-fn print_row(name: &str, run: &Run, limit: &Limit, server: &Server, cpu_before: f64) {
+async fn print_row(name: &str, run: &Run, limit: &Limit, server: &Server, before: &Done) {
     let accepted = |sample: &load::Sample| sample.status == 200;
+    let after = server.done().await;
     println!(
-        "{name:<32} {:>11.1} {:>8.1} {:>8.1} {:>10.3} {:>13.3} {:>9.1}",
+        "{name:<32} {:>11.1} {:>8.1} {:>8.1} {:>10.3} {:>13.3} {:>7.1} {:>8.1}% {:>9.1}",
         run.accepted(),
         run.percentile(50, accepted),
         run.percentile(99, accepted),
         run.accepted() / limit.per_second,
-        run.accepted() * run.time.as_secs_f64() / (server.cpu_seconds() - cpu_before) / limit.per_cpu_second,
+        run.accepted() * run.time.as_secs_f64() / (after.cpu_seconds - before.cpu_seconds) / limit.per_cpu_second,
+        (after.texts - before.texts) / (after.runs - before.runs),
+        100.0 * (after.padding - before.padding) / (after.tokens - before.tokens),
         server.memory("VmRSS"),
     );
 }

@@ -17,6 +17,16 @@ pub struct Server {
     pub first_answer: Duration,
 }
 
+/// Counts since the process started.
+pub struct Done {
+    /// User and system time.
+    pub cpu_seconds: f64,
+    pub runs: f64,
+    pub texts: f64,
+    pub tokens: f64,
+    pub padding: f64,
+}
+
 impl Server {
     /// Starts it and sends `request` until that is answered.
     pub async fn start(settings: &[(&str, &str)], request: &[u8]) -> Self {
@@ -42,9 +52,20 @@ impl Server {
         Self { child, address, first_answer: start.elapsed() }
     }
 
-    /// User and system time so far, in seconds.
-    pub fn cpu_seconds(&self) -> f64 {
-        process::usage_of(&self.child.id().to_string()).unwrap().cpu_seconds
+    /// What it has done so far.
+    pub async fn done(&self) -> Done {
+        let text = Client::connect(&self.address).await.unwrap().get("/api/v1/metrics").await.unwrap();
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+            line.parse::<f64>().unwrap()
+        };
+        Done {
+            cpu_seconds: process::usage_of(&self.child.id().to_string()).unwrap().cpu_seconds,
+            runs: value("sentiment_batch_size_count"),
+            texts: value("sentiment_batch_size_sum"),
+            tokens: value("sentiment_tokens_total"),
+            padding: value("sentiment_padding_tokens_total"),
+        }
     }
 
     /// A line of `/proc/PID/status`, in MiB.

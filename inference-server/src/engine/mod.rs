@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{config::EngineConfig, metrics::Metrics};
-use admission::Admission;
+use admission::{Admission, Place};
 pub use batcher::Batcher;
 pub use queue::{Queue, Queued};
 use tokenizing::{Text, TokenizerPool};
@@ -112,9 +112,18 @@ impl Engine {
 
     /// Queues a text and waits for its outcome. Dropping the future withdraws the text.
     pub async fn classify(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
-        let place = self.admission.enter()?;
+        self.run(text, deadline, self.admission.enter()?).await
+    }
+
+    /// As [`Self::classify`], but waits for a place where that refuses. For callers that bound
+    /// themselves how many texts they have here at once.
+    pub async fn classify_patiently(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
+        self.run(text, deadline, self.admission.wait().await?).await
+    }
+
+    async fn run(&self, content: String, deadline: Instant, place: Place) -> Result<Outcome, EngineError> {
         let (reply, outcome) = oneshot::channel();
-        let text = Text { content: text, arrived: Instant::now(), deadline, place, reply };
+        let text = Text { content, arrived: Instant::now(), deadline, place, reply };
         self.tokenizers.as_ref().ok_or(EngineError::Stopped)?.submit(text)?;
         outcome.await.unwrap_or(Err(EngineError::Stopped))
     }

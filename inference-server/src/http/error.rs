@@ -90,7 +90,11 @@ pub enum ApiError {
 impl ApiError {
     /// An error for one field of the body.
     pub(super) fn field(field: &'static str, msg: impl Into<String>, kind: &'static str) -> Self {
-        let loc = vec![Location::Name("body"), Location::Name(field)];
+        Self::at(vec![Location::Name("body"), Location::Name(field)], msg, kind)
+    }
+
+    /// An error for one place in the body.
+    pub(super) fn at(loc: Vec<Location>, msg: impl Into<String>, kind: &'static str) -> Self {
         Self::Validation(vec![ValidationError { loc, msg: msg.into(), kind }])
     }
 

@@ -7,7 +7,9 @@ mod health;
 mod info;
 mod observe;
 mod predict;
+mod predict_batch;
 mod state;
+mod texts;
 mod timeout;
 
 use std::{sync::Arc, time::Duration};
@@ -25,13 +27,14 @@ pub use correlation::CorrelationId;
 pub use error::ApiError;
 pub use state::{App, Serving};
 
-/// Largest body of a request for one text: 10,000 characters, each escaped as a surrogate pair.
-const ONE_TEXT_BYTES: usize = 128 * 1024;
-
 /// Every route, behind correlation, metrics, CORS and the API key.
 pub fn router(app: &Arc<App>) -> Router {
     let keyed = Router::new()
-        .route("/predict", post(predict::predict).layer(DefaultBodyLimit::max(ONE_TEXT_BYTES)))
+        .route("/predict", post(predict::predict).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
+        .route(
+            "/predict/batch",
+            post(predict_batch::predict_batch).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)),
+        )
         .route("/model-info", get(info::model_info))
         .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -42,7 +42,9 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         app.metrics.observe_request(endpoint, method, status.as_u16(), took);
     }
     let milliseconds = took.as_secs_f64() * 1e3;
-    if let Some(error) = response.extensions().get::<ApiError>().filter(|_| status.is_server_error()) {
+    // A 503 is how load is shed: a line for each would add to the load, and the series count them.
+    let failed = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+    if let Some(error) = response.extensions().get::<ApiError>().filter(|_| failed) {
         tracing::warn!(endpoint, method, status = status.as_u16(), milliseconds, %error, "request failed");
     } else {
         tracing::debug!(endpoint, method, status = status.as_u16(), milliseconds, "request");

@@ -8,6 +8,9 @@ use std::{
     },
 };
 
+use tokio::sync::Semaphore;
+
+use super::predict_batch;
 use crate::{config::Config, engine::Engine, metrics::Metrics, model::Labels};
 
 /// The model and the engine that runs it, once both are ready.
@@ -32,6 +35,8 @@ pub struct App {
     pub config: Config,
     /// The series.
     pub metrics: Arc<Metrics>,
+    /// Places for batches that are handled at once.
+    pub(super) batches: Semaphore,
     serving: OnceLock<Serving>,
     draining: AtomicBool,
 }
@@ -41,7 +46,8 @@ impl App {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let metrics = Arc::new(Metrics::new());
-        Self { config, metrics, serving: OnceLock::new(), draining: AtomicBool::new(false) }
+        let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
+        Self { config, metrics, batches, serving: OnceLock::new(), draining: AtomicBool::new(false) }
     }
 
     /// Starts to serve predictions. Only the first call counts.

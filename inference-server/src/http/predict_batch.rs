@@ -1,0 +1,146 @@
+//! `POST /predict/batch`: up to 1000 texts, answered in order in the same response.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    response::{IntoResponse, Response},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    ApiError, App, Serving,
+    error::Location,
+    info::BACKEND_NAME,
+    texts::{self, Text, WhenFull, milliseconds},
+};
+use crate::model::Verdict;
+
+/// Texts in one request.
+const MOST_TEXTS: usize = 1000;
+
+/// Largest body: 1000 texts of 512 characters, each character escaped as a surrogate pair.
+pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;
+
+/// Bodies of this size that are handled at once, so that they don't fill the memory.
+pub(super) const MOST_AT_ONCE: usize = 8;
+
+/// Texts of one request that are with the engine at once: enough to fill every worker's batch, and
+/// few enough to leave others their places in the queue.
+const TEXTS_IN_FLIGHT: usize = 64;
+
+#[derive(Serialize)]
+struct BatchPrediction<'a> {
+    results: Vec<Item>,
+    total_results: usize,
+    model_name: &'a str,
+    backend: &'static str,
+    /// From the first text's admission to the last one's answer.
+    total_time_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Item {
+    label: Arc<str>,
+    prediction_id: Uuid,
+    score: f32,
+    inference_time_ms: f64,
+    text_length: usize,
+    cached: bool,
+}
+
+pub(super) async fn predict_batch(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let start = Instant::now();
+    let deadline = start + app.config.request_timeout;
+    let body = texts::received(body, MOST_BYTES)?;
+    let _place = app
+        .batches
+        .try_acquire()
+        .map_err(|_| ApiError::Overloaded(format!("{MOST_AT_ONCE} batches are being handled already")))?;
+    let texts = parse(&body, app.config.max_text_length)?;
+    drop(body);
+    let serving = texts::serving(&app)?;
+
+    let runs = texts.into_iter().map(|text| run(&app, serving, text, deadline));
+    let in_flight = TEXTS_IN_FLIGHT.min(app.config.engine.queue_capacity);
+    // In order, and the first error drops the rest, which withdraws their texts.
+    let results: Vec<Item> = stream::iter(runs).buffered(in_flight).try_collect().await?;
+    let batch = BatchPrediction {
+        total_results: results.len(),
+        results,
+        model_name: &app.config.model.name,
+        backend: BACKEND_NAME,
+        total_time_ms: milliseconds(start.elapsed()),
+    };
+    Ok(Json(batch).into_response())
+}
+
+async fn run(app: &App, serving: &Serving, text: Text, deadline: Instant) -> Result<Item, ApiError> {
+    let text_length = text.characters;
+    let (Verdict { label, score }, inference): (Verdict, Duration) =
+        texts::classify(app, serving, text, deadline, WhenFull::Wait).await?;
+    let inference_time_ms = milliseconds(inference);
+    Ok(Item { label, prediction_id: Uuid::new_v4(), score, inference_time_ms, text_length, cached: false })
+}
+
+/// The texts of a body `{"texts": […]}`; all problems of them at once.
+fn parse(body: &[u8], most: usize) -> Result<Vec<Text>, ApiError> {
+    let texts = match texts::fields(body)?.remove("texts") {
+        Some(Value::Array(texts)) => texts,
+        Some(_) => return Err(ApiError::field("texts", "Input should be a valid list", "list_type")),
+        None => return Err(ApiError::field("texts", "Field required", "missing")),
+    };
+    if texts.is_empty() {
+        return Err(ApiError::field("texts", "List should have at least 1 item", "too_short"));
+    }
+    if texts.len() > MOST_TEXTS {
+        let msg = format!("List should have at most {MOST_TEXTS} items, not {}", texts.len());
+        return Err(ApiError::field("texts", msg, "too_long"));
+    }
+    let mut good = Vec::with_capacity(texts.len());
+    let mut problems = Vec::new();
+    for (index, text) in texts.into_iter().enumerate() {
+        let field = [Location::Name("texts"), Location::Index(index)];
+        match Text::of(Some(text), &field, most) {
+            Ok(text) => good.push(text),
+            Err(ApiError::Validation(found)) => problems.extend(found),
+            Err(other) => return Err(other),
+        }
+    }
+    if problems.is_empty() { Ok(good) } else { Err(ApiError::Validation(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_every_text_is_named() {
+        let Err(ApiError::Validation(problems)) = parse(br#"{"texts":["a","",7," b "]}"#, 9) else {
+            panic!("a bad batch was taken");
+        };
+        let found: Vec<_> = problems.iter().map(|problem| (problem.loc[2].clone(), problem.kind)).collect();
+        assert_eq!(found, [(Location::Index(1), "string_too_short"), (Location::Index(2), "string_type")]);
+    }
+
+    #[test]
+    fn one_to_a_thousand_texts() {
+        let body = |count: usize| serde_json::json!({ "texts": vec!["a"; count] }).to_string();
+        assert_eq!(parse(body(1000).as_bytes(), 9).unwrap().len(), 1000);
+        assert!(parse(body(1001).as_bytes(), 9).is_err());
+        assert!(parse(body(0).as_bytes(), 9).is_err());
+        assert!(parse(br#"{"texts":"a"}"#, 9).is_err());
+        assert!(parse(b"{}", 9).is_err());
+    }
+}

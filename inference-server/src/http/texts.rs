@@ -1,0 +1,174 @@
+//! What the routes for one text and for many have in common.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    body::Bytes,
+    extract::rejection::{BytesRejection, FailedToBufferBody},
+};
+use serde_json::{Map, Value};
+
+use super::{
+    ApiError, App, Serving,
+    error::{Location, ValidationError},
+};
+use crate::{
+    engine::{EngineError, Outcome},
+    metrics::Rejection,
+    model::Verdict,
+};
+
+/// Longest text of the contract; the settings may allow less.
+pub(super) const LONGEST_TEXT: usize = 10_000;
+
+/// The body as it came, if it isn't larger than the route takes.
+pub(super) fn received(body: Result<Bytes, BytesRejection>, most: usize) -> Result<Bytes, ApiError> {
+    body.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::BodyTooLarge(most),
+        _ => ApiError::BrokenBody,
+    })
+}
+
+/// The fields of a JSON object. The content type isn't asked for, as the predecessor's documentation
+/// shows calls without it.
+pub(super) fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        let loc = vec![Location::Name("body"), Location::Index(error.column())];
+        let msg = format!("JSON decode error: {error}");
+        ApiError::Validation(vec![ValidationError { loc, msg, kind: "json_invalid" }])
+    })?;
+    match value {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(ApiError::at(vec![Location::Name("body")], "Input should be a JSON object", "model_attributes_type")),
+    }
+}
+
+/// A text, stripped, and its length in characters.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) content: String,
+    pub(super) characters: usize,
+}
+
+impl Text {
+    /// Takes a value as a text of a length that may be. `field` is where it came from.
+    pub(super) fn of(value: Option<Value>, field: &[Location], most: usize) -> Result<Self, ApiError> {
+        let wrong = |msg: &str, kind| {
+            let loc = std::iter::once(&Location::Name("body")).chain(field).cloned().collect();
+            Err(ApiError::at(loc, msg, kind))
+        };
+        let text = match value {
+            Some(Value::String(text)) => text,
+            Some(_) => return wrong("Input should be a valid string", "string_type"),
+            None => return wrong("Field required", "missing"),
+        };
+        let content = text.trim();
+        let characters = content.chars().count();
+        match characters {
+            0 => wrong("String should have at least 1 character", "string_too_short"),
+            _ if characters > LONGEST_TEXT => {
+                wrong(&format!("String should have at most {LONGEST_TEXT} characters"), "string_too_long")
+            }
+            _ if characters > most => Err(ApiError::TextTooLong { characters, most }),
+            _ => Ok(Self { content: content.to_owned(), characters }),
+        }
+    }
+}
+
+/// The model, unless it is still loading.
+pub(super) fn serving(app: &App) -> Result<&Serving, ApiError> {
+    app.serving().ok_or_else(|| {
+        app.metrics.reject_many(Rejection::NotReady, 1);
+        ApiError::ModelLoading
+    })
+}
+
+/// What a full queue does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// Refuses the text.
+    Refuse,
+    /// Lets it wait.
+    Wait,
+}
+
+/// Runs a text until `deadline`. Dropping the future withdraws it.
+pub(super) async fn classify(
+    app: &App,
+    serving: &Serving,
+    text: Text,
+    deadline: Instant,
+    when_full: WhenFull,
+) -> Result<(Verdict, Duration), ApiError> {
+    let outcome = match when_full {
+        WhenFull::Refuse => serving.engine.classify(text.content, deadline).await,
+        WhenFull::Wait => serving.engine.classify_patiently(text.content, deadline).await,
+    };
+    let Outcome { logits, inference } = outcome.map_err(|error| match error {
+        EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
+        EngineError::Full { .. } => {
+            app.metrics.reject_many(Rejection::QueueFull, 1);
+            ApiError::Overloaded(error.to_string())
+        }
+        EngineError::Tokenizer(_) => ApiError::Text(error.to_string()),
+        EngineError::Model(_) => ApiError::Model(error.to_string()),
+        EngineError::Stopped => ApiError::Stopping,
+    })?;
+    let verdict = serving
+        .labels
+        .judge(&logits)
+        .ok_or_else(|| ApiError::Model("the model's output is not one finite number a label".to_owned()))?;
+    app.metrics.observe_prediction(verdict.score, text.characters);
+    Ok((verdict, inference))
+}
+
+/// To a thousandth, which is finer than the clock is steady.
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(error: ApiError) -> &'static str {
+        match error {
+            ApiError::Validation(errors) => errors[0].kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn text(body: &[u8], most: usize) -> Result<Text, ApiError> {
+        Text::of(fields(body)?.remove("text"), &[Location::Name("text")], most)
+    }
+
+    #[test]
+    fn bodies() {
+        let body = br#"{"text":" a \ud83d\ude00\n","more":1}"#;
+        assert_eq!(text(body, 3), Ok(Text { content: "a 😀".to_owned(), characters: 3 }));
+        for (body, expected) in [
+            (&b""[..], "json_invalid"),
+            (b"{", "json_invalid"),
+            (b"\xff\xfe", "json_invalid"),
+            (b"{\"text\":\"\xff\"}", "json_invalid"),
+            (br#"{"text":"\ud83d"}"#, "json_invalid"),
+            (br#"["text"]"#, "model_attributes_type"),
+            (br#"{"Text":"a"}"#, "missing"),
+            (br#"{"text":null}"#, "string_type"),
+            (br#"{"text":7}"#, "string_type"),
+            (br#"{"text":" \t"}"#, "string_too_short"),
+        ] {
+            assert_eq!(kind(text(body, 9).unwrap_err()), expected, "{}", String::from_utf8_lossy(body));
+        }
+        let deep = format!("{{\"text\":{}", "[".repeat(100_000));
+        assert_eq!(kind(text(deep.as_bytes(), 9).unwrap_err()), "json_invalid");
+    }
+
+    #[test]
+    fn lengths_are_in_characters() {
+        let text = |length: usize| text(format!(r#"{{"text":"{}"}}"#, "é".repeat(length)).as_bytes(), 2);
+        assert_eq!(text(2).unwrap().characters, 2);
+        assert_eq!(text(3), Err(ApiError::TextTooLong { characters: 3, most: 2 }));
+        assert_eq!(kind(text(10_001).unwrap_err()), "string_too_long");
+    }
+}

@@ -96,9 +96,10 @@ api-server: tools ## The operator against a real kube-apiserver
 	@cargo test --locked -p kubesentiment-e2e --test api_server
 
 .PHONY: e2e
-e2e: deploy ## The real node: images, operator, pods, failures
+e2e: deploy ## The real node: images, operator, pods, failures, and the node itself
 	@scripts/test-images.sh
 	@cargo test --locked -p kubesentiment-e2e --test node
+	@e2e/cluster/selftest.sh
 
 .PHONY: bench
 bench: onnxruntime deploy ## Sizes, start times, throughput and memory

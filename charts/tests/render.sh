@@ -35,7 +35,8 @@ holds() {
 
 check "helm lint --strict" helm lint --strict --quiet "$chart"
 
-refused replicas --set replicas=2
+refused replicaCount --set replicaCount=2
+refused /replicas --set replicas=-1
 refused /image/pullPolicy --set image.pullPolicy=Sometimes
 refused /image/digest --set image.digest=sha256:beef
 refused /image/repository --set image.repository=
@@ -68,8 +69,9 @@ holds "serverImage becomes DEFAULT_IMAGE" \
   'container.env | any(.name == "DEFAULT_IMAGE" and .value == "registry.example.com:5000/server:1")' \
   --set serverImage.repository=registry.example.com:5000/server --set-string serverImage.tag=1
 holds "watchNamespaces: a Role in each, no ClusterRole for the operator, the list in the environment" '
-  (kind("Role") | map(.metadata.namespace) | sort) == ["123", "team-a"]
-  and (kind("RoleBinding") | all(.subjects[0].namespace == "kubesentiment-system")) and (kind("RoleBinding") | length) == 2
+  def watching(kind): kind | map(select(.metadata.name == "kubesentiment-operator"));
+  (watching(kind("Role")) | map(.metadata.namespace) | sort) == ["123", "team-a"]
+  and (kind("RoleBinding") | all(.subjects[0].namespace == "kubesentiment-system")) and (watching(kind("RoleBinding")) | length) == 2
   and (kind("ClusterRole") | map(.metadata.name) | all(. != "kubesentiment-operator")) and kind("ClusterRoleBinding") == []
   and (container.env | any(.name == "WATCH_NAMESPACES" and .value == "team-a,123"))' \
   --set-json 'watchNamespaces=["team-a","123"]'
@@ -89,6 +91,12 @@ holds "scheduling, pull secrets and environment reach the pod" '
   --set nodeSelector.disk=ssd --set 'tolerations[0].key=a' --set-json 'affinity={"podAntiAffinity":{}}' \
   --set priorityClassName=high --set 'imagePullSecrets[0].name=registry' --set terminationGracePeriodSeconds=5 \
   --set podLabels.team=ml --set podAnnotations.note=x --set 'extraEnv[0].name=LISTEN_ADDRESS' --set 'extraEnv[0].value=[::]:8080'
+holds "replicas elect the one that works by a Lease in their namespace" '
+  kind("Deployment")[0].spec.replicas == 3
+  and (container.env | any(.name == "LEASE_NAMESPACE" and .valueFrom.fieldRef.fieldPath == "metadata.namespace"))
+  and (kind("Role") | map(.metadata.namespace) == ["kubesentiment-system"])
+  and (kind("Role")[0].rules | any(.resourceNames == ["kubesentiment-operator"] and .verbs == ["get", "update"]))' \
+  --set replicas=3
 holds "fullnameOverride names everything" 'kind("Deployment")[0].metadata.name == "second" and kind("Service")[0].metadata.name == "second-metrics"' \
   --set fullnameOverride=second
 check "NOTES say how to go on" grep -q 'kubectl explain ssvc.spec' "$chart/templates/NOTES.txt"

@@ -87,21 +87,20 @@ fn compressed(image: &str) -> Result<f64, Failure> {
     Ok(f64::from(bytes) / 1e6)
 }
 
-/// Resident memory in MiB of the newest process whose program is this file of a container image.
+/// Resident memory in MiB of the largest process whose program is this file of a container image.
 fn resident(program: &str) -> Result<f64, Failure> {
-    let mut found: Vec<(u32, f64)> = Vec::new();
+    let mut found = Vec::new();
     for entry in fs::read_dir("/proc").map_err(failure)?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         if fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.as_os_str() == program) {
             let status = fs::read_to_string(entry.path().join("status")).map_err(failure)?;
-            let kibibytes = status
+            let kibibytes: f64 = status
                 .lines()
-                .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok())
-                .ok_or_else(|| format!("no VmRSS of process {pid}"))?;
-            found.push((pid, kibibytes / 1024.0));
+                .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
+                .ok_or_else(|| format!("{} has no VmRSS", entry.path().display()))?;
+            found.push(kibibytes / 1024.0);
         }
     }
-    found.into_iter().max_by_key(|(pid, _)| *pid).map(|(_, size)| size).ok_or_else(|| format!("{program} doesn't run"))
+    found.into_iter().max_by(f64::total_cmp).ok_or_else(|| format!("{program} doesn't run"))
 }
 
 fn mebibytes(bytes: u64) -> f64 {

@@ -78,7 +78,7 @@ impl ApiServer {
         config.accept_invalid_certs = true;
         let client = Client::try_from(config).map_err(failure)?;
         let server = Self { client, processes, folder };
-        within(Duration::from_secs(60), "the API server", || async {
+        within(Duration::from_mins(1), "the API server", || async {
             server.client.apiserver_version().await.map(drop).map_err(failure)
         })
         .await?;

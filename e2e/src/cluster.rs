@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, process::Command};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
-    Client, Config,
+    Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
@@ -12,6 +13,14 @@ use crate::{Failure, ensure, failure, repository};
 
 /// The namespace of the operator.
 pub const OPERATOR_NAMESPACE: &str = "kubesentiment-system";
+
+/// The pod of the operator that works, by the Lease that it holds.
+pub async fn leader(client: &Client) -> Result<String, Failure> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let lease = leases.get("kubesentiment-operator").await.map_err(failure)?;
+    let holder = lease.spec.and_then(|spec| spec.holder_identity);
+    holder.ok_or_else(|| "nobody holds the lease".to_owned())
+}
 
 /// An administrator's client of the node.
 pub async fn client() -> Result<Client, Failure> {

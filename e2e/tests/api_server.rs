@@ -4,13 +4,14 @@
 
 mod api_server {
     pub mod applying;
+    pub mod electing;
     pub mod refusing;
     pub mod reporting;
 }
 
 use std::{process::ExitCode, sync::Arc};
 
-use api_server::{applying, refusing, reporting};
+use api_server::{applying, electing, refusing, reporting};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Case::new("a_strangers_object_is_not_taken_over", |s| applying::stranger(client(&s))),
         Case::new("another_managers_field_is_reported_not_fought", |s| applying::contested(client(&s))),
         Case::new("a_full_quota_is_reported_and_healed", |s| applying::quota(client(&s))),
+        Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),
         Case::new("status_follows_the_deployment", |s| reporting::lifecycle(client(&s))),
         Case::new("scale_and_suspend", |s| reporting::scale_and_suspend(client(&s))),
         Case::new("events_tell_of_changes_once", |s| reporting::events(client(&s))),

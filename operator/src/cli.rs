@@ -12,7 +12,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::{api, controller::Operator, http::Health, image::ImageReference, metrics::Metrics, watches::Scope};
+use crate::{
+    api::{self, MANAGER},
+    controller::Operator,
+    http::Health,
+    image::ImageReference,
+    leader::Elector,
+    metrics::Metrics,
+    watches::Scope,
+};
 
 /// Turns SentimentServices into hardened, observable inference services.
 #[derive(Debug, Parser)]
@@ -42,6 +50,15 @@ pub struct Run {
     /// Where /metrics, /healthz and /readyz are served
     #[arg(long, env, default_value = "0.0.0.0:8080")]
     listen_address: SocketAddr,
+    /// Namespace of the Lease by which replicas elect the one that works; empty for a single replica
+    #[arg(long, env, default_value = "")]
+    lease_namespace: String,
+    /// Name of that Lease
+    #[arg(long, env, default_value = MANAGER)]
+    lease_name: String,
+    /// What tells this replica from the others; in a pod its name
+    #[arg(long, env = "HOSTNAME", default_value = MANAGER)]
+    identity: String,
     /// Most reconciliations at a time
     #[arg(long, env, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -87,6 +104,14 @@ pub enum Error {
     /// The CRD can't be printed.
     #[error("can't write the CustomResourceDefinition: {0}")]
     Crd(#[from] serde_yaml::Error),
+    /// Another replica may lead now.
+    #[error("the lease {namespace}/{name} is lost; ending, so that no two replicas work at once")]
+    LeaseLost {
+        /// Namespace of the lease.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// Signals can't be received.
     #[error("can't wait for signals: {0}")]
     Signal(io::Error),
@@ -134,7 +159,10 @@ async fn run(settings: Run) -> Result<(), Error> {
             .with_graceful_shutdown(stop_http.clone().cancelled_owned())
             .into_future(),
     );
-    let operator = Arc::new(Operator::new(client, settings.default_image, metrics));
+    let signals = wait_for_signal(stop.clone()).map_err(Error::Signal)?;
+    let elector = (!settings.lease_namespace.is_empty())
+        .then(|| Elector::new(client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity));
+    let operator = Arc::new(Operator::new(client, settings.default_image, metrics.clone()));
     let ready = {
         let health = health.clone();
         move || {
@@ -142,16 +170,58 @@ async fn run(settings: Run) -> Result<(), Error> {
             health.set_ready(true);
         }
     };
-    let controller = operator.run(&scopes, settings.concurrency, ready, stop.clone());
-
-    let signals = wait_for_signal(stop).map_err(Error::Signal)?;
-    controller.await;
+    let work = |stop: CancellationToken| async move {
+        metrics.set_leader(true);
+        operator.run(&scopes, settings.concurrency, ready, stop).await;
+        metrics.set_leader(false);
+    };
+    let outcome = match elector {
+        None => {
+            work(stop).await;
+            Ok(())
+        }
+        Some(elector) => lead(elector, &health, work, stop)
+            .await
+            .map_err(|LeaseLost| Error::LeaseLost { namespace: settings.lease_namespace, name: settings.lease_name }),
+    };
     // The probes are answered to the end, so that nobody takes a stop for a crash.
     health.set_ready(false);
     signals.abort();
     stop_http.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
-    tracing::info!("stopped");
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+/// The lease was lost while work was going on.
+struct LeaseLost;
+
+/// Stands by until the lease is ours, and then works for as long as it is.
+async fn lead<W>(
+    mut elector: Elector,
+    health: &Health,
+    work: impl FnOnce(CancellationToken) -> W,
+    stop: CancellationToken,
+) -> Result<(), LeaseLost>
+where
+    W: Future<Output = ()>,
+{
+    tracing::info!("standing by for the lease");
+    // A replica that stands by is as it should be: a rollout must not wait for it to lead.
+    health.set_ready(true);
+    tokio::select! {
+        () = elector.acquire() => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+    tracing::info!("leading");
+    health.set_ready(false);
+    tokio::select! {
+        () = work(stop) => {}
+        () = elector.hold() => return Err(LeaseLost),
+    }
+    elector.release().await;
     Ok(())
 }
 

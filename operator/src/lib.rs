@@ -10,6 +10,7 @@ pub mod cli;
 pub mod controller;
 pub mod http;
 pub mod image;
+pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod report;

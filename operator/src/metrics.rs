@@ -11,7 +11,12 @@ use kube::ResourceExt;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::ConstGauge, histogram::Histogram},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::Registry,
 };
 
@@ -28,6 +33,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     reconciles: Family<ResultLabel, Counter>,
     duration: Histogram,
+    leader: Gauge,
     services: Services,
 }
 
@@ -42,9 +48,11 @@ impl Default for Metrics {
         registry.register("reconciles", "Reconciliations by result: success or error", reconciles.clone());
         let duration = Histogram::new(BUCKETS);
         registry.register("reconcile_duration_seconds", "Time of one reconciliation", duration.clone());
+        let leader = Gauge::default();
+        registry.register("leader", "1 in the replica that works, 0 in one that stands by", leader.clone());
         let services = Services::default();
         registry.register_collector(Box::new(services.clone()));
-        Self { registry: Arc::new(registry), reconciles, duration, services }
+        Self { registry: Arc::new(registry), reconciles, duration, leader, services }
     }
 }
 
@@ -54,6 +62,11 @@ impl Metrics {
         let result = if succeeded { "success" } else { "error" };
         self.reconciles.get_or_create(&[("result", result)]).inc();
         self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Notes whether this replica works.
+    pub fn set_leader(&self, leader: bool) {
+        self.leader.set(i64::from(leader));
     }
 
     /// Notes how a service is doing.
@@ -113,6 +126,7 @@ mod tests {
             "kubesentiment_operator_reconciles_total{result=\"success\"} 1",
             "kubesentiment_operator_reconciles_total{result=\"error\"} 1",
             "kubesentiment_operator_reconcile_duration_seconds_count 2",
+            "kubesentiment_operator_leader 0",
             "kubesentiment_operator_services{reason=\"Serving\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");

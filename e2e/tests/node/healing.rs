@@ -68,7 +68,7 @@ pub async fn quiet_minute(client: Client) -> Outcome {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = resource_versions(&client, &namespace).await?;
     ensure!(before.len() >= 6, "only {before:?} exist");
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let after = resource_versions(&client, &namespace).await?;
     ensure!(before == after, "{before:?} became {after:?}");
     Ok(())

@@ -1,6 +1,6 @@
 //! The operator's own pod.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
@@ -11,9 +11,9 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use kubesentiment_e2e::{
-    Failure, Outcome,
-    cluster::{OPERATOR_NAMESPACE, in_node, kubectl},
-    ensure, eventually, failure, resource_versions,
+    Outcome,
+    cluster::{OPERATOR_NAMESPACE, in_node, kubectl, leader},
+    ensure, eventually, failure, resource_versions, within,
 };
 use kubesentiment_operator::api::SentimentService;
 use serde_json::json;
@@ -22,20 +22,13 @@ use super::serving::serving;
 
 const OPERATOR: &str = "deployment/kubesentiment-operator";
 
-async fn operator_pod(client: &Client) -> Result<Pod, Failure> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-    let selector = ListParams::default().labels("app.kubernetes.io/name=kubesentiment-operator");
-    let list = pods.list(&selector).await.map_err(failure)?.items;
-    let running = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
-    list.into_iter().find(running).ok_or_else(|| "no operator pod".to_owned())
-}
-
-/// SIGTERM ends it with exit code 0, and its successor writes nothing that is as it should be.
+/// A stopping leader finishes in order and hands over at once; its successor writes nothing that is
+/// as it should be.
 pub async fn restart(client: Client) -> Outcome {
     let (namespace, _) = serving(&client, "restart", json!({"replicas": 1})).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = resource_versions(&client, &namespace).await?;
-    let old = operator_pod(&client).await?.name_any();
+    let old = leader(&client).await?;
 
     // The log outlives the process, but not the pod: follow it until it ends.
     let follow = {
@@ -45,27 +38,59 @@ pub async fn restart(client: Client) -> Outcome {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
     pods.delete(&old, &DeleteParams::default()).await.map_err(failure)?;
+    let new = within(Duration::from_secs(5), "the handover", || async {
+        let new = leader(&client).await?;
+        ensure!(new != old, "{old} still leads");
+        Ok(new)
+    })
+    .await?;
     let log = follow.await.map_err(failure)??;
     let last = log.lines().last().unwrap_or_default();
     ensure!(log.contains("finishing what has begun") && last.contains("\"stopped\""), "the log ends with {last}");
 
-    kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR, "--timeout=60s"])?;
-    let new = operator_pod(&client).await?.name_any();
-    ensure!(new != old, "the operator pod is the old one");
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    eventually("the successor's watches", || async {
+        let log = kubectl(&["-n", OPERATOR_NAMESPACE, "logs", &new])?;
+        ensure!(log.contains("all watches are answered"), "{log}");
+        Ok(())
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let after = resource_versions(&client, &namespace).await?;
     ensure!(before == after, "{before:?} became {after:?}");
     Ok(())
 }
 
+/// A leader that dies without a word is replaced within fifteen seconds, and a deleted child comes back.
+pub async fn killed_leader(client: Client) -> Outcome {
+    let (namespace, _) = serving(&client, "killed", json!({"replicas": 1})).await?;
+    let old = leader(&client).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let began = Instant::now();
+    // Without grace, the kubelet kills it, and it can't release its lease.
+    pods.delete(&old, &DeleteParams::default().grace_period(0)).await.map_err(failure)?;
+    let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
+    services.delete("reviews", &DeleteParams::default()).await.map_err(failure)?;
+    eventually("the takeover", || async {
+        let new = leader(&client).await?;
+        ensure!(new != old, "{old} still leads");
+        services.get("reviews").await.map(drop).map_err(failure)
+    })
+    .await?;
+    ensure!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
+    kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR, "--timeout=60s"])?;
+    Ok(())
+}
+
 /// Health, readiness and metrics answer.
 pub async fn endpoints(client: Client) -> Outcome {
-    let pod = operator_pod(&client).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let pod = pods.get(&leader(&client).await?).await.map_err(failure)?;
     let ip = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
     for (path, part) in [
         ("/healthz", "ok"),
         ("/readyz", "ready"),
         ("/metrics", "kubesentiment_operator_services{reason=\"Serving\"}"),
+        ("/metrics", "kubesentiment_operator_leader 1"),
         ("/metrics", "kubesentiment_operator_reconciles_total{result=\"success\"}"),
     ] {
         let answer = in_node(&["curl", "-sS", "--fail-with-body", &format!("http://{ip}:8080{path}")])?;
@@ -79,7 +104,7 @@ pub async fn deletion_without_operator(client: Client) -> Outcome {
     let (namespace, _) = serving(&client, "deletion", json!({"replicas": 1})).await?;
     kubectl(&["-n", OPERATOR_NAMESPACE, "scale", OPERATOR, "--replicas=0"])?;
     let outcome = delete_and_wait(&client, &namespace).await;
-    kubectl(&["-n", OPERATOR_NAMESPACE, "scale", OPERATOR, "--replicas=1"])?;
+    kubectl(&["-n", OPERATOR_NAMESPACE, "scale", OPERATOR, "--replicas=2"])?;
     kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR, "--timeout=60s"])?;
     outcome
 }

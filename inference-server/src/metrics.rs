@@ -78,6 +78,12 @@ pub struct Metrics {
     tokens: Counter,
     padding: Counter,
     rejected: Family<RejectionLabels, Counter>,
+    /// Texts whose answer was kept from before.
+    pub cache_hits: Counter,
+    /// Texts that the cache was asked for and that were run.
+    pub cache_misses: Counter,
+    /// Texts that were answered by the run of an equal one.
+    pub cache_shared: Counter,
     resident_memory: Gauge,
     cpu_seconds: Counter<f64, AtomicU64>,
 }
@@ -100,6 +106,9 @@ impl Metrics {
             tokens: Counter::default(),
             padding: Counter::default(),
             rejected: Family::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
+            cache_shared: Counter::default(),
             resident_memory: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
@@ -126,6 +135,11 @@ impl Metrics {
         let padding = self.padding.clone();
         all.register("sentiment_padding_tokens", "Padding run beside those tokens", padding);
         all.register("sentiment_rejected", "Texts that were not run", self.rejected.clone());
+        all.register("sentiment_cache_hits", "Texts answered from the cache", self.cache_hits.clone());
+        let misses = self.cache_misses.clone();
+        all.register("sentiment_cache_misses", "Texts that were not in the cache and were run", misses);
+        let shared = self.cache_shared.clone();
+        all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
         let memory = self.resident_memory.clone();
         all.register("process_resident_memory_bytes", "Resident memory", memory);
         let cpu = self.cpu_seconds.clone();

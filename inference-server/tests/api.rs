@@ -96,7 +96,9 @@ fn a_batch_is_answered_in_order_and_as_if_one_by_one() {
         assert_eq!(result["text_length"], text.len());
         assert!(result["prediction_id"].is_string() && result["inference_time_ms"].is_f64());
     }
-    let alone = server.predict(&texts[0])["score"].as_f64().unwrap();
+    let again = server.predict(&texts[0]);
+    assert_eq!((&again["score"], &again["cached"]), (&body["results"][0]["score"], &json!(true)));
+    let alone = Server::start(&[]).predict(&texts[0])["score"].as_f64().unwrap();
     // Dynamic quantization takes its scale from the whole batch, so the score moves a little.
     assert!((body["results"][0]["score"].as_f64().unwrap() - alone).abs() < 0.05);
 
@@ -104,6 +106,31 @@ fn a_batch_is_answered_in_order_and_as_if_one_by_one() {
     assert_eq!(problems["validation_errors"][0]["loc"], json!(["body", "texts", 1]));
     let long = json!({ "texts": ["a".repeat(513)] }).to_string();
     assert_error(server.post("/predict/batch", &long), 400, "E1002");
+}
+
+#[test]
+fn a_text_that_comes_again_is_answered_from_the_cache() {
+    let server = Server::start(&[("MLOPS_PREDICTION_CACHE_MAX_SIZE", "5")]);
+    let first = server.predict("I love this product");
+    // The same text once it is stripped.
+    let second = server.predict(" I love this product\n");
+    assert_eq!((&first["cached"], &second["cached"]), (&json!(false), &json!(true)));
+    assert_eq!((&first["label"], &first["score"]), (&second["label"], &second["score"]));
+    assert_eq!(second["inference_time_ms"], 0.0);
+    assert_ne!(first["prediction_id"], second["prediction_id"]);
+    let info = json(&mut server.get("/model-info"));
+    let cache = [&info["cache_enabled"], &info["cache_size"], &info["cache_maxsize"]];
+    assert_eq!(cache, [&json!(true), &json!(1), &json!(5)]);
+    let metrics = server.get("/metrics").body_mut().read_to_string().unwrap();
+    for line in ["sentiment_cache_hits_total 1", "sentiment_cache_misses_total 1", "sentiment_prediction_score_count 2"]
+    {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+
+    let server = Server::start(&[("MLOPS_PREDICTION_CACHE_ENABLED", "false")]);
+    server.predict("I love this product");
+    assert_eq!(server.predict("I love this product")["cached"], false);
+    assert_eq!(json(&mut server.get("/model-info"))["cache_enabled"], false);
 }
 
 #[test]
@@ -281,7 +308,11 @@ fn another_model_with_other_labels_inputs_and_a_run_that_fails() {
 
 #[test]
 fn a_full_queue_is_a_503_that_says_when_to_come_back() {
-    let server = Server::start(&[("MLOPS_QUEUE_CAPACITY", "1"), ("MLOPS_THREADS", "1")]);
+    let server = Server::start(&[
+        ("MLOPS_QUEUE_CAPACITY", "1"),
+        ("MLOPS_THREADS", "1"),
+        ("MLOPS_PREDICTION_CACHE_ENABLED", "false"),
+    ]);
     let body = json!({ "text": "slow and long ".repeat(36) }).to_string();
     let refused = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..24).map(|_| scope.spawn(|| server.post("/predict", &body))).collect();

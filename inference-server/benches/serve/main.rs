@@ -38,7 +38,12 @@ async fn bench() {
     let row = Duration::from_secs(seconds);
     let settings: Environment = [("MLOPS_ONNX_MODEL_PATH".to_owned(), model.clone())].into();
     let config = Config::read(&settings).unwrap();
-    let settings = [("MLOPS_ONNX_MODEL_PATH", model.as_str()), ("MLOPS_MAX_TEXT_LENGTH", "10000")];
+    // Without the cache: each text is to cost a run of the model.
+    let settings = [
+        ("MLOPS_ONNX_MODEL_PATH", model.as_str()),
+        ("MLOPS_MAX_TEXT_LENGTH", "10000"),
+        ("MLOPS_PREDICTION_CACHE_ENABLED", "false"),
+    ];
     let cpus = usable_cpus();
 
     let sentences = texts::sentences(2000);

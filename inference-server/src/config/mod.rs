@@ -122,6 +122,8 @@ pub struct Config {
     pub termination_log: PathBuf,
     /// The model.
     pub model: ModelConfig,
+    /// Answers that are kept; `None` keeps none.
+    pub cache_entries: Option<usize>,
     /// The queue and the batches.
     pub engine: EngineConfig,
 }
@@ -155,6 +157,9 @@ impl Config {
                 neutral_band: read
                     .required("MLOPS_NEUTRAL_BAND", |v| v.parse().ok().filter(|band| (0.0..1.0).contains(band)))?,
             },
+            cache_entries: read
+                .required("MLOPS_PREDICTION_CACHE_ENABLED", parse_bool)?
+                .then_some(read.required("MLOPS_PREDICTION_CACHE_MAX_SIZE", |v| within(v, 1, 1_000_000))?),
             engine: EngineConfig {
                 threads: read.optional("MLOPS_THREADS", |v| within(v, 0, 256))?.filter(|threads| *threads > 0),
                 max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,

@@ -18,6 +18,7 @@ fn defaults_are_the_predecessors() {
     assert_eq!(config.max_text_length, 512);
     assert_eq!(config.log_format, LogFormat::Json);
     assert!(config.api_key.is_none());
+    assert_eq!(config.cache_entries, Some(1000));
     assert!(config.allowed_origins.is_empty());
 }
 
@@ -39,6 +40,7 @@ fn good_values() {
     assert_eq!(config.host.to_string(), "127.0.0.1");
     let config = read(&[("MLOPS_LABELS", "bad, good"), ("MLOPS_PORT", " 8080 ")]).unwrap();
     assert_eq!(config.model.labels.unwrap(), ["bad", "good"]);
+    assert_eq!(read(&[("MLOPS_PREDICTION_CACHE_ENABLED", "False")]).unwrap().cache_entries, None);
     assert_eq!(config.port, 8080);
     assert_eq!(read(&[("MLOPS_PORT", "")]).unwrap().port, 8000);
     assert_eq!(read(&[("MLOPS_THREADS", "0")]).unwrap().engine.threads, None);
@@ -75,6 +77,8 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_NEUTRAL_BAND", "1"),
         ("MLOPS_NEUTRAL_BAND", "NaN"),
         ("MLOPS_LABELS", "a,,b"),
+        ("MLOPS_PREDICTION_CACHE_ENABLED", "2"),
+        ("MLOPS_PREDICTION_CACHE_MAX_SIZE", "0"),
         ("MLOPS_THREADS", "257"),
         ("MLOPS_MAX_BATCH_TOKENS", "15"),
         ("MLOPS_MAX_BATCH_SIZE", "0"),

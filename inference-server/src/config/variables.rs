@@ -100,6 +100,13 @@ pub const VARIABLES: &[Variable] = &[
             "Inference threads; default (or 0) one per usable CPU, cgroup quota counted",
         )
     },
+    variable("MLOPS_PREDICTION_CACHE_ENABLED", "true", "true or false", "Keep answers and share runs of equal texts"),
+    variable(
+        "MLOPS_PREDICTION_CACHE_MAX_SIZE",
+        "1000",
+        "a whole number of answers from 1 to 1000000",
+        "Answers that are kept",
+    ),
     variable(
         "MLOPS_MAX_BATCH_TOKENS",
         "256",

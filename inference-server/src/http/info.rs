@@ -75,9 +75,12 @@ pub(super) async fn model_info(State(app): State<Arc<App>>) -> Response {
         max_text_length: app.config.max_text_length,
         max_tokens: serving.map(|serving| serving.max_tokens),
         labels: serving.map(|serving| serving.labels.names().collect()).unwrap_or_default(),
-        cache_enabled: false,
-        cache_size: 0,
-        cache_maxsize: 0,
+        cache_enabled: app.cache.is_some(),
+        cache_size: match &app.cache {
+            Some(cache) => cache.entries().await,
+            None => 0,
+        },
+        cache_maxsize: app.config.cache_entries.unwrap_or(0),
         // By construction: parallel runs, one thread each.
         onnx_intra_op_threads: 1,
         onnx_inter_op_threads: 1,

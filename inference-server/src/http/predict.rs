@@ -48,18 +48,18 @@ pub(super) async fn predict(
     let mut fields = texts::fields(&texts::received(body, MOST_BYTES)?)?;
     let text = Text::of(fields.remove("text"), &[Location::Name("text")], app.config.max_text_length)?;
     let text_length = text.characters;
-    let (verdict, inference) = texts::classify(&app, texts::serving(&app)?, text, deadline, WhenFull::Refuse).await?;
+    let answer = texts::classify(&app, texts::serving(&app)?, text, deadline, WhenFull::Refuse).await?;
 
-    let inference_time_ms = milliseconds(inference);
+    let inference_time_ms = milliseconds(answer.inference);
     let prediction = Prediction {
-        label: &verdict.label,
+        label: &answer.verdict.label,
         prediction_id: Uuid::new_v4(),
-        score: verdict.score,
+        score: answer.verdict.score,
         inference_time_ms,
         model_name: &app.config.model.name,
         text_length,
         backend: BACKEND_NAME,
-        cached: false,
+        cached: answer.cached,
         features: None,
     };
     let mut response = Json(prediction).into_response();

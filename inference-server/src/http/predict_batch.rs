@@ -1,9 +1,6 @@
 //! `POST /predict/batch`: up to 1000 texts, answered in order in the same response.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -22,7 +19,7 @@ use super::{
     info::BACKEND_NAME,
     texts::{self, Text, WhenFull, milliseconds},
 };
-use crate::model::Verdict;
+use crate::cache::Answer;
 
 /// Texts in one request.
 const MOST_TEXTS: usize = 1000;
@@ -88,10 +85,15 @@ pub(super) async fn predict_batch(
 
 async fn run(app: &App, serving: &Serving, text: Text, deadline: Instant) -> Result<Item, ApiError> {
     let text_length = text.characters;
-    let (Verdict { label, score }, inference): (Verdict, Duration) =
-        texts::classify(app, serving, text, deadline, WhenFull::Wait).await?;
-    let inference_time_ms = milliseconds(inference);
-    Ok(Item { label, prediction_id: Uuid::new_v4(), score, inference_time_ms, text_length, cached: false })
+    let Answer { verdict, inference, cached } = texts::classify(app, serving, text, deadline, WhenFull::Wait).await?;
+    Ok(Item {
+        label: verdict.label,
+        prediction_id: Uuid::new_v4(),
+        score: verdict.score,
+        inference_time_ms: milliseconds(inference),
+        text_length,
+        cached,
+    })
 }
 
 /// The texts of a body `{"texts": […]}`; all problems of them at once.

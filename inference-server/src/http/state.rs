@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::predict_batch;
-use crate::{config::Config, engine::Engine, metrics::Metrics, model::Labels};
+use crate::{cache::Cache, config::Config, engine::Engine, metrics::Metrics, model::Labels};
 
 /// The model and the engine that runs it, once both are ready.
 pub struct Serving {
@@ -35,6 +35,8 @@ pub struct App {
     pub config: Config,
     /// The series.
     pub metrics: Arc<Metrics>,
+    /// Answers that are kept, unless that is off.
+    pub(super) cache: Option<Cache>,
     /// Places for batches that are handled at once.
     pub(super) batches: Semaphore,
     serving: OnceLock<Serving>,
@@ -46,8 +48,9 @@ impl App {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let metrics = Arc::new(Metrics::new());
+        let cache = config.cache_entries.map(|entries| Cache::new(entries, Arc::clone(&metrics)));
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
-        Self { config, metrics, batches, serving: OnceLock::new(), draining: AtomicBool::new(false) }
+        Self { config, metrics, cache, batches, serving: OnceLock::new(), draining: AtomicBool::new(false) }
     }
 
     /// Starts to serve predictions. Only the first call counts.

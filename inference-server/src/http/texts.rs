@@ -13,9 +13,9 @@ use super::{
     error::{Location, ValidationError},
 };
 use crate::{
+    cache::Answer,
     engine::{EngineError, Outcome},
     metrics::Rejection,
-    model::Verdict,
 };
 
 /// Longest text of the contract; the settings may allow less.
@@ -92,17 +92,37 @@ pub(super) enum WhenFull {
     Wait,
 }
 
-/// Runs a text until `deadline`. Dropping the future withdraws it.
+/// Answers a text until `deadline`, by a run of the model unless an equal text has had one.
+/// Dropping the future withdraws it.
 pub(super) async fn classify(
     app: &App,
     serving: &Serving,
     text: Text,
     deadline: Instant,
     when_full: WhenFull,
-) -> Result<(Verdict, Duration), ApiError> {
+) -> Result<Answer, ApiError> {
+    let run = || run(app, serving, &text.content, deadline, when_full);
+    // Another caller's time and patience are not this one's.
+    let own = |error: &ApiError| matches!(error, ApiError::TimedOut(_) | ApiError::Overloaded(_));
+    let answer = match &app.cache {
+        Some(cache) => cache.answer(&text.content, run, own).await?,
+        None => run().await?,
+    };
+    app.metrics.observe_prediction(answer.verdict.score, text.characters);
+    Ok(answer)
+}
+
+async fn run(
+    app: &App,
+    serving: &Serving,
+    text: &str,
+    deadline: Instant,
+    when_full: WhenFull,
+) -> Result<Answer, ApiError> {
+    let text = text.to_owned();
     let outcome = match when_full {
-        WhenFull::Refuse => serving.engine.classify(text.content, deadline).await,
-        WhenFull::Wait => serving.engine.classify_patiently(text.content, deadline).await,
+        WhenFull::Refuse => serving.engine.classify(text, deadline).await,
+        WhenFull::Wait => serving.engine.classify_patiently(text, deadline).await,
     };
     let Outcome { logits, inference } = outcome.map_err(|error| match error {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
@@ -118,8 +138,7 @@ pub(super) async fn classify(
         .labels
         .judge(&logits)
         .ok_or_else(|| ApiError::Model("the model's output is not one finite number a label".to_owned()))?;
-    app.metrics.observe_prediction(verdict.score, text.characters);
-    Ok((verdict, inference))
+    Ok(Answer { verdict, inference, cached: false })
 }
 
 /// To a thousandth, which is finer than the clock is steady.

@@ -1,8 +1,8 @@
 //! The real node that `make cluster` starts, with the operator that `make deploy` installs.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -60,6 +60,24 @@ fn run(command: &mut Command) -> Result<String, Failure> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     ensure!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
     Ok(text(&output.stdout))
+}
+
+/// The process of a pod whose program is this file of its image, as the host numbers it.
+pub fn process_of(pod: &Pod, program: &str) -> Result<u32, Failure> {
+    let uid = pod.metadata.uid.as_deref().unwrap_or("no uid");
+    for entry in fs::read_dir("/proc").map_err(failure)?.flatten() {
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let runs = fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.as_os_str() == program);
+        if runs && fs::read_to_string(entry.path().join("cgroup")).is_ok_and(|groups| groups.contains(uid)) {
+            return Ok(process);
+        }
+    }
+    Err(format!("{program} doesn't run in pod {uid}"))
+}
+
+/// Sends a signal, such as `STOP`, to a process of the node.
+pub fn signal(process: u32, signal: &str) -> Result<(), Failure> {
+    run(Command::new("kill").args([format!("-{signal}"), process.to_string()])).map(drop)
 }
 
 /// What the cluster says of all services and pods, to explain a failure.

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         case("a_missing_secret_is_named", failing::missing_secret),
         case("a_pod_that_fits_nowhere_is_told", failing::unschedulable),
         case("the_operator_stops_in_order_and_disturbs_nothing", operating::restart),
-        case("a_killed_leader_is_replaced", operating::killed_leader),
+        case("a_hanging_leader_is_replaced", operating::hanging_leader),
         case("the_operators_endpoints_answer", operating::endpoints),
         case("children_go_without_the_operator", operating::deletion_without_operator),
     ];

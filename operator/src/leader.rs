@@ -14,15 +14,16 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use tokio::time::{sleep, timeout};
 
-/// How long a lease outlives its last renewal, as others see it.
-const DURATION: Duration = Duration::from_secs(15);
+/// How long a lease outlives its last renewal, as others see it. With [`RETRY`] it makes thirteen
+/// seconds at most until another leads.
+const DURATION: Duration = Duration::from_secs(11);
 /// How long the holder goes on without a renewal. Shorter than [`DURATION`], so that it has ended
 /// before anybody else begins.
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 /// Time between two tries.
 const RETRY: Duration = Duration::from_secs(2);
 /// A request that hangs must not use up the deadline.
-const REQUEST: Duration = Duration::from_secs(4);
+const REQUEST: Duration = Duration::from_secs(3);
 
 /// A candidate for the leadership.
 pub struct Elector {

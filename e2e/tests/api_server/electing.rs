@@ -7,7 +7,7 @@ use kubesentiment_e2e::{Outcome, ensure, namespace};
 use kubesentiment_operator::leader::Elector;
 use tokio::time::timeout;
 
-/// One leads; a release hands over at once, and a death within the lease's fifteen seconds.
+/// One leads; a release hands over at once, and a death within fifteen seconds.
 pub async fn handover(client: Client) -> Outcome {
     let namespace = namespace(&client, "electing").await?;
     let candidate = |identity: &str| Elector::new(client.clone(), &namespace, "lease", identity);
@@ -29,7 +29,7 @@ pub async fn handover(client: Client) -> Outcome {
     // The second dies: it neither renews nor releases.
     drop(second);
     let began = Instant::now();
-    ensure!(timeout(Duration::from_secs(20), third.acquire()).await.is_ok(), "a dead lease was not taken");
-    ensure!(began.elapsed() >= Duration::from_secs(14), "a lease was taken from the living: {:?}", began.elapsed());
+    ensure!(timeout(Duration::from_secs(15), third.acquire()).await.is_ok(), "a dead lease was not taken");
+    ensure!(began.elapsed() >= Duration::from_secs(10), "a lease was taken from the living: {:?}", began.elapsed());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The operator's own pod.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
@@ -12,7 +12,7 @@ use kube::{
 };
 use kubesentiment_e2e::{
     Outcome,
-    cluster::{OPERATOR_NAMESPACE, in_node, kubectl, leader},
+    cluster::{OPERATOR_NAMESPACE, in_node, kubectl, leader, process_of, signal},
     ensure, eventually, failure, resource_versions, within,
 };
 use kubesentiment_operator::api::SentimentService;
@@ -60,23 +60,31 @@ pub async fn restart(client: Client) -> Outcome {
     Ok(())
 }
 
-/// A leader that dies without a word is replaced within fifteen seconds, and a deleted child comes back.
-pub async fn killed_leader(client: Client) -> Outcome {
-    let (namespace, _) = serving(&client, "killed", json!({"replicas": 1})).await?;
+/// A leader that hangs is replaced within fifteen seconds; awake again, it ends, since it leads no more.
+pub async fn hanging_leader(client: Client) -> Outcome {
+    let (namespace, _) = serving(&client, "hanging", json!({"replicas": 1})).await?;
     let old = leader(&client).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-    let began = Instant::now();
-    // Without grace, the kubelet kills it, and it can't release its lease.
-    pods.delete(&old, &DeleteParams::default().grace_period(0)).await.map_err(failure)?;
+    let pod = pods.get(&old).await.map_err(failure)?;
+    let process = process_of(&pod, "/kubesentiment-operator")?;
+    signal(process, "STOP")?;
     let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
     services.delete("reviews", &DeleteParams::default()).await.map_err(failure)?;
-    eventually("the takeover", || async {
+    let takeover = within(Duration::from_secs(15), "the takeover", || async {
         let new = leader(&client).await?;
         ensure!(new != old, "{old} still leads");
-        services.get("reviews").await.map(drop).map_err(failure)
+        Ok(())
+    })
+    .await;
+    signal(process, "CONT")?;
+    takeover?;
+    eventually("the Service's return", || async { services.get("reviews").await.map(drop).map_err(failure) }).await?;
+    eventually("the old leader's end", || async {
+        let log = kubectl(&["-n", OPERATOR_NAMESPACE, "logs", "--previous", &old])?;
+        ensure!(log.contains("is lost; ending"), "{log}");
+        Ok(())
     })
     .await?;
-    ensure!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
     kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR, "--timeout=60s"])?;
     Ok(())
 }

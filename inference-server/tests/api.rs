@@ -134,6 +134,52 @@ fn a_text_that_comes_again_is_answered_from_the_cache() {
 }
 
 #[test]
+fn the_open_inference_protocol() {
+    let server = Server::start(&[("MLOPS_API_KEY", "s3cret"), ("MLOPS_MODEL_NAME", "reviews")]);
+    let url = |path: &str| format!("http://{}{path}", server.address);
+    let get = |path: &str| server.agent.get(url(path)).header("X-API-Key", "s3cret").call().unwrap();
+    let infer = |body: &Value| {
+        let request = server.agent.post(url("/v2/models/reviews/infer")).header("X-API-Key", "s3cret");
+        request.send(body.to_string()).unwrap()
+    };
+    assert_eq!(json(&mut get("/v2"))["name"], "KubeSentiment");
+    for path in ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/reviews/ready"] {
+        assert_eq!(server.agent.get(url(path)).call().unwrap().status(), 200, "{path} asks for a key");
+    }
+    let model = json(&mut get("/v2/models/reviews"));
+    assert_eq!(model["inputs"], json!([{ "name": "text", "datatype": "BYTES", "shape": [-1] }]));
+    assert_eq!(model["outputs"][1], json!({ "name": "score", "datatype": "FP32", "shape": [-1] }));
+
+    let texts = json!(["I love this product", "It is awful"]);
+    let input = json!({ "name": "text", "shape": [2], "datatype": "BYTES", "data": texts });
+    let mut response = infer(&json!({ "id": "seven", "inputs": [input] }));
+    assert_eq!(response.status(), 200);
+    assert!(response.headers().contains_key("x-correlation-id"));
+    let body = json(&mut response);
+    assert_eq!((&body["id"], &body["model_name"]), (&json!("seven"), &json!("reviews")));
+    let label = json!({ "name": "label", "shape": [2], "datatype": "BYTES", "data": ["POSITIVE", "NEGATIVE"] });
+    assert_eq!(body["outputs"][0], label);
+    assert!(body["outputs"][1]["data"][1].as_f64().unwrap() > 0.5);
+    let one = json!({ "name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [["I love this product"]] });
+    let body = json(&mut infer(&json!({ "inputs": [one], "outputs": [{ "name": "label" }] })));
+    let label = json!({ "name": "label", "shape": [1, 1], "datatype": "BYTES", "data": ["POSITIVE"] });
+    assert_eq!(body, json!({ "model_name": "reviews", "outputs": [label] }));
+
+    let refused = |mut response: ureq::http::Response<ureq::Body>, status: u16| {
+        assert_eq!(response.status(), status);
+        let body = json(&mut response);
+        assert_eq!(keys(&body), ["error"]);
+        body["error"].as_str().unwrap().to_owned()
+    };
+    refused(infer(&json!({})), 400);
+    refused(get("/v2/nothing"), 404);
+    refused(get("/v2/models/reviews/infer"), 405);
+    assert_eq!(refused(get("/v2/models/other"), 404), "there is no model \"other\" here");
+    refused(server.agent.get(url("/v2/models/reviews")).call().unwrap(), 401);
+    refused(server.agent.post(url("/v2/models/reviews/infer")).send("{}").unwrap(), 401);
+}
+
+#[test]
 fn bad_input_is_a_client_error_in_the_flat_shape() {
     let server = Server::start(&[]);
     for (body, kind) in [

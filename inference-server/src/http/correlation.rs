@@ -9,7 +9,7 @@ use axum::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::ApiError;
+use super::{ApiError, protocol};
 
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 
@@ -42,13 +42,14 @@ impl CorrelationId {
 /// Gives a request its id, and errors their body.
 pub(super) async fn correlate(mut request: Request, next: Next) -> Response {
     let id = CorrelationId::of(&request);
+    let in_protocol = protocol::owns(request.uri().path());
     request.extensions_mut().insert(id.clone());
     // At the error level, so that every line has it whatever the log level.
     let span = tracing::error_span!("request", correlation_id = id.as_str());
     let mut response = next.run(request).instrument(span).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let headers = std::mem::take(response.headers_mut());
-        response = error.render(&id);
+        response = if in_protocol { error.render_for_protocol() } else { error.render(&id) };
         // What the layers inside have added, such as Allow or CORS, but for the length of no body.
         for (name, value) in &headers {
             if !response.headers().contains_key(name) {

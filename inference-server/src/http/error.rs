@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::correlation::CorrelationId;
+use super::{correlation::CorrelationId, protocol};
 use crate::clock;
 
 /// One problem of a request's body, in the shape that version 1 gave it.
@@ -46,6 +46,12 @@ pub enum ApiError {
         /// Characters allowed.
         most: usize,
     },
+    /// The body doesn't follow the Open Inference Protocol.
+    #[error("{0}")]
+    Protocol(String),
+    /// A model of another name.
+    #[error("there is no model {0:?} here")]
+    UnknownModel(String),
     /// The text makes no tokens.
     #[error("{0}")]
     Text(String),
@@ -101,9 +107,9 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownModel(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
@@ -122,8 +128,9 @@ impl ApiError {
             Self::Text(_) => "E1004",
             Self::BodyTooLarge(_) => "E1005",
             Self::BrokenBody => "E1006",
-            Self::NotFound => "E1007",
+            Self::NotFound | Self::UnknownModel(_) => "E1007",
             Self::MethodNotAllowed => "E1008",
+            Self::Protocol(_) => "E1009",
             Self::ModelLoading => "E2001",
             Self::Model(_) => "E2002",
             Self::TimedOut(_) => "E2003",
@@ -142,7 +149,8 @@ impl ApiError {
             Self::Text(_) => "Input text contains invalid characters",
             Self::BodyTooLarge(_) => "Request body exceeds maximum size",
             Self::BrokenBody => "Request body could not be read",
-            Self::NotFound => "Not found",
+            Self::NotFound | Self::UnknownModel(_) => "Not found",
+            Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
             Self::ModelLoading => "Sentiment analysis model is not loaded",
             Self::Model(_) => "Model inference failed",
@@ -177,7 +185,16 @@ impl ApiError {
             correlation_id: correlation_id.as_str(),
             timestamp: clock::unix_seconds(),
         };
-        let mut response = (self.status(), Json(body)).into_response();
+        self.with_headers(Json(body).into_response())
+    }
+
+    /// As [`Self::render`], in the shape of the Open Inference Protocol.
+    pub(super) fn render_for_protocol(&self) -> Response {
+        self.with_headers(protocol::error_body(self))
+    }
+
+    fn with_headers(&self, mut response: Response) -> Response {
+        *response.status_mut() = self.status();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }

@@ -8,6 +8,7 @@ mod info;
 mod observe;
 mod predict;
 mod predict_batch;
+mod protocol;
 mod state;
 mod texts;
 mod timeout;
@@ -44,12 +45,24 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/ready", get(health::ready))
         .route("/metrics", get(info::metrics));
     let api = keyed.merge(open);
+    let keyed_protocol = Router::new()
+        .route("/v2/models/{name}", get(protocol::model))
+        .route("/v2/models/{name}/infer", post(protocol::infer).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key));
+    let protocol = Router::new()
+        .route("/v2", get(protocol::server))
+        .route("/v2/health/live", get(protocol::live))
+        .route("/v2/health/ready", get(protocol::ready))
+        .route("/v2/models/{name}/ready", get(protocol::model_ready))
+        .merge(keyed_protocol);
     let router = match app.config.prefix() {
         "" => api,
         prefix => Router::new().nest(prefix, api),
     };
     let mut router = router
         .route("/", get(info::root))
+        .merge(protocol)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(Arc::clone(app));

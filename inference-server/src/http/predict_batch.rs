@@ -8,31 +8,27 @@ use axum::{
     extract::{State, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
-use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use super::{
-    ApiError, App, Serving,
+    ApiError, App,
     error::Location,
     info::BACKEND_NAME,
-    texts::{self, Text, WhenFull, milliseconds},
+    texts::{self, Text, milliseconds},
 };
 use crate::cache::Answer;
 
 /// Texts in one request.
-const MOST_TEXTS: usize = 1000;
+pub(super) const MOST_TEXTS: usize = 1000;
 
 /// Largest body: 1000 texts of 512 characters, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;
 
 /// Bodies of this size that are handled at once, so that they don't fill the memory.
 pub(super) const MOST_AT_ONCE: usize = 8;
-
-/// Texts of one request that are with the engine at once: enough to fill every worker's batch, and
-/// few enough to leave others their places in the queue.
-const TEXTS_IN_FLIGHT: usize = 64;
 
 #[derive(Serialize)]
 struct BatchPrediction<'a> {
@@ -61,18 +57,14 @@ pub(super) async fn predict_batch(
     let start = Instant::now();
     let deadline = start + app.config.request_timeout;
     let body = texts::received(body, MOST_BYTES)?;
-    let _place = app
-        .batches
-        .try_acquire()
-        .map_err(|_| ApiError::Overloaded(format!("{MOST_AT_ONCE} batches are being handled already")))?;
+    let _place = place(&app)?;
     let texts = parse(&body, app.config.max_text_length)?;
     drop(body);
     let serving = texts::serving(&app)?;
 
-    let runs = texts.into_iter().map(|text| run(&app, serving, text, deadline));
-    let in_flight = TEXTS_IN_FLIGHT.min(app.config.engine.queue_capacity);
-    // In order, and the first error drops the rest, which withdraws their texts.
-    let results: Vec<Item> = stream::iter(runs).buffered(in_flight).try_collect().await?;
+    let lengths: Vec<usize> = texts.iter().map(|text| text.characters).collect();
+    let answers = texts::classify_all(&app, serving, texts, deadline).await?;
+    let results: Vec<Item> = lengths.into_iter().zip(answers).map(|(length, answer)| item(length, answer)).collect();
     let batch = BatchPrediction {
         total_results: results.len(),
         results,
@@ -83,17 +75,21 @@ pub(super) async fn predict_batch(
     Ok(Json(batch).into_response())
 }
 
-async fn run(app: &App, serving: &Serving, text: Text, deadline: Instant) -> Result<Item, ApiError> {
-    let text_length = text.characters;
-    let Answer { verdict, inference, cached } = texts::classify(app, serving, text, deadline, WhenFull::Wait).await?;
-    Ok(Item {
+/// One of the places for batches, unless all are taken.
+pub(super) fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
+    let taken = |_| ApiError::Overloaded(format!("{MOST_AT_ONCE} batches are being handled already"));
+    app.batches.try_acquire().map_err(taken)
+}
+
+fn item(text_length: usize, Answer { verdict, inference, cached }: Answer) -> Item {
+    Item {
         label: verdict.label,
         prediction_id: Uuid::new_v4(),
         score: verdict.score,
         inference_time_ms: milliseconds(inference),
         text_length,
         cached,
-    })
+    }
 }
 
 /// The texts of a body `{"texts": […]}`; all problems of them at once.

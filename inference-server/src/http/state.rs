@@ -71,6 +71,12 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether new requests should come here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.serving().is_some() && !self.is_draining()
+    }
+
     /// Whether the process is about to end.
     #[must_use]
     pub fn is_draining(&self) -> bool {

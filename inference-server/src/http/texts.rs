@@ -6,6 +6,7 @@ use axum::{
     body::Bytes,
     extract::rejection::{BytesRejection, FailedToBufferBody},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 
 use super::{
@@ -20,6 +21,10 @@ use crate::{
 
 /// Longest text of the contract; the settings may allow less.
 pub(super) const LONGEST_TEXT: usize = 10_000;
+
+/// Texts of one request that are with the engine at once: enough to fill every worker's batch, and
+/// few enough to leave others their places in the queue.
+const TEXTS_IN_FLIGHT: usize = 64;
 
 /// The body as it came, if it isn't larger than the route takes.
 pub(super) fn received(body: Result<Bytes, BytesRejection>, most: usize) -> Result<Bytes, ApiError> {
@@ -110,6 +115,19 @@ pub(super) async fn classify(
     };
     app.metrics.observe_prediction(answer.verdict.score, text.characters);
     Ok(answer)
+}
+
+/// Answers many texts in order, each as soon as there is a place for it. The first error drops the
+/// rest, which withdraws their texts.
+pub(super) async fn classify_all(
+    app: &App,
+    serving: &Serving,
+    texts: Vec<Text>,
+    deadline: Instant,
+) -> Result<Vec<Answer>, ApiError> {
+    let in_flight = TEXTS_IN_FLIGHT.min(app.config.engine.queue_capacity);
+    let answers = texts.into_iter().map(|text| classify(app, serving, text, deadline, WhenFull::Wait));
+    stream::iter(answers).buffered(in_flight).try_collect().await
 }
 
 async fn run(

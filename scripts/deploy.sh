@@ -11,4 +11,4 @@ kubectl apply --server-side --force-conflicts -k "$root/config/default" >/dev/nu
 image=$("$root/e2e/cluster/load-image.sh" --id kubesentiment-operator:distroless)
 kubectl -n kubesentiment-system patch deployment kubesentiment-operator --type merge >/dev/null \
   -p "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"kubesentiment.io/test-image\":\"$image\"}}}}}"
-kubectl -n kubesentiment-system rollout status deployment/kubesentiment-operator --timeout 120s
+kubectl -n kubesentiment-system rollout status deployment/kubesentiment-operator --timeout 120s >/dev/null

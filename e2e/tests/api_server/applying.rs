@@ -68,7 +68,21 @@ pub async fn repair(client: Client) -> Outcome {
     })
     .await?;
 
+    let port = json!({"spec": {"ports": [{"name": "http", "port": 1234, "targetPort": "http"}]}});
+    services.patch("reviews", &PatchParams::default(), &Patch::Merge(&port)).await.map_err(failure)?;
+    within(REPAIR, "the repair of the port", || async {
+        let spec = services.get("reviews").await.map_err(failure)?.spec.unwrap_or_default();
+        let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
+        ensure!(ports == [8000], "the ports are {ports:?}");
+        Ok(())
+    })
+    .await?;
+
     let edits = [
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "sentiment", "env": [
+            {"name": "MLOPS_PROFILE", "value": null, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ]}]}}}}),
+        json!({"spec": {"template": {"spec": {"volumes": [{"name": "tmp", "emptyDir": null, "configMap": {"name": "x"}}]}}}}),
         json!({"spec": {"replicas": 7}}),
         json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}),
         json!({"spec": {"template": {"spec": {"securityContext": {"runAsNonRoot": false}}}}}),

@@ -205,7 +205,12 @@ impl Applier {
         if let Some(before) = &before {
             child.check_owner(before.owner_references(), desired.owner_references())?;
         }
-        let after = child.write(&api, desired).await?;
+        let after = match child.write(&api, desired).await {
+            Err(ApplyError::Refused { status, .. }) if status.code == 422 && before.is_some() => {
+                child.overwrite(&api, desired, status).await?
+            }
+            written => written?,
+        };
         self.ledger.insert(child.key(), wanted.clone(), project(&to_value(&after), &wanted));
 
         let change = match before {
@@ -267,6 +272,21 @@ impl Child {
             }
             _ => Err(ApplyError::NotOurs { kind, name }),
         }
+    }
+
+    /// Some edits by hand can't be merged with what we apply: another port of the same name, a
+    /// `valueFrom` beside our `value`. A merge patch replaces whole lists, and so undoes them; the
+    /// apply after it takes the fields back. What can't be written that way either was refused for
+    /// its own sake, with the answer `refusal`.
+    async fn overwrite<K>(&self, api: &Api<K>, desired: &K, refusal: Box<Status>) -> Result<K, ApplyError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        if api.patch(&self.name, &params, &Patch::Merge(desired)).await.is_err() {
+            return Err(self.failed(kube::Error::Api(refusal)));
+        }
+        self.write(api, desired).await
     }
 
     /// Server-side apply. A field that was changed by hand is taken back; one that another tool

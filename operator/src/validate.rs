@@ -262,7 +262,7 @@ fn check_server(server: &Server) -> Result<(), Invalid> {
         ("server.requestTimeout", server.request_timeout, 1, 3600),
         ("server.maxTextLength", server.max_text_length, 1, 10_000),
         ("server.drainSeconds", server.drain_seconds, 0, 600),
-        ("server.batching.maxBatchTokens", batching.max_batch_tokens, 1, 1_048_576),
+        ("server.batching.maxBatchTokens", batching.max_batch_tokens, 16, 1_048_576),
         ("server.batching.maxBatchSize", batching.max_batch_size, 1, 1024),
         ("server.batching.queueCapacity", batching.queue_capacity, 1, 100_000),
     ];

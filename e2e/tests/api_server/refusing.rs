@@ -49,7 +49,7 @@ fn cases() -> Vec<(Value, &'static str)> {
         (json!({"server": {"allowedOrigins": ["*"]}}), "an origin is a scheme and a host"),
         (json!({"server": {"allowedOrigins": ["https://a.example/path"]}}), "an origin is a scheme and a host"),
         (json!({"server": {"batching": {"maxBatchSize": 0}}}), "should be greater than or equal to 1"),
-        (json!({"server": {"batching": {"maxBatchTokens": 0}}}), "should be greater than or equal to 1"),
+        (json!({"server": {"batching": {"maxBatchTokens": 15}}}), "should be greater than or equal to 16"),
         (json!({"server": {"batching": {"queueCapacity": 100_001}}}), "should be less than or equal to 100000"),
         (json!({"probes": {"startup": {"periodSeconds": 0}}}), "should be greater than or equal to 1"),
         (json!({"probes": {"liveness": {"failureThreshold": 0}}}), "should be greater than or equal to 1"),

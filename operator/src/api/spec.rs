@@ -278,9 +278,9 @@ pub struct Server {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Batching {
-    /// The most tokens in one run of the model.
+    /// The most tokens in one run of the model, padding included. The server needs 16 at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_048_576))]
+    #[schemars(range(min = 16, max = 1_048_576))]
     pub max_batch_tokens: Option<i32>,
     /// The most texts in one run of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]

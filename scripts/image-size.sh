@@ -2,7 +2,7 @@
 # Prints an image's size in bytes as a registry stores it, compressed:  scripts/image-size.sh IMAGE
 set -euo pipefail
 image=$1
-if timeout 10 docker info >/dev/null 2>&1; then
+if [[ ${IMAGE_BUILDER:-} != buildah ]] && timeout 10 docker info >/dev/null 2>&1; then
   docker save "$image" | gzip -c | wc -c
   exit
 fi

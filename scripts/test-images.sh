@@ -45,16 +45,12 @@ open_image() {
     id=$(docker create "$image")
     docker export "$id" | tar -C "$rootfs" --numeric-owner -xpf -
     docker rm "$id" >/dev/null
-    size=$(docker save "$image" | gzip -c | wc -c)
   else
     config=$("${BUILDAH[@]}" inspect --type image "$image" | jq .Docker.config)
     container=$("${BUILDAH[@]}" from --pull-never "$image")
     rootfs=$("${BUILDAH[@]}" mount "$container")
-    "${BUILDAH[@]}" push --quiet "$image" "oci:$work/oci:x"
-    id=$(jq -r '.manifests[0].digest' "$work/oci/index.json")
-    size=$(jq '[.layers[].size] | add' "$work/oci/blobs/sha256/${id#sha256:}")
-    rm -rf "$work/oci"
   fi
+  size=$("$here/image-size.sh" "$image")
 }
 
 has() { jq -e "$1" >/dev/null <<<"$config"; }

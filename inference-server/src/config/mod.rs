@@ -104,6 +104,8 @@ pub struct Config {
     pub port: u16,
     /// Serves the API without its `/api/v1` prefix.
     pub debug: bool,
+    /// Serves the API's documentation at `/docs`.
+    pub docs_enabled: bool,
     /// Key that callers must send as `X-API-Key`.
     pub api_key: Option<Secret>,
     /// Origins that browsers may call from.
@@ -138,6 +140,7 @@ impl Config {
             host: read.required("MLOPS_HOST", parse_host)?,
             port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
+            docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
             api_key: read.optional("MLOPS_API_KEY", |v| Some(Secret(v.to_owned())))?,
             allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),
             log_level: read.required("MLOPS_LOG_LEVEL", parse_level)?,

@@ -12,6 +12,8 @@ use subtle::ConstantTimeEq;
 
 use super::{ApiError, App};
 
+/// The header's name as people know it.
+pub(super) const API_KEY_NAME: &str = "X-API-Key";
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Lets a request pass when no key is set, or when it carries the key.

@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::{ApiError, protocol};
 
+/// The header's name as people know it.
+pub(super) const HEADER_NAME: &str = "X-Correlation-ID";
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// Longest id that is taken from a caller, so that logs and responses stay small.

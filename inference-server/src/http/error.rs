@@ -6,12 +6,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{correlation::CorrelationId, protocol};
 use crate::clock;
 
 /// One problem of a request's body, in the shape that version 1 gave it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ValidationError {
     /// Where: `body`, then field names and list indices.
     pub loc: Vec<Location>,
@@ -23,7 +24,7 @@ pub struct ValidationError {
 }
 
 /// A step on the way to a value in the body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Location {
     /// A field.
@@ -104,7 +105,7 @@ impl ApiError {
         Self::Validation(vec![ValidationError { loc, msg: msg.into(), kind }])
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
@@ -121,7 +122,7 @@ impl ApiError {
     }
 
     /// E1xxx input, E2xxx model, E3xxx access, E4xxx system.
-    fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Validation(_) => "E1001",
             Self::TextTooLong { .. } => "E1002",
@@ -142,7 +143,7 @@ impl ApiError {
     }
 
     /// One fixed sentence a code, for programs and dashboards; `detail` is for the reader.
-    fn message(&self) -> &'static str {
+    pub(super) fn message(&self) -> &'static str {
         match self {
             Self::Validation(_) => "Invalid input text provided",
             Self::TextTooLong { .. } => "Input text exceeds maximum length limit",
@@ -163,7 +164,7 @@ impl ApiError {
     }
 
     /// Seconds after which another try may succeed.
-    fn retry_after(&self) -> Option<HeaderValue> {
+    pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
                 Some(HeaderValue::from_static("1"))
@@ -174,23 +175,13 @@ impl ApiError {
 
     /// The response itself, which only the correlation layer can make: it knows the id.
     pub(super) fn render(&self, correlation_id: &CorrelationId) -> Response {
-        let body = Body {
-            error_code: self.code(),
-            error_message: self.message(),
-            detail: self.to_string(),
-            validation_errors: match self {
-                Self::Validation(errors) => Some(errors),
-                _ => None,
-            },
-            correlation_id: correlation_id.as_str(),
-            timestamp: clock::unix_seconds(),
-        };
+        let body = ErrorBody::of(self, correlation_id.as_str(), clock::unix_seconds());
         self.with_headers(Json(body).into_response())
     }
 
     /// As [`Self::render`], in the shape of the Open Inference Protocol.
     pub(super) fn render_for_protocol(&self) -> Response {
-        self.with_headers(protocol::error_body(self))
+        self.with_headers(Json(protocol::ErrorBody::of(self)).into_response())
     }
 
     fn with_headers(&self, mut response: Response) -> Response {
@@ -206,15 +197,41 @@ impl ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error as its caller sees it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
+    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system.
+    #[schema(pattern = "^E[0-9]{4}$")]
     error_code: &'static str,
+    /// One fixed sentence a code.
     error_message: &'static str,
+    /// What went wrong this time.
     detail: String,
+    /// Each problem of the body; only with status 422.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     validation_errors: Option<&'a [ValidationError]>,
+    /// The request's id, as in `X-Correlation-ID`.
     correlation_id: &'a str,
+    /// Seconds since 1970 (UTC).
     timestamp: f64,
+}
+
+impl<'a> ErrorBody<'a> {
+    pub(super) fn of(error: &'a ApiError, correlation_id: &'a str, timestamp: f64) -> Self {
+        Self {
+            error_code: error.code(),
+            error_message: error.message(),
+            detail: error.to_string(),
+            validation_errors: match error {
+                ApiError::Validation(errors) => Some(errors),
+                _ => None,
+            },
+            correlation_id,
+            timestamp,
+        }
+    }
 }
 
 impl IntoResponse for ApiError {

@@ -4,20 +4,36 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{ApiError, App};
+use super::{
+    ApiError, App,
+    openapi::{Failing, Failures, tags},
+};
 use crate::{clock, http::info::BACKEND_NAME, version};
 
-/// `GET /health`. Always 200 while the process serves HTTP: it is what liveness probes ask.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
+    /// Always `healthy`.
+    #[schema(example = "healthy")]
     status: &'static str,
+    /// `available`, or `unavailable` while it loads.
+    #[schema(example = "available")]
     model_status: &'static str,
     version: &'static str,
+    #[schema(example = "onnx")]
     backend: &'static str,
+    /// Seconds since 1970 (UTC).
     timestamp: f64,
 }
 
+/// Whether the process serves
+///
+/// 200 as long as the process serves HTTP: what liveness probes ask.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = tags::SERVICE,
+    responses((status = OK, description = "The process serves", body = Health)),
+)]
 pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
     Json(Health {
         status: "healthy",
@@ -28,26 +44,38 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthDetails)]
 pub(super) struct Details {
+    /// `healthy`, or `degraded` when a component isn't.
+    #[schema(example = "healthy")]
     status: &'static str,
     version: &'static str,
+    /// Seconds since 1970 (UTC).
     timestamp: f64,
     dependencies: Vec<Component>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Component {
+    #[schema(example = "model")]
     component_name: &'static str,
     details: ComponentDetails,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ComponentDetails {
+    #[schema(example = "healthy")]
     status: &'static str,
+    /// What is wrong, when something is.
     error: Option<&'static str>,
 }
 
+/// The state of each part
+#[utoipa::path(
+    get, path = "/health/details", operation_id = "health_details", tag = tags::SERVICE,
+    responses((status = OK, description = "Each part and its state", body = Details)),
+)]
 pub(super) async fn details(State(app): State<Arc<App>>) -> Json<Details> {
     let (status, error) = match app.serving() {
         Some(_) => ("healthy", None),
@@ -58,11 +86,29 @@ pub(super) async fn details(State(app): State<Arc<App>>) -> Json<Details> {
     Json(Details { status, version: version(), timestamp, dependencies: vec![model] })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
+    /// Always `ready`.
+    #[schema(example = "ready")]
     status: &'static str,
 }
 
+/// How readiness is refused.
+pub(super) struct NotReady;
+
+impl Failing for NotReady {
+    fn failures() -> Vec<ApiError> {
+        vec![ApiError::NotReady("the model is still loading")]
+    }
+}
+
+/// Whether new requests should come here
+///
+/// 200 from the first inference until the process is told to stop: what readiness probes ask.
+#[utoipa::path(
+    get, path = "/ready", operation_id = "ready", tag = tags::SERVICE,
+    responses((status = OK, description = "Ready", body = Ready), Failures<NotReady>),
+)]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Ready>, ApiError> {
     if app.is_draining() {
         Err(ApiError::NotReady("it is stopping"))

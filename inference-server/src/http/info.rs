@@ -9,48 +9,70 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{ApiError, App};
+use super::{
+    ApiError, App, docs,
+    openapi::{Failing, Failures, tags},
+};
 use crate::{metrics, version};
 
 /// Name of the one backend.
 pub(super) const BACKEND_NAME: &str = "onnx";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Root {
+    /// Always `KubeSentiment`.
+    #[schema(example = "KubeSentiment")]
     service: &'static str,
     version: &'static str,
+    /// Always `operational`.
+    #[schema(example = "operational")]
     status: &'static str,
-    docs_url: &'static str,
+    /// Path of this documentation, unless it is turned off.
+    #[schema(example = "/docs")]
+    docs_url: Option<&'static str>,
+    #[schema(example = "/api/v1/health")]
     health_url: String,
 }
 
+/// What this is
+#[utoipa::path(
+    get, path = "/", operation_id = "root", tag = tags::SERVICE,
+    responses((status = OK, description = "Name, version, and where to go on", body = Root)),
+)]
 pub(super) async fn root(State(app): State<Arc<App>>) -> Json<Root> {
     Json(Root {
         service: "KubeSentiment",
         version: version(),
         status: "operational",
-        docs_url: "/docs",
+        docs_url: app.config.docs_enabled.then_some(docs::PATH),
         health_url: format!("{}/health", app.config.prefix()),
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "the shape is the predecessor's")]
 pub(super) struct ModelInfo<'a> {
     model_name: &'a str,
     backend: &'static str,
     model_path: String,
     model_file: Option<String>,
+    #[schema(value_type = Vec<String>)]
     execution_providers: [&'static str; 1],
     is_loaded: bool,
     is_quantized: bool,
     is_optimized: bool,
+    /// Characters that a text may have.
     max_text_length: usize,
+    /// Tokens that a text is cut to.
     max_tokens: Option<usize>,
+    /// Class names by index.
     labels: Vec<&'a str>,
     cache_enabled: bool,
+    /// Answers that are kept.
     cache_size: usize,
+    /// Answers that may be kept.
     cache_maxsize: usize,
     onnx_intra_op_threads: usize,
     onnx_inter_op_threads: usize,
@@ -59,6 +81,11 @@ pub(super) struct ModelInfo<'a> {
     tokenizer_is_fast: bool,
 }
 
+/// Which model is served, and within which limits
+#[utoipa::path(
+    get, path = "/model-info", operation_id = "model_info", tag = tags::SERVICE,
+    responses((status = OK, description = "The model and its limits", body = ModelInfo)),
+)]
 pub(super) async fn model_info(State(app): State<Arc<App>>) -> Response {
     let serving = app.serving();
     let model_file = serving.and_then(|serving| serving.model_file.file_name());
@@ -91,6 +118,23 @@ pub(super) async fn model_info(State(app): State<Arc<App>>) -> Response {
     Json(info).into_response()
 }
 
+/// How series can fail to be written.
+pub(super) struct Rendering;
+
+impl Failing for Rendering {
+    fn failures() -> Vec<ApiError> {
+        vec![ApiError::Internal("the series can't be written")]
+    }
+}
+
+/// The series, for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = tags::SERVICE,
+    responses(
+        (status = OK, description = "Prometheus text", body = String, content_type = metrics::CONTENT_TYPE),
+        Failures<Rendering>,
+    ),
+)]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let text = app.metrics.render().map_err(|_| ApiError::Internal("the series can't be written"))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())

@@ -2,10 +2,12 @@
 
 mod auth;
 mod correlation;
+mod docs;
 mod error;
 mod health;
 mod info;
 mod observe;
+mod openapi;
 mod predict;
 mod predict_batch;
 mod protocol;
@@ -20,49 +22,25 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, header},
     middleware,
-    routing::{get, post},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
 
 pub use correlation::CorrelationId;
 pub use error::ApiError;
 pub use state::{App, Serving};
 
+/// Routes that document themselves.
+type Routes = OpenApiRouter<Arc<App>>;
+
 /// Every route, behind correlation, metrics, CORS and the API key.
 pub fn router(app: &Arc<App>) -> Router {
-    let keyed = Router::new()
-        .route("/predict", post(predict::predict).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
-        .route(
-            "/predict/batch",
-            post(predict_batch::predict_batch).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)),
-        )
-        .route("/model-info", get(info::model_info))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key));
-    let open = Router::new()
-        .route("/health", get(health::health))
-        .route("/health/details", get(health::details))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(info::metrics));
-    let api = keyed.merge(open);
-    let keyed_protocol = Router::new()
-        .route("/v2/models/{name}", get(protocol::model))
-        .route("/v2/models/{name}/infer", post(protocol::infer).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key));
-    let protocol = Router::new()
-        .route("/v2", get(protocol::server))
-        .route("/v2/health/live", get(protocol::live))
-        .route("/v2/health/ready", get(protocol::ready))
-        .route("/v2/models/{name}/ready", get(protocol::model_ready))
-        .merge(keyed_protocol);
-    let router = match app.config.prefix() {
-        "" => api,
-        prefix => Router::new().nest(prefix, api),
-    };
+    let (router, document) = routes(app).split_for_parts();
     let mut router = router
-        .route("/", get(info::root))
-        .merge(protocol)
+        .merge(docs::routes(app, &openapi::complete(document, app)))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(Arc::clone(app));
@@ -73,6 +51,42 @@ pub fn router(app: &Arc<App>) -> Router {
         // A route layer knows the route's template, which is what the series are labelled by.
         .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
         .layer(middleware::from_fn(correlation::correlate))
+}
+
+/// Every route that is documented.
+fn routes(app: &Arc<App>) -> Routes {
+    let keyed = OpenApiRouter::new()
+        .routes(routes!(predict::predict).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
+        .routes(routes!(predict_batch::predict_batch).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
+        .routes(routes!(info::model_info));
+    let open = OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(health::details))
+        .routes(routes!(health::ready))
+        .routes(routes!(info::metrics));
+    let api = guarded(app, keyed).merge(open);
+    let keyed_protocol = OpenApiRouter::new()
+        .routes(routes!(protocol::model))
+        .routes(routes!(protocol::infer).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)));
+    let protocol = OpenApiRouter::new()
+        .routes(routes!(protocol::server))
+        .routes(routes!(protocol::live))
+        .routes(routes!(protocol::ready))
+        .routes(routes!(protocol::model_ready))
+        .merge(guarded(app, keyed_protocol));
+    let routes = match app.config.prefix() {
+        "" => api,
+        prefix => OpenApiRouter::new().nest(prefix, api),
+    };
+    routes.routes(routes!(info::root)).merge(protocol)
+}
+
+/// Behind the API key, and for no longer than a request may take.
+fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
+    let routes = openapi::guarded(routes, app);
+    routes
+        .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key))
 }
 
 fn cors(app: &App) -> CorsLayer {

@@ -10,12 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     ApiError, App,
     error::Location,
     info::BACKEND_NAME,
+    openapi::{Failures, tags},
     texts::{self, Text, WhenFull, milliseconds},
 };
 
@@ -25,21 +27,53 @@ pub(super) const BACKEND: HeaderName = HeaderName::from_static("x-model-backend"
 /// Largest body: the longest text, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 128 * 1024;
 
-#[derive(Serialize)]
+/// The body as documented; [`texts::fields`] reads it, as its errors are version 1's.
+#[derive(ToSchema)]
+#[schema(as = PredictRequest, example = json!({ "text": "I love this product" }))]
+#[expect(dead_code, reason = "only its shape is used")]
+struct Request {
+    text: Text,
+}
+
+#[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the shape is the predecessor's")]
 struct Prediction<'a> {
+    /// One of the model's labels, or `NEUTRAL` when `MLOPS_NEUTRAL_BAND` is set and the score is below it.
+    #[schema(example = "POSITIVE")]
     label: &'a str,
     prediction_id: Uuid,
+    /// Softmax probability of the label.
+    #[schema(minimum = 0, maximum = 1, example = 0.96)]
     score: f32,
+    /// Of the model's run that the text was in; 0 for an answer that was kept.
+    #[schema(minimum = 0)]
     inference_time_ms: f64,
     model_name: &'a str,
+    /// In characters, without white space around the text.
     text_length: usize,
+    #[schema(example = "onnx")]
     backend: &'static str,
+    /// Whether the answer was kept from an equal text before.
     cached: bool,
-    /// The predecessor's extracted features, which its default settings leave empty.
+    /// Always null: kept from version 1, whose default settings left it empty.
+    #[schema(value_type = Option<Object>)]
     features: Option<()>,
 }
 
+/// The sentiment of one text
+#[utoipa::path(
+    post, path = "/predict", operation_id = "predict", tag = tags::PREDICTIONS, request_body = Request,
+    responses(
+        (
+            status = OK, description = "The label and its score", body = Prediction,
+            headers(
+                ("X-Inference-Time-MS" = f64, description = "As in the body"),
+                ("X-Model-Backend" = String, description = "As in the body"),
+            ),
+        ),
+        Failures<(texts::Receiving<MOST_BYTES>, texts::Checking, texts::Classifying)>,
+    ),
+)]
 pub(super) async fn predict(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,

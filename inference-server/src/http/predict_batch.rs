@@ -11,12 +11,14 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     ApiError, App,
     error::Location,
     info::BACKEND_NAME,
+    openapi::{Failures, tags},
     texts::{self, Text, milliseconds},
 };
 use crate::cache::Answer;
@@ -30,26 +32,55 @@ pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;
 /// Bodies of this size that are handled at once, so that they don't fill the memory.
 pub(super) const MOST_AT_ONCE: usize = 8;
 
-#[derive(Serialize)]
+/// The body as documented; [`parse`] reads it, as its errors are version 1's.
+#[derive(ToSchema)]
+#[schema(as = BatchRequest, example = json!({ "texts": ["I love this product", "It broke after two days"] }))]
+#[expect(dead_code, reason = "only its shape is used")]
+struct Request {
+    #[schema(min_items = 1, max_items = 1000)]
+    texts: Vec<Text>,
+}
+
+#[derive(Serialize, ToSchema)]
 struct BatchPrediction<'a> {
+    /// In the order of the texts.
     results: Vec<Item>,
     total_results: usize,
     model_name: &'a str,
+    #[schema(example = "onnx")]
     backend: &'static str,
     /// From the first text's admission to the last one's answer.
     total_time_ms: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchItem)]
 struct Item {
+    #[schema(value_type = String, example = "POSITIVE")]
     label: Arc<str>,
     prediction_id: Uuid,
+    /// Softmax probability of the label.
+    #[schema(minimum = 0, maximum = 1, example = 0.96)]
     score: f32,
+    /// Of the model's run that the text was in; 0 for an answer that was kept.
+    #[schema(minimum = 0)]
     inference_time_ms: f64,
+    /// In characters, without white space around the text.
     text_length: usize,
+    /// Whether the answer was kept from an equal text before.
     cached: bool,
 }
 
+/// The sentiment of up to 1000 texts
+///
+/// Answered in order in one response. Waits for places in the queue where `/predict` is refused.
+#[utoipa::path(
+    post, path = "/predict/batch", operation_id = "predict_batch", tag = tags::PREDICTIONS, request_body = Request,
+    responses(
+        (status = OK, description = "A result for each text", body = BatchPrediction),
+        Failures<(texts::Receiving<MOST_BYTES>, texts::Checking, texts::Classifying)>,
+    ),
+)]
 pub(super) async fn predict_batch(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,

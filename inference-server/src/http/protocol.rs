@@ -11,10 +11,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
-    ApiError, App, predict, predict_batch,
+    ApiError, App,
+    openapi::{Failing, ProtocolFailures, tags},
+    predict, predict_batch,
     texts::{self, Text, WhenFull},
 };
 use crate::{cache::Answer, version};
@@ -30,92 +33,246 @@ pub(super) fn owns(path: &str) -> bool {
 }
 
 /// The protocol's shape of an error.
-pub(super) fn error_body(error: &ApiError) -> Response {
-    Json(json!({ "error": error.to_string() })).into_response()
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProtocolError)]
+pub(super) struct ErrorBody {
+    /// What went wrong.
+    error: String,
 }
 
-pub(super) async fn server() -> Json<Value> {
-    Json(json!({ "name": "KubeSentiment", "version": version(), "extensions": [] }))
+impl ErrorBody {
+    pub(super) fn of(error: &ApiError) -> Self {
+        Self { error: error.to_string() }
+    }
 }
 
-pub(super) async fn live() -> Json<Value> {
-    Json(json!({ "live": true }))
+/// A model's name in the document, which puts the served one in.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is used")]
+pub(super) struct ModelName(String);
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerMetadata {
+    #[schema(example = "KubeSentiment")]
+    name: &'static str,
+    version: &'static str,
+    /// None: data is JSON.
+    #[schema(value_type = Vec<String>)]
+    extensions: [&'static str; 0],
 }
 
+/// The server's name and version
+#[utoipa::path(
+    get, path = "/v2", operation_id = "protocol_server", tag = tags::PROTOCOL,
+    responses((status = OK, description = "The server", body = ServerMetadata)),
+)]
+pub(super) async fn server() -> Json<ServerMetadata> {
+    Json(ServerMetadata { name: "KubeSentiment", version: version(), extensions: [] })
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerLive {
+    /// Always true.
+    live: bool,
+}
+
+/// Whether the process serves
+#[utoipa::path(
+    get, path = "/v2/health/live", operation_id = "protocol_live", tag = tags::PROTOCOL,
+    responses((status = OK, description = "The process serves", body = ServerLive)),
+)]
+pub(super) async fn live() -> Json<ServerLive> {
+    Json(ServerLive { live: true })
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerReady {
+    ready: bool,
+}
+
+/// Whether new requests should come here
+#[utoipa::path(
+    get, path = "/v2/health/ready", operation_id = "protocol_ready", tag = tags::PROTOCOL,
+    responses(
+        (status = OK, description = "Ready", body = ServerReady),
+        (status = SERVICE_UNAVAILABLE, description = "Not ready", body = ServerReady),
+    ),
+)]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let ready = app.is_ready();
-    (ready_status(ready), Json(json!({ "ready": ready }))).into_response()
+    (ready_status(ready), Json(ServerReady { ready })).into_response()
 }
 
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelReady {
+    name: String,
+    ready: bool,
+}
+
+/// Whether the model takes texts
+#[utoipa::path(
+    get, path = "/v2/models/{name}/ready", operation_id = "protocol_model_ready", tag = tags::PROTOCOL,
+    params(("name" = ModelName, Path, description = "The model's name")),
+    responses(
+        (status = OK, description = "Ready", body = ModelReady),
+        (status = SERVICE_UNAVAILABLE, description = "Not ready", body = ModelReady),
+        ProtocolFailures<Naming>,
+    ),
+)]
 pub(super) async fn model_ready(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, ApiError> {
     known(&app, &name)?;
     let ready = app.is_ready();
-    Ok((ready_status(ready), Json(json!({ "name": name, "ready": ready }))).into_response())
+    Ok((ready_status(ready), Json(ModelReady { name, ready })).into_response())
 }
 
 fn ready_status(ready: bool) -> StatusCode {
     if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-pub(super) async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelMetadata {
+    name: String,
+    /// None: the model has no versions.
+    #[schema(value_type = Vec<String>)]
+    versions: [&'static str; 0],
+    #[schema(example = "onnxruntime_onnx")]
+    platform: &'static str,
+    #[schema(value_type = Vec<TensorMetadata>)]
+    inputs: [TensorMetadata; 1],
+    #[schema(value_type = Vec<TensorMetadata>)]
+    outputs: [TensorMetadata; 2],
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct TensorMetadata {
+    #[schema(example = "text")]
+    name: &'static str,
+    #[schema(example = "BYTES")]
+    datatype: &'static str,
+    /// -1 stands for any number of texts.
+    #[schema(value_type = Vec<i64>)]
+    shape: [i64; 1],
+}
+
+/// The model's inputs and outputs
+#[utoipa::path(
+    get, path = "/v2/models/{name}", operation_id = "protocol_model", tag = tags::PROTOCOL,
+    params(("name" = ModelName, Path, description = "The model's name")),
+    responses((status = OK, description = "The model", body = ModelMetadata), ProtocolFailures<Naming>),
+)]
+pub(super) async fn model(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelMetadata>, ApiError> {
     known(&app, &name)?;
-    let tensor = |name, datatype| json!({ "name": name, "datatype": datatype, "shape": [-1] });
-    Ok(Json(json!({
-        "name": name,
-        "versions": [],
-        "platform": "onnxruntime_onnx",
-        "inputs": [tensor(TEXT, "BYTES")],
-        "outputs": [tensor(LABEL, "BYTES"), tensor(SCORE, "FP32")],
-    })))
+    let tensor = |name, datatype| TensorMetadata { name, datatype, shape: [-1] };
+    Ok(Json(ModelMetadata {
+        name,
+        versions: [],
+        platform: "onnxruntime_onnx",
+        inputs: [tensor(TEXT, "BYTES")],
+        outputs: [tensor(LABEL, "BYTES"), tensor(SCORE, "FP32")],
+    }))
+}
+
+/// How [`known`] fails.
+pub(super) struct Naming;
+
+impl Failing for Naming {
+    fn failures() -> Vec<ApiError> {
+        vec![ApiError::UnknownModel("other".to_owned())]
+    }
 }
 
 fn known(app: &App, name: &str) -> Result<(), ApiError> {
     if name == app.config.model.name { Ok(()) } else { Err(ApiError::UnknownModel(name.to_owned())) }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InferRequest, example = json!({
+    "inputs": [{ "name": "text", "shape": [2], "datatype": "BYTES", "data": ["I love this product", "It is awful"] }]
+}))]
 struct Request {
+    /// Echoed in the answer.
     id: Option<String>,
+    #[schema(min_items = 1, max_items = 1)]
     inputs: Vec<Input>,
+    /// The outputs that are wanted; all when there are none.
     outputs: Option<Vec<Requested>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InferInput)]
 struct Input {
+    #[schema(pattern = "^text$", example = "text")]
     name: String,
+    /// Its product is the number of texts, 1 to 1000.
+    #[schema(min_items = 1)]
     shape: Vec<usize>,
+    #[schema(pattern = "^BYTES$", example = "BYTES")]
     datatype: String,
+    /// The texts, flat or nested by shape.
+    #[schema(value_type = Vec<Value>, min_items = 1)]
     data: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InferRequestedOutput)]
 struct Requested {
+    #[schema(pattern = "^(label|score)$", example = "label")]
     name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferResponse)]
 struct Inferred<'a> {
     model_name: &'a str,
+    /// The request's, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<String>,
     outputs: Vec<Output<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferOutput)]
 struct Output<'a> {
+    #[schema(example = "label")]
     name: &'static str,
+    /// As the input's.
     shape: &'a [usize],
+    #[schema(example = "BYTES")]
     datatype: &'static str,
     data: Data<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferData)]
 #[serde(untagged)]
 enum Data<'a> {
     Labels(Vec<&'a str>),
     Scores(Vec<f32>),
 }
 
+/// How [`parse`] fails.
+pub(super) struct Parsing;
+
+impl Failing for Parsing {
+    fn failures() -> Vec<ApiError> {
+        let shape = "the shape [3] does not hold the 1 elements of the data".to_owned();
+        vec![ApiError::Protocol(shape), ApiError::TextTooLong { characters: 600, most: 512 }]
+    }
+}
+
+/// The label and score of 1 to 1000 texts
+#[utoipa::path(
+    post, path = "/v2/models/{name}/infer", operation_id = "protocol_infer", tag = tags::PROTOCOL,
+    params(("name" = ModelName, Path, description = "The model's name")), request_body = Request,
+    responses(
+        (status = OK, description = "The outputs that are wanted", body = Inferred),
+        ProtocolFailures<((Naming, texts::Receiving<{ predict_batch::MOST_BYTES }>), Parsing, texts::Classifying)>,
+    ),
+)]
 pub(super) async fn infer(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -206,6 +363,8 @@ fn flatten(value: Value, into: &mut Vec<Value>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn refused(body: &Value) -> String {

@@ -1,6 +1,9 @@
 //! What the routes for one text and for many have in common.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Bytes,
@@ -8,10 +11,18 @@ use axum::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
 
 use super::{
     ApiError, App, Serving,
     error::{Location, ValidationError},
+    openapi::Failing,
 };
 use crate::{
     cache::Answer,
@@ -26,12 +37,31 @@ pub(super) const LONGEST_TEXT: usize = 10_000;
 /// few enough to leave others their places in the queue.
 const TEXTS_IN_FLIGHT: usize = 64;
 
+/// How [`received`] fails for bodies of more than `MOST` bytes.
+pub(super) struct Receiving<const MOST: usize>;
+
+impl<const MOST: usize> Failing for Receiving<MOST> {
+    fn failures() -> Vec<ApiError> {
+        vec![ApiError::BrokenBody, ApiError::BodyTooLarge(MOST)]
+    }
+}
+
 /// The body as it came, if it isn't larger than the route takes.
 pub(super) fn received(body: Result<Bytes, BytesRejection>, most: usize) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::BodyTooLarge(most),
         _ => ApiError::BrokenBody,
     })
+}
+
+/// How [`fields`] and [`Text::of`] fail.
+pub(super) struct Checking;
+
+impl Failing for Checking {
+    fn failures() -> Vec<ApiError> {
+        let missing = ApiError::field("text", "Field required", "missing");
+        vec![missing, ApiError::TextTooLong { characters: 600, most: 512 }]
+    }
 }
 
 /// The fields of a JSON object. The content type isn't asked for, as the predecessor's documentation
@@ -53,6 +83,38 @@ pub(super) fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
 pub(super) struct Text {
     pub(super) content: String,
     pub(super) characters: usize,
+}
+
+/// Name of a text's schema.
+pub(super) const SCHEMA: &str = "Text";
+
+/// The schema of a text of at most so many characters.
+pub(super) fn schema(most: usize) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(format!(
+            "At least one character that isn't white space, which is cut away at both ends. At most {most} characters \
+             by this server's settings (`MLOPS_MAX_TEXT_LENGTH`), more is a 400; over {LONGEST_TEXT} is a 422 on any."
+        )))
+        .min_length(Some(1))
+        .max_length(Some(most))
+        // What `str::trim` leaves: one character outside of Unicode's White_Space, spelled out since `\S` isn't
+        // the same in all dialects.
+        .pattern(Some(r"[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"))
+        .build()
+        .into()
+}
+
+impl PartialSchema for Text {
+    fn schema() -> RefOr<Schema> {
+        schema(LONGEST_TEXT)
+    }
+}
+
+impl ToSchema for Text {
+    fn name() -> Cow<'static, str> {
+        SCHEMA.into()
+    }
 }
 
 impl Text {
@@ -95,6 +157,22 @@ pub(super) enum WhenFull {
     Refuse,
     /// Lets it wait.
     Wait,
+}
+
+/// How [`serving`] and [`classify`] fail.
+pub(super) struct Classifying;
+
+impl Failing for Classifying {
+    fn failures() -> Vec<ApiError> {
+        vec![
+            ApiError::Text("the text can't be tokenized".to_owned()),
+            ApiError::Model("the model failed".to_owned()),
+            ApiError::ModelLoading,
+            ApiError::Stopping,
+            ApiError::Overloaded("256 texts are waiting already".to_owned()),
+            ApiError::TimedOut(30),
+        ]
+    }
 }
 
 /// Answers a text until `deadline`, by a run of the model unless an equal text has had one.

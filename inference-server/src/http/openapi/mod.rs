@@ -1,0 +1,117 @@
+//! The OpenAPI document: collected from the handlers and their types, and completed with what the
+//! layers around them add.
+
+mod failures;
+
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Components, Info, License, OpenApi, RefOr,
+        header::HeaderBuilder,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+        schema::{ObjectBuilder, Type},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+        tag::Tag,
+    },
+};
+
+pub(super) use failures::{Failing, Failures, ProtocolFailures};
+
+use super::{ApiError, App, Routes, auth, correlation, error, protocol, texts};
+use crate::version;
+
+/// Groups of operations, as the page shows them.
+pub(super) mod tags {
+    pub(crate) const PREDICTIONS: &str = "Predictions";
+    pub(crate) const SERVICE: &str = "Service";
+    pub(crate) const PROTOCOL: &str = "Open Inference Protocol";
+}
+
+/// Name of the API key among the security schemes.
+const KEY: &str = "ApiKey";
+
+const DESCRIPTION: &str = "\
+Tells the sentiment of texts.
+
+An error is one flat JSON object whose `error_code` stays the same; under `/v2` it has the shape of the Open Inference \
+Protocol. What this document doesn't name is answered 404 (`E1007`) as a path and 405 (`E1008`) as a method.";
+
+/// Documents what the layers of the guarded routes add: the key and the time-out.
+pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
+    let key = SecurityRequirement::new(KEY, Vec::<String>::new());
+    let requirements = match app.config.api_key {
+        Some(_) => vec![key],
+        // Where no key is set, one that is sent isn't looked at.
+        None => vec![SecurityRequirement::default(), key],
+    };
+    let added = [ApiError::Unauthorized, ApiError::TimedOut(app.config.request_timeout.as_secs())];
+    for (path, operation) in operations(routes.get_openapi_mut()) {
+        operation.security = Some(requirements.clone());
+        failures::add(&mut operation.responses.responses, &added, protocol::owns(path));
+    }
+    routes
+}
+
+/// The whole document, true of a server with these settings.
+pub(super) fn complete(mut document: OpenApi, app: &App) -> OpenApi {
+    document.info = Info::new("KubeSentiment", version());
+    document.info.description = Some(DESCRIPTION.to_owned());
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    document.info.license = Some(license);
+    document.tags = Some([tags::PREDICTIONS, tags::SERVICE, tags::PROTOCOL].map(Tag::new).into());
+
+    for (_, operation) in operations(&mut document) {
+        operation.parameters.get_or_insert_default().push(RefOr::T(correlation_parameter()));
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response {
+                let header = HeaderBuilder::new()
+                    .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                    .description(Some("Ties the request to the server's log lines"));
+                response.headers.insert(correlation::HEADER_NAME.to_owned(), RefOr::T(header.build()));
+            }
+        }
+    }
+    let components = document.components.get_or_insert_with(Components::new);
+    add_schema::<error::ErrorBody>(components);
+    add_schema::<protocol::ErrorBody>(components);
+    // The bound and the name in force are known only now.
+    let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([app.config.model.name.as_str()]));
+    components.schemas.insert(protocol::ModelName::name().into_owned(), name.build().into());
+    components.schemas.insert(texts::SCHEMA.to_owned(), texts::schema(app.config.max_text_length));
+    let scheme = ApiKeyValue::with_description(auth::API_KEY_NAME, "Asked for when `MLOPS_API_KEY` is set.");
+    components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+    document
+}
+
+/// Adds a schema that the answers name but no handler does, and what it is made of.
+fn add_schema<T: ToSchema>(components: &mut Components) {
+    let mut parts = Vec::new();
+    T::schemas(&mut parts);
+    components.schemas.extend(parts);
+    components.schemas.insert(T::name().into_owned(), T::schema());
+}
+
+fn correlation_parameter() -> Parameter {
+    ParameterBuilder::new()
+        .name(correlation::HEADER_NAME)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "Echoed in the answer and written to every log line of the request. \
+             One that isn't 1 to 128 visible ASCII characters is replaced.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .example(Some("order-4711".into()))
+        .build()
+}
+
+/// Every operation with its path.
+fn operations(document: &mut OpenApi) -> impl Iterator<Item = (&str, &mut Operation)> {
+    document.paths.paths.iter_mut().flat_map(|(path, item)| {
+        let PathItem { get, put, post, delete, patch, .. } = item;
+        [get, put, post, delete, patch].into_iter().flatten().map(|operation| (path.as_str(), operation))
+    })
+}
+
+#[cfg(test)]
+mod tests;

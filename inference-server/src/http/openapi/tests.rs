@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    config::{Config, Environment},
+    http::{predict_batch, texts::LONGEST_TEXT},
+};
+
+fn document(settings: &[(&str, &str)]) -> Value {
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let app = Arc::new(App::new(Config::read(&settings.collect::<Environment>()).unwrap()));
+    let document = complete(crate::http::routes(&app).into_openapi(), &app);
+    serde_json::to_value(document).unwrap()
+}
+
+/// Every operation with its method and path, as `POST /predict`.
+fn each(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(m, o)| (path, m, o)));
+    operations.map(|(path, method, operation)| (format!("{} {path}", method.to_uppercase()), operation)).collect()
+}
+
+/// Every `$ref` in a part of the document.
+fn references<'a>(part: &'a Value, found: &mut Vec<&'a str>) {
+    match part {
+        Value::Object(fields) => {
+            found.extend(fields.get("$ref").and_then(Value::as_str));
+            fields.values().for_each(|value| references(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_operation_says_what_it_is() {
+    let document = document(&[]);
+    let operations = each(&document);
+    let mut ids = Vec::new();
+    for (name, operation) in &operations {
+        ids.push(operation["operationId"].as_str().unwrap());
+        assert!(!operation["summary"].as_str().unwrap().is_empty(), "{name}");
+        let tag = &operation["tags"][0];
+        assert!(document["tags"].as_array().unwrap().iter().any(|known| known["name"] == *tag), "{name} has tag {tag}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        assert!(parameters.iter().any(|parameter| parameter["name"] == "X-Correlation-ID"), "{name}");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(!response["description"].as_str().unwrap().is_empty(), "{name} {status}");
+            assert!(response["headers"]["X-Correlation-ID"].is_object(), "{name} {status}");
+            assert!(!response["content"].as_object().unwrap().is_empty(), "{name} {status} has no body");
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), operations.len(), "two operations have the same id");
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_schema_is_used() {
+    let document = document(&[]);
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    for reference in &found {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(place).is_some(), "{reference} leads nowhere");
+    }
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(found.contains(&format!("#/components/schemas/{name}").as_str()), "nothing uses {name}");
+    }
+}
+
+#[test]
+fn the_bounds_are_those_that_are_checked() {
+    let schema = |document: &Value, name: &str| document["components"]["schemas"][name].clone();
+    let text = schema(&document(&[]), "Text");
+    assert_eq!((&text["minLength"], &text["maxLength"]), (&json!(1), &json!(512)));
+    let most = LONGEST_TEXT.to_string();
+    let text = schema(&document(&[("MLOPS_MAX_TEXT_LENGTH", &most)]), "Text");
+    assert_eq!(text["maxLength"], LONGEST_TEXT);
+    let texts = schema(&document(&[]), "BatchRequest")["properties"]["texts"].clone();
+    assert_eq!((&texts["minItems"], &texts["maxItems"]), (&json!(1), &json!(predict_batch::MOST_TEXTS)));
+    let name = schema(&document(&[("MLOPS_MODEL_NAME", "reviews")]), "ModelName");
+    assert_eq!(name["enum"], json!(["reviews"]));
+}
+
+#[test]
+fn errors_are_documented_by_their_codes() {
+    let document = document(&[]);
+    let codes = |name: &str, status: &str| {
+        let found = each(&document);
+        let (_, operation) = found.iter().find(|(known, _)| known == name).unwrap();
+        let content = &operation["responses"][status]["content"]["application/json"];
+        let codes: Vec<_> = content["examples"].as_object().unwrap().keys().cloned().collect();
+        (content["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap().to_owned(), codes.join(" "))
+    };
+    for (name, status, schema, expected) in [
+        ("POST /api/v1/predict", "400", "Error", "E1002 E1004 E1006"),
+        ("POST /api/v1/predict", "401", "Error", "E3002"),
+        ("POST /api/v1/predict", "413", "Error", "E1005"),
+        ("POST /api/v1/predict", "422", "Error", "E1001"),
+        ("POST /api/v1/predict", "500", "Error", "E2002"),
+        ("POST /api/v1/predict", "503", "Error", "E2001 E4002 E4003"),
+        ("POST /api/v1/predict", "504", "Error", "E2003"),
+        ("POST /api/v1/predict/batch", "422", "Error", "E1001"),
+        ("GET /api/v1/ready", "503", "Error", "E4002"),
+        ("POST /v2/models/{name}/infer", "400", "ProtocolError", "E1002 E1004 E1006 E1009"),
+        ("POST /v2/models/{name}/infer", "401", "ProtocolError", "E3002"),
+        ("POST /v2/models/{name}/infer", "404", "ProtocolError", "E1007"),
+    ] {
+        assert_eq!(codes(name, status), (schema.to_owned(), expected.to_owned()), "{name} {status}");
+    }
+}
+
+#[test]
+fn the_key_is_asked_for_where_one_is_set() {
+    let open = document(&[]);
+    let closed = document(&[("MLOPS_API_KEY", "s3cret")]);
+    for ((name, without), (_, with)) in each(&open).into_iter().zip(each(&closed)) {
+        let guarded = with["responses"]["401"].is_object();
+        let (optional, required) = (json!([{}, { "ApiKey": [] }]), json!([{ "ApiKey": [] }]));
+        let expected = if guarded { (&optional, &required) } else { (&Value::Null, &Value::Null) };
+        assert_eq!((&without["security"], &with["security"]), expected, "{name}");
+    }
+    let scheme = &closed["components"]["securitySchemes"]["ApiKey"];
+    assert_eq!(
+        (&scheme["type"], &scheme["in"], &scheme["name"]),
+        (&json!("apiKey"), &json!("header"), &json!("X-API-Key"))
+    );
+}

@@ -75,9 +75,10 @@ docs: ## API documentation of the crates in target/doc
 ##@ Check
 
 .PHONY: test
-test: ## Everything: lint, unit, API server and real node
+test: ## Everything: lint, unit, contract, API server and real node
 	@scripts/timed.sh "lint" $(MAKE) lint
 	@scripts/timed.sh "unit tests" $(MAKE) unit
+	@scripts/timed.sh "server against programs of others" $(MAKE) contract
 	@scripts/timed.sh "operator against a real API server" $(MAKE) api-server
 	@scripts/timed.sh "real node" $(MAKE) e2e
 
@@ -90,6 +91,11 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server
+
+.PHONY: contract
+contract: onnxruntime ## The server against schemathesis, a client of version 1, and Python's ONNX Runtime
+	@scripts/fetch-contract-tools.sh .cache/contract
+	@cargo test --locked -p kubesentiment-inference-server --test contract
 
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver

@@ -1,7 +1,7 @@
 //! The Open Inference Protocol, version 2, over REST: how clients of other model servers ask
 //! this one too. Its paths are fixed, so they are never under the prefix.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -12,7 +12,13 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Ref, RefOr,
+        schema::{ArrayBuilder, OneOfBuilder, Schema},
+    },
+};
 
 use super::{
     ApiError, App,
@@ -207,13 +213,35 @@ struct Input {
     #[schema(pattern = "^text$", example = "text")]
     name: String,
     /// Its product is the number of texts, 1 to 1000.
-    #[schema(min_items = 1)]
+    #[schema(value_type = Vec<Side>, min_items = 1)]
     shape: Vec<usize>,
     #[schema(pattern = "^BYTES$", example = "BYTES")]
     datatype: String,
     /// The texts, flat or nested by shape.
-    #[schema(value_type = Vec<Value>, min_items = 1)]
+    #[schema(value_type = Vec<Element>, min_items = 1)]
     data: Value,
+}
+
+/// A side of a shape, in the document.
+#[derive(ToSchema)]
+#[schema(as = InferSide, minimum = 1, maximum = 1000)]
+#[expect(dead_code, reason = "only its shape is used")]
+struct Side(usize);
+
+/// What data is made of, in the document: a text, or a list of elements.
+struct Element;
+
+impl utoipa::PartialSchema for Element {
+    fn schema() -> RefOr<Schema> {
+        let nested = ArrayBuilder::new().items(Ref::from_schema_name(Self::name()));
+        OneOfBuilder::new().item(Ref::from_schema_name(Text::name())).item(nested).into()
+    }
+}
+
+impl ToSchema for Element {
+    fn name() -> Cow<'static, str> {
+        "InferElement".into()
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -323,6 +351,9 @@ fn parse(body: &[u8], most: usize) -> Result<Parsed, ApiError> {
     if input.name != TEXT || input.datatype != "BYTES" {
         return refuse(format!("the input is {:?} of {}, but must be \"text\" of BYTES", input.name, input.datatype));
     }
+    if !input.data.is_array() {
+        return refuse("the data must be a list of texts, flat or nested by shape".to_owned());
+    }
     let mut values = Vec::new();
     flatten(input.data, &mut values);
     let elements = input.shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
@@ -393,6 +424,7 @@ mod tests {
             (body(&json!([u64::MAX, 2]), &json!(["a"])), "does not hold the 1 elements of the data"),
             (body(&json!([0]), &json!([])), "1 to 1000 texts are allowed, not 0"),
             (body(&json!([2]), &json!(["a", 7])), "text 1: Input should be a valid string"),
+            (body(&json!([1]), &json!("a")), "the data must be a list of texts, flat or nested by shape"),
             (json!({ "inputs": [] }), "the model has 1 input, not 0"),
             (json!({}), "missing field `inputs`"),
             (

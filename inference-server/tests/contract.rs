@@ -1,0 +1,113 @@
+//! The server against programs that others wrote: schemathesis, a client of version 1, and Python's ONNX
+//! Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use common::{Server, json};
+use serde::Deserialize;
+use serde_json::json;
+
+const KEY: &str = "s3cret";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn program(name: &str) -> String {
+    format!("{}/tests/contract/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Python with the packages that `make contract` fetches.
+fn python() -> Command {
+    let packages = root().join(".cache/contract");
+    assert!(packages.is_dir(), "there are no packages in {}: run `make contract`", packages.display());
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Runs a program to its end and returns what it printed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{command:?}\n{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    stdout.into_owned()
+}
+
+#[test]
+fn schemathesis_finds_no_failure_in_the_whole_document() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    let folder = common::Folder::new("schemathesis");
+    let report = run(python()
+        // Where it keeps its notes.
+        .current_dir(&folder.0)
+        .args(["-m", "schemathesis.cli", "--config-file", &program("schemathesis.toml"), "--no-color"])
+        .args(["run", &server.url("/openapi.json"), "--generation-database", "none"])
+        .args(["--max-examples", "50", "--header", &format!("X-API-Key: {KEY}")]));
+    println!("{report}");
+    assert!(report.contains("No issues found"), "{report}");
+    assert_eq!(server.agent.get(server.url("/ready")).call().unwrap().status(), 200);
+}
+
+#[test]
+fn a_client_of_version_1_runs_unchanged() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    let address = format!("http://{}", server.address);
+    println!("{}", run(python().args([&program("version1_client.py"), &address, KEY, "predict", "errors", "health"])));
+}
+
+#[derive(Debug, Deserialize)]
+struct Scored {
+    label: String,
+    score: f64,
+}
+
+/// What Python's ONNX Runtime makes of each sentence.
+fn reference(model: &Path) -> Vec<Scored> {
+    let sentences = common::fixture("sentences.txt");
+    let lines = run(python().arg(program("scores.py")).arg(model).arg(sentences));
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the server makes of each sentence: one by one, and all in one request.
+fn served(model: &Path) -> [Vec<Scored>; 2] {
+    let model = model.to_str().unwrap();
+    let server = Server::start(&[("MLOPS_ONNX_MODEL_PATH", model), ("MLOPS_PREDICTION_CACHE_ENABLED", "false")]);
+    let sentences = fs::read_to_string(common::fixture("sentences.txt")).unwrap();
+    let one_by_one = sentences.lines().map(|sentence| serde_json::from_value(server.predict(sentence)).unwrap());
+    let one_by_one = one_by_one.collect();
+    let texts: Vec<_> = sentences.lines().collect();
+    let mut batch = server.post("/predict/batch", &json!({ "texts": texts }).to_string());
+    assert_eq!(batch.status(), 200);
+    let together = serde_json::from_value(json(&mut batch)["results"].take()).unwrap();
+    [one_by_one, together]
+}
+
+#[test]
+fn scores_equal_pythons_in_float32_and_labels_in_int8() {
+    let quantized = common::default_model();
+    let expected = reference(&quantized);
+    assert_eq!(expected.len(), 500);
+    // Together they share batches, and with them the scale of the activations: scores may move then.
+    let [one_by_one, _] = served(&quantized);
+    for (number, (expected, found)) in expected.iter().zip(&one_by_one).enumerate() {
+        assert_eq!(expected.label, found.label, "int8, sentence {number}: {expected:?}, not {found:?}");
+    }
+
+    let folder = common::Folder::new("float-model");
+    run(python().arg(program("float_model.py")).arg(&quantized).arg(&folder.0));
+    let expected = reference(&folder.0);
+    for served in served(&folder.0) {
+        assert_eq!(served.len(), 500);
+        for (number, (expected, found)) in expected.iter().zip(&served).enumerate() {
+            let equal = expected.label == found.label && (expected.score - found.score).abs() <= 1e-5;
+            assert!(equal, "float32, sentence {number}: {expected:?}, not {found:?}");
+        }
+    }
+}

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the test node and the image builds need. Quick when they are there.
+# Installs the Debian packages that the tests, the test node and the image builds need, or those that are
+# named as arguments. Quick when they are there.
 set -euo pipefail
 
-packages=(buildah ca-certificates conntrack containernetworking-plugins curl debootstrap gcc iproute2 ipset iptables jq
-  libc6-dev openssl runc shellcheck util-linux)
+packages=("$@")
+((${#packages[@]})) || packages=(buildah ca-certificates conntrack containernetworking-plugins curl debootstrap gcc
+  iproute2 ipset iptables jq libc6-dev openssl redis-server runc shellcheck util-linux)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")

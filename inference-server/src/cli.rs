@@ -1,4 +1,4 @@
-//! The command line. Settings come from the environment; these flags only show things.
+//! The command line. Settings come from files and the environment.
 
 use std::fmt::Write;
 
@@ -10,9 +10,12 @@ use crate::{config::VARIABLES, version};
 #[derive(Debug, Parser)]
 #[command(name = "sentiment-server", version = version())]
 pub struct Arguments {
-    /// Print the settings in force, secrets masked, and exit.
+    /// Print the settings in force and where each comes from, secrets masked, and exit.
     #[arg(long)]
     pub print_config: bool,
+    /// Folder whose *.yaml files hold settings, in place of `MLOPS_CONFIG_DIR`.
+    #[arg(long, value_name = "FOLDER")]
+    pub config_dir: Option<String>,
 }
 
 impl Arguments {

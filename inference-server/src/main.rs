@@ -5,6 +5,5 @@ use std::process::ExitCode;
 use inference_server::{cli::Arguments, serve};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_command_line();
-    serve::run(arguments.print_config)
+    serve::run(Arguments::from_command_line())
 }

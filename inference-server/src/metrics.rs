@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::process;
+use crate::{cache::RedisSeries, process};
 
 /// Content type of the text that [`Metrics::render`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -84,6 +84,8 @@ pub struct Metrics {
     pub cache_misses: Counter,
     /// Texts that were answered by the run of an equal one.
     pub cache_shared: Counter,
+    /// The cache's second level.
+    pub redis: RedisSeries,
     resident_memory: Gauge,
     cpu_seconds: Counter<f64, AtomicU64>,
 }
@@ -109,6 +111,7 @@ impl Metrics {
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
             cache_shared: Counter::default(),
+            redis: RedisSeries::default(),
             resident_memory: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
@@ -140,6 +143,7 @@ impl Metrics {
         all.register("sentiment_cache_misses", "Texts that were not in the cache and were run", misses);
         let shared = self.cache_shared.clone();
         all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
+        self.redis.register(all);
         let memory = self.resident_memory.clone();
         all.register("process_resident_memory_bytes", "Resident memory", memory);
         let cpu = self.cpu_seconds.clone();

@@ -6,7 +6,8 @@ mod signals;
 use std::{env, process::ExitCode, sync::Arc, time::Instant};
 
 use crate::{
-    config::{Config, Environment, Reader},
+    cli::Arguments,
+    config::{Config, ConfigError, Environment, LogFormat, Reader, Settings},
     http::{self, App},
     logging,
     startup::{self, StartError},
@@ -16,28 +17,23 @@ use signals::{Signals, Stop};
 
 /// The whole life of the process after its command line.
 #[must_use]
-pub fn run(print_config: bool) -> ExitCode {
+pub fn run(arguments: Arguments) -> ExitCode {
     let started = Instant::now();
     native::return_large_blocks();
     let environment: Environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let config = match Config::read(&environment) {
+    let mut settings = Settings::new(environment, arguments.config_dir);
+    let config = match settings.read_files().and_then(|()| Config::of(&settings)) {
         Ok(config) => config,
-        Err(error) => {
-            logging::start(tracing::Level::INFO, crate::config::LogFormat::Json);
-            let error = StartError::from(error);
-            let log = Reader::new(&environment).raw("MLOPS_TERMINATION_LOG");
-            error.write_termination_log(log.as_ref());
-            return fail(&error);
-        }
+        Err(error) => return refuse(&settings, error),
     };
-    if print_config {
-        print!("{}", Reader::new(&environment).print());
+    if arguments.print_config {
+        print!("{}", Reader::new(&settings).print());
         return ExitCode::SUCCESS;
     }
     logging::start(config.log_level, config.log_format);
-    startup::warn_of_variables_without_effect(&environment);
+    startup::tell_of_settings(&settings);
 
     let termination_log = config.termination_log.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,6 +53,14 @@ pub fn run(print_config: bool) -> ExitCode {
             fail(&error)
         }
     }
+}
+
+/// Ends a start whose settings can't be used.
+fn refuse(settings: &Settings, error: ConfigError) -> ExitCode {
+    logging::start(tracing::Level::INFO, LogFormat::Json);
+    let error = StartError::from(error);
+    error.write_termination_log(Reader::new(settings).raw("MLOPS_TERMINATION_LOG").as_ref());
+    fail(&error)
 }
 
 fn fail(error: &StartError) -> ExitCode {

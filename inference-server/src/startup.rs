@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Instant};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Config, ConfigError, Environment, Reader},
+    cache::Parts,
+    config::{Config, ConfigError, Reader, Settings},
     engine::Engine,
     http::{App, Serving},
     model::{Model, ModelError},
@@ -55,9 +56,12 @@ impl StartError {
     }
 }
 
-/// Says which variables have no effect.
-pub fn warn_of_variables_without_effect(environment: &Environment) {
-    for sentence in Reader::new(environment).without_effect() {
+/// Says which files were read and which variables have no effect.
+pub fn tell_of_settings(settings: &Settings) {
+    for file in settings.files() {
+        tracing::info!(file = %file.display(), "read settings");
+    }
+    for sentence in Reader::new(settings).without_effect() {
         tracing::warn!("{sentence}");
     }
 }
@@ -74,6 +78,15 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let model = Model::load(&app.config, threads)?;
     let engine = Engine::start(&app.config.engine, &model.tokenizer, model.classifiers, Arc::clone(&app.metrics))
         .map_err(StartError::Threads)?;
+    if let Some(redis) = app.redis() {
+        let (max_tokens, labels) = (model.max_tokens, model.labels.clone());
+        redis.start(Parts {
+            model_file: model.file.clone(),
+            tokenizer_file: model.tokenizer_file,
+            max_tokens,
+            labels,
+        })?;
+    }
     let file = model.file.display().to_string();
     app.start_serving(Serving {
         engine,

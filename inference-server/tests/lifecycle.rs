@@ -137,6 +137,11 @@ fn a_failed_start_says_why_in_one_sentence() {
         failure("bad-port", &[("MLOPS_PORT", "http")]),
         r#"InvalidConfig: MLOPS_PORT is "http", but must be a whole number from 0 to 65535"#
     );
+    let authority = failure(
+        "no-authority",
+        &[("MLOPS_REDIS_ENABLED", "true"), ("MLOPS_REDIS_TLS", "true"), ("MLOPS_REDIS_TLS_CA", "/nowhere/ca.crt")],
+    );
+    assert!(authority.starts_with("InvalidConfig: /nowhere/ca.crt: can't be read: "), "{authority}");
     assert_eq!(
         failure("many-tokens", &[("MLOPS_MAX_TOKENS", "1024")]),
         "InvalidConfig: MLOPS_MAX_TOKENS is 1024, but the model takes at most 512"
@@ -207,8 +212,42 @@ fn the_command_line_shows_what_it_is_asked_for() {
     assert!(version.starts_with("sentiment-server "), "{version}");
     let output = run(&[("MLOPS_API_KEY", "hunter2"), ("MLOPS_PORT", "8123")], &["--print-config"]);
     let settings = String::from_utf8(output.stdout).unwrap();
-    assert!(settings.contains("MLOPS_PORT=8123\n") && settings.contains("MLOPS_API_KEY=***\n"), "{settings}");
+    assert!(settings.contains("MLOPS_PORT=8123 ") && settings.contains("MLOPS_API_KEY=*** "), "{settings}");
     assert!(!settings.contains("hunter2"));
+}
+
+#[test]
+fn settings_from_files_are_in_force_unless_the_environment_has_them() {
+    let folder = Folder::new("settings");
+    let file = folder.file("server.yaml");
+    fs::write(&file, "max:\n  text_length: 5\nmodel_name: of-the-file\n").unwrap();
+    let path = folder.0.to_str().unwrap();
+    let mut server = Server::start(&[("MLOPS_CONFIG_DIR", path), ("MLOPS_MODEL_NAME", "of-the-environment")]);
+    assert_eq!(server.post("/predict", r#"{"text":"too long"}"#).status(), 400);
+    assert_eq!(server.predict("short")["model_name"], "of-the-environment");
+    server.signal("INT");
+    server.exit(Duration::from_secs(5));
+
+    let printed = run(&[("MLOPS_MODEL_NAME", "b")], &["--config-dir", path, "--print-config"]);
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let line = |start: &str| printed.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    assert!(line("MLOPS_MAX_TEXT_LENGTH=5 ").ends_with(&format!("# {}", file.display())), "{printed}");
+    assert!(line("MLOPS_MODEL_NAME=b ").ends_with("# environment, MLOPS_MODEL_NAME"), "{printed}");
+    assert!(line("MLOPS_MAX_BATCH_SIZE=32 ").ends_with("# default"), "{printed}");
+
+    fs::write(&file, "max_text_lenght: 5").unwrap();
+    assert_eq!(
+        failure("unknown-key", &[("MLOPS_CONFIG_DIR", path)]),
+        format!("InvalidConfig: {}: max_text_lenght is not a known key; did you mean max_text_length?", file.display())
+    );
+    fs::write(&file, "max_text_length: long").unwrap();
+    assert_eq!(
+        failure("bad-value", &[("MLOPS_CONFIG_DIR", path)]),
+        format!(
+            "InvalidConfig: max_text_length in {} is \"long\", but must be a whole number of characters from 1 to 10000",
+            file.display()
+        )
+    );
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! [`controller`] is the table of contents.
 
 pub mod api;
-pub mod api_requests;
 pub mod apply;
 pub mod backoff;
 pub mod build;
@@ -14,8 +13,6 @@ pub mod image;
 pub mod leader;
 pub mod metrics;
 pub mod observe;
-pub mod queue;
 pub mod report;
-pub mod rollouts;
 pub mod validate;
 pub mod watches;

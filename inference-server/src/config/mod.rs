@@ -1,7 +1,11 @@
-//! Settings, read once from the environment into a type that can't be wrong.
+//! Settings, read once from files and the environment into a type that can't be wrong.
 
+mod error;
+mod files;
 mod origins;
 mod reader;
+mod redis;
+mod settings;
 mod variables;
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
@@ -9,7 +13,11 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use axum::http::HeaderValue;
 use tracing::Level;
 
-pub use reader::{ConfigError, Environment, Reader};
+pub use error::ConfigError;
+pub use files::parse as parse_file;
+pub use reader::Reader;
+pub use redis::{RedisConfig, RedisTls};
+pub use settings::{Environment, Origin, Settings};
 pub use variables::{VARIABLES, Variable};
 
 /// Where the service runs; decides the default of the log format.
@@ -124,16 +132,23 @@ pub struct Config {
     pub termination_log: PathBuf,
     /// The model.
     pub model: ModelConfig,
-    /// Answers that are kept; `None` keeps none.
+    /// Answers that are kept in memory; `None` keeps none.
     pub cache_entries: Option<usize>,
+    /// Where answers are kept for all pods; `None` for nowhere.
+    pub redis: Option<RedisConfig>,
     /// The queue and the batches.
     pub engine: EngineConfig,
 }
 
 impl Config {
-    /// Reads every setting, or says which variable is wrong.
+    /// Reads every setting from the environment alone, or says which variable is wrong.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-        let read = Reader::new(environment);
+        Self::of(&environment.clone().into())
+    }
+
+    /// Reads every setting, or says which one is wrong.
+    pub fn of(settings: &Settings) -> Result<Self, ConfigError> {
+        let read = Reader::new(settings);
         let profile = read.required("MLOPS_PROFILE", parse_profile)?;
         Ok(Self {
             profile,
@@ -163,6 +178,7 @@ impl Config {
             cache_entries: read
                 .required("MLOPS_PREDICTION_CACHE_ENABLED", parse_bool)?
                 .then_some(read.required("MLOPS_PREDICTION_CACHE_MAX_SIZE", |v| within(v, 1, 1_000_000))?),
+            redis: RedisConfig::read(&read)?,
             engine: EngineConfig {
                 threads: read.optional("MLOPS_THREADS", |v| within(v, 0, 256))?.filter(|threads| *threads > 0),
                 max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,

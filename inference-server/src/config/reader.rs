@@ -1,79 +1,48 @@
-//! Looks settings up in the environment and names the one that is wrong.
+//! Looks settings up and names the one that is wrong.
 
-use std::collections::BTreeMap;
+use super::{
+    ConfigError,
+    settings::Settings,
+    variables::{self, Variable},
+};
 
-use super::variables::{self, Variable};
-
-/// Environment variables by name.
-pub type Environment = BTreeMap<String, String>;
-
-/// Why the settings can't be used; each reads as one sentence.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ConfigError {
-    /// A variable holds something that isn't allowed.
-    #[error("{name} is {value:?}, but must be {allowed}")]
-    BadValue {
-        /// The variable.
-        name: String,
-        /// What it holds, masked when it is a secret.
-        value: String,
-        /// What it may hold.
-        allowed: String,
-    },
-    /// A variable asks for more than the model can do.
-    #[error("MLOPS_MAX_TOKENS is {asked}, but the model takes at most {most}")]
-    TooManyTokens {
-        /// Tokens asked for.
-        asked: usize,
-        /// Tokens that the model has positions for.
-        most: usize,
-    },
-    /// Another number of labels than the model has classes.
-    #[error("MLOPS_LABELS has {given} labels, but the model has {classes} classes")]
-    WrongLabelCount {
-        /// Labels in the variable.
-        given: usize,
-        /// Classes that the model answers.
-        classes: usize,
-    },
-}
-
-/// Reads variables against the table of [`variables::VARIABLES`].
+/// Reads settings against the table of [`variables::VARIABLES`].
 pub struct Reader<'a> {
-    environment: &'a Environment,
+    settings: &'a Settings,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader over these variables.
+    /// A reader over these settings.
     #[must_use]
-    pub fn new(environment: &'a Environment) -> Self {
-        Self { environment }
-    }
-
-    /// What is in force for a variable: its value, else its default. An empty value counts as unset.
-    #[must_use]
-    pub fn effective(&self, variable: &'a Variable) -> &'a str {
-        self.set(variable.name).or_else(|| variable.also.and_then(|name| self.set(name))).unwrap_or(variable.default)
-    }
-
-    fn set(&self, name: &str) -> Option<&'a str> {
-        self.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    pub fn new(settings: &'a Settings) -> Self {
+        Self { settings }
     }
 
     /// What is in force for a variable by name, unparsed: for use when the settings as a whole are wrong.
     #[must_use]
     pub fn raw(&self, name: &str) -> &'a str {
-        variables::find(name).map_or("", |variable| self.effective(variable))
+        variables::find(name).map_or("", |variable| self.settings.effective(variable).0)
+    }
+
+    /// The setting as the user wrote it: a variable, a flag, or a key and its file.
+    pub(super) fn written(&self, name: &str) -> String {
+        variables::find(name).map_or_else(
+            || name.to_owned(),
+            |variable| {
+                let (_, origin) = self.settings.effective(variable);
+                origin.name(variable)
+            },
+        )
     }
 
     /// A setting that always has a value.
     pub(super) fn required<T>(&self, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
         let variable = variables::find(name);
-        let (value, allowed) = variable.map_or(("", "known"), |found| (self.effective(found), found.allowed));
+        let value = self.raw(name);
         parse(value).ok_or_else(|| ConfigError::BadValue {
-            name: name.to_owned(),
+            setting: self.written(name),
             value: mask(variable, value).to_owned(),
-            allowed: allowed.to_owned(),
+            allowed: variable.map_or("known", |variable| variable.allowed).to_owned(),
         })
     }
 
@@ -83,16 +52,15 @@ impl<'a> Reader<'a> {
         name: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
-        let unset = variables::find(name).is_none_or(|found| self.effective(found).is_empty());
-        if unset { Ok(None) } else { self.required(name, parse).map(Some) }
+        if self.raw(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
     }
 
     /// One sentence for each `MLOPS_` variable that has no effect. A warning, not an error: the
     /// predecessor's users may still set variables for parts that don't exist any more.
     #[must_use]
     pub fn without_effect(&self) -> Vec<String> {
-        self.environment
-            .keys()
+        self.settings
+            .environment_names()
             .filter(|name| name.starts_with("MLOPS_") && variables::find(name).is_none())
             .map(|name| match variables::nearest(name) {
                 Some(near) => format!("{name} is not a known variable and has no effect; did you mean {near}?"),
@@ -101,15 +69,15 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// Every variable and what is in force for it, secrets masked, one `NAME=value` a line.
+    /// Every variable, what is in force for it, and where that comes from; secrets masked. One
+    /// `NAME=value  # origin` a line.
     #[must_use]
     pub fn print(&self) -> String {
         let mut lines = String::new();
         for variable in variables::VARIABLES {
-            lines.push_str(variable.name);
-            lines.push('=');
-            lines.push_str(mask(Some(variable), self.effective(variable)));
-            lines.push('\n');
+            let (value, origin) = self.settings.effective(variable);
+            let setting = format!("{}={}", variable.name, mask(Some(variable), value));
+            lines.push_str(&format!("{setting:<50}  # {origin}\n"));
         }
         lines
     }

@@ -47,6 +47,34 @@ fn good_values() {
 }
 
 #[test]
+fn redis_is_off_until_it_is_asked_for() {
+    assert!(read(&[("MLOPS_REDIS_HOST", "redis")]).unwrap().redis.is_none());
+    let redis = |pairs: &[(&str, &str)]| {
+        let all: Vec<_> = pairs.iter().copied().chain([("MLOPS_REDIS_ENABLED", "true")]).collect();
+        read(&all).unwrap().redis.unwrap()
+    };
+    let defaults = redis(&[]);
+    assert_eq!((defaults.host.as_str(), defaults.port, defaults.database), ("localhost", 6379, 0));
+    assert_eq!((defaults.namespace.as_str(), defaults.ttl.as_secs()), ("kubesentiment", 3600));
+    assert_eq!((defaults.lookups_in_flight, defaults.lookup_time.as_millis()), (50, 50));
+    assert!(defaults.tls.is_none() && defaults.password.is_none() && defaults.username.is_none());
+
+    assert_eq!(redis(&[("REDIS_HOST", "unprefixed")]).host, "unprefixed");
+    assert_eq!(redis(&[("REDIS_HOST", "unprefixed"), ("MLOPS_REDIS_HOST", "prefixed")]).host, "prefixed");
+    assert_eq!(redis(&[("MLOPS_REDIS_HOST", "[::1]")]).host, "::1");
+    let secret = redis(&[("MLOPS_REDIS_PASSWORD", "hunter2")]);
+    assert_eq!(secret.password.as_ref().unwrap().expose(), "hunter2");
+    assert!(!format!("{secret:?}").contains("hunter2"));
+    let authority = ("MLOPS_REDIS_TLS_CA", "/ca.crt");
+    let tls = redis(&[("MLOPS_REDIS_TLS", "true"), authority]).tls.unwrap();
+    assert_eq!(tls.authorities.unwrap().to_str(), Some("/ca.crt"));
+    assert_eq!(
+        read(&[authority]).unwrap_err().to_string(),
+        "MLOPS_REDIS_TLS_CA is set, but has no effect unless MLOPS_REDIS_TLS is true"
+    );
+}
+
+#[test]
 fn origins_in_both_spellings() {
     for list in [r#"["https://a.example","http://b.example:8080"]"#, "https://a.example, http://b.example:8080"] {
         let config = read(&[("MLOPS_ALLOWED_ORIGINS", list)]).unwrap();
@@ -83,6 +111,17 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_MAX_BATCH_TOKENS", "15"),
         ("MLOPS_MAX_BATCH_SIZE", "0"),
         ("MLOPS_QUEUE_CAPACITY", "1e3"),
+        ("MLOPS_REDIS_ENABLED", "maybe"),
+        ("MLOPS_REDIS_HOST", "redis://redis"),
+        ("MLOPS_REDIS_HOST", "redis:6379"),
+        ("MLOPS_REDIS_PORT", "0"),
+        ("MLOPS_REDIS_PORT", "tcp://10.0.0.1:6379"),
+        ("MLOPS_REDIS_DB", "-1"),
+        ("MLOPS_REDIS_TLS", "starttls"),
+        ("MLOPS_REDIS_MAX_CONNECTIONS", "0"),
+        ("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", "10001"),
+        ("MLOPS_REDIS_NAMESPACE", "two words"),
+        ("MLOPS_REDIS_PREDICTION_CACHE_TTL", "0"),
     ];
     for (name, value) in cases {
         let sentence = read(&[(name, value)]).unwrap_err().to_string();
@@ -93,13 +132,21 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
 
 #[test]
 fn a_secret_is_never_shown() {
-    let environment = environment(&[("MLOPS_API_KEY", "hunter2")]);
-    let config = Config::read(&environment).unwrap();
+    let settings = Settings::from(environment(&[("MLOPS_API_KEY", "hunter2")]));
+    let config = Config::of(&settings).unwrap();
     assert_eq!(config.api_key.as_ref().unwrap().expose(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
-    let printed = Reader::new(&environment).print();
-    assert!(printed.contains("MLOPS_API_KEY=***\n"), "{printed}");
-    assert!(printed.contains("MLOPS_PORT=8000\n"), "{printed}");
+    let printed = Reader::new(&settings).print();
+    assert!(!printed.contains("hunter2") && printed.contains("MLOPS_API_KEY=***"), "{printed}");
+}
+
+#[test]
+fn the_other_name_of_a_variable_is_read_and_named_when_it_is_wrong() {
+    let other = "MLOPS_ONNX_INTRA_OP_NUM_THREADS";
+    assert_eq!(read(&[(other, "3")]).unwrap().engine.threads, Some(3));
+    assert_eq!(read(&[(other, "3"), ("MLOPS_THREADS", "2")]).unwrap().engine.threads, Some(2));
+    let sentence = read(&[(other, "many")]).unwrap_err().to_string();
+    assert_eq!(sentence, format!("{other} is \"many\", but must be a whole number from 0 to 256"));
 }
 
 #[test]
@@ -111,7 +158,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
         ("MLOPS_PORT", "1"),
     ]);
     assert_eq!(
-        Reader::new(&environment).without_effect(),
+        Reader::new(&environment.into()).without_effect(),
         [
             "MLOPS_KAFKA_ENABLED is not a known variable and has no effect",
             "MLOPS_MAX_BATCH_TOKEN is not a known variable and has no effect; did you mean MLOPS_MAX_BATCH_TOKENS?",

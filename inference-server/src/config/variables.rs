@@ -1,5 +1,7 @@
 //! The table of environment variables: what `--help` and `--print-config` show.
 
+use super::settings::CONFIG_DIR;
+
 /// An environment variable that the server reads.
 #[derive(Debug)]
 pub struct Variable {
@@ -23,6 +25,7 @@ const fn variable(name: &'static str, default: &'static str, allowed: &'static s
 
 /// Every variable, in the order of `--help`.
 pub const VARIABLES: &[Variable] = &[
+    variable(CONFIG_DIR, "/app/config", "a path", "Folder whose *.yaml files hold settings; variables win"),
     variable(
         "MLOPS_PROFILE",
         "production",
@@ -101,12 +104,57 @@ pub const VARIABLES: &[Variable] = &[
             "Inference threads; default (or 0) one per usable CPU, cgroup quota counted",
         )
     },
-    variable("MLOPS_PREDICTION_CACHE_ENABLED", "true", "true or false", "Keep answers and share runs of equal texts"),
+    variable(
+        "MLOPS_PREDICTION_CACHE_ENABLED",
+        "true",
+        "true or false",
+        "Keep answers in memory and share runs of equal texts",
+    ),
     variable(
         "MLOPS_PREDICTION_CACHE_MAX_SIZE",
         "1000",
         "a whole number of answers from 1 to 1000000",
-        "Answers that are kept",
+        "Answers that are kept in memory",
+    ),
+    variable("MLOPS_REDIS_ENABLED", "false", "true or false", "Share answers with other pods through Redis"),
+    Variable {
+        also: Some("REDIS_HOST"),
+        ..variable(
+            "MLOPS_REDIS_HOST",
+            "localhost",
+            "a host name or an IP address, without scheme and port",
+            "Redis' host; REDIS_HOST is read in its place",
+        )
+    },
+    variable("MLOPS_REDIS_PORT", "6379", "a whole number from 1 to 65535", "Redis' TCP port"),
+    variable("MLOPS_REDIS_DB", "0", "a whole number from 0 to 65535", "Number of Redis' database"),
+    variable("MLOPS_REDIS_USERNAME", "", "text", "User of Redis' access control; default its default user"),
+    Variable { secret: true, ..variable("MLOPS_REDIS_PASSWORD", "", "text", "Password for Redis") },
+    variable("MLOPS_REDIS_TLS", "false", "true or false", "Talk to Redis by TLS"),
+    variable("MLOPS_REDIS_TLS_CA", "", "a path", "PEM file of the authorities to trust; default the system's"),
+    variable(
+        "MLOPS_REDIS_LOOKUP_TIMEOUT_MS",
+        "50",
+        "a whole number of milliseconds from 1 to 10000",
+        "Longest wait for a lookup in Redis",
+    ),
+    variable(
+        "MLOPS_REDIS_MAX_CONNECTIONS",
+        "50",
+        "a whole number from 1 to 10000",
+        "Lookups in Redis at once; all share one connection",
+    ),
+    variable(
+        "MLOPS_REDIS_NAMESPACE",
+        "kubesentiment",
+        "up to 64 printable ASCII characters without spaces",
+        "What every key in Redis begins with",
+    ),
+    variable(
+        "MLOPS_REDIS_PREDICTION_CACHE_TTL",
+        "3600",
+        "a whole number of seconds from 1 to 31536000",
+        "How long Redis keeps an answer",
     ),
     variable(
         "MLOPS_MAX_BATCH_TOKENS",
@@ -123,9 +171,49 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
+impl Variable {
+    /// Its key in a file: the name without `MLOPS_`, in lower case.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.name.trim_start_matches(PREFIX).to_ascii_lowercase()
+    }
+}
+
+const PREFIX: &str = "MLOPS_";
+
+/// How keys are made of variables, as the end of a sentence.
+pub(super) const KEY_RULE: &str = "a key is the name of a variable in lower case without MLOPS_, and \
+    sentiment-server --help lists the variables";
+
 /// The entry for a name.
 pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name || variable.also == Some(name))
+}
+
+/// The entry for a key of a file.
+pub(super) fn find_key(key: &str) -> Option<&'static Variable> {
+    in_files().find(|variable| variable.key() == key)
+}
+
+/// Variables that a file may set.
+fn in_files() -> impl Iterator<Item = &'static Variable> {
+    VARIABLES.iter().filter(|variable| variable.name != CONFIG_DIR)
+}
+
+/// The known key that one is probably meant to be: the variable's own or other name, another
+/// spelling of it, the part of a group that stands for the whole, or one that resembles it.
+pub(super) fn nearest_key(key: &str) -> Option<String> {
+    let upper = key.replace(['-', '.'], "_").to_ascii_uppercase();
+    let name = format!("{PREFIX}{}", upper.trim_start_matches(PREFIX));
+    if let Some(variable) = find(&name).filter(|variable| variable.name != CONFIG_DIR) {
+        return Some(variable.key());
+    }
+    let group = format!("{name}_");
+    let member = in_files().find(|variable| variable.name.starts_with(&group));
+    member.map(Variable::key).or_else(|| {
+        let near = find(nearest(&name)?).filter(|variable| variable.name != CONFIG_DIR);
+        near.map(Variable::key)
+    })
 }
 
 /// The known name that a mistyped one most resembles, if any is near.

@@ -68,7 +68,7 @@ struct ComponentDetails {
     #[schema(example = "healthy")]
     status: &'static str,
     /// What is wrong, when something is.
-    error: Option<&'static str>,
+    error: Option<String>,
 }
 
 /// The state of each part
@@ -77,13 +77,24 @@ struct ComponentDetails {
     responses((status = OK, description = "Each part and its state", body = Details)),
 )]
 pub(super) async fn details(State(app): State<Arc<App>>) -> Json<Details> {
-    let (status, error) = match app.serving() {
-        Some(_) => ("healthy", None),
-        None => ("degraded", Some("the model is still loading")),
-    };
-    let model = Component { component_name: "model", details: ComponentDetails { status, error } };
-    let timestamp = clock::unix_seconds();
-    Json(Details { status, version: version(), timestamp, dependencies: vec![model] })
+    let loading = app.serving().is_none().then(|| "the model is still loading".to_owned());
+    let mut dependencies = vec![Component::new("model", loading)];
+    if let Some(redis) = app.redis() {
+        dependencies.push(Component::new("redis", redis.problem().map(|problem| problem.to_string())));
+    }
+    let healthy = dependencies.iter().all(|component| component.details.error.is_none());
+    let status = status(healthy);
+    Json(Details { status, version: version(), timestamp: clock::unix_seconds(), dependencies })
+}
+
+impl Component {
+    fn new(component_name: &'static str, error: Option<String>) -> Self {
+        Self { component_name, details: ComponentDetails { status: status(error.is_none()), error } }
+    }
+}
+
+fn status(healthy: bool) -> &'static str {
+    if healthy { "healthy" } else { "degraded" }
 }
 
 #[derive(Serialize, ToSchema)]

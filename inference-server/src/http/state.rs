@@ -11,7 +11,13 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::predict_batch;
-use crate::{cache::Cache, config::Config, engine::Engine, metrics::Metrics, model::Labels};
+use crate::{
+    cache::{Cache, Redis},
+    config::Config,
+    engine::Engine,
+    metrics::Metrics,
+    model::Labels,
+};
 
 /// The model and the engine that runs it, once both are ready.
 pub struct Serving {
@@ -48,7 +54,7 @@ impl App {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let cache = config.cache_entries.map(|entries| Cache::new(entries, Arc::clone(&metrics)));
+        let cache = Cache::of(&config, &metrics);
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
         Self { config, metrics, cache, batches, serving: OnceLock::new(), draining: AtomicBool::new(false) }
     }
@@ -58,6 +64,12 @@ impl App {
         if self.serving.set(serving).is_ok() {
             self.metrics.set_model_loaded(true);
         }
+    }
+
+    /// The cache's second level, if there is one.
+    #[must_use]
+    pub fn redis(&self) -> Option<&Arc<Redis>> {
+        self.cache.as_ref().and_then(Cache::redis)
     }
 
     /// The model and engine; `None` while they load.

@@ -35,6 +35,19 @@ impl Labels {
         self.names.iter().map(AsRef::as_ref)
     }
 
+    /// The label of this name that [`Self::judge`] can answer.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<str>> {
+        let neutral = Some(&self.neutral).filter(|_| self.neutral_band > 0.0);
+        self.names.iter().chain(neutral).find(|label| &***label == name).cloned()
+    }
+
+    /// Winning probability below which the answer is NEUTRAL.
+    #[must_use]
+    pub fn neutral_band(&self) -> f32 {
+        self.neutral_band
+    }
+
     /// The most probable label. `None` when the logits aren't one finite number for each label.
     #[must_use]
     pub fn judge(&self, logits: &[f32]) -> Option<Verdict> {
@@ -76,6 +89,13 @@ mod tests {
         let labels = labels(&["NEGATIVE", "POSITIVE"], 0.7);
         assert_eq!(&*labels.judge(&[0.0, 0.5]).unwrap().label, "NEUTRAL");
         assert_eq!(&*labels.judge(&[2.0, 0.5]).unwrap().label, "NEGATIVE");
+    }
+
+    #[test]
+    fn what_can_be_answered_can_be_found() {
+        let found = |band: f32, name: &str| labels(&["NEGATIVE", "POSITIVE"], band).find(name).is_some();
+        assert!(found(0.0, "POSITIVE") && found(0.7, "NEUTRAL"));
+        assert!(!found(0.0, "NEUTRAL") && !found(0.7, "positive"));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum ModelError {
 pub struct Model {
     /// File that the session was made of.
     pub file: PathBuf,
+    /// File that the tokenizer was made of.
+    pub tokenizer_file: PathBuf,
     /// Whether its weights are quantized.
     pub is_quantized: bool,
     /// Tokens a text is cut to.
@@ -99,10 +101,12 @@ impl Model {
         let session = session.warm_up(&tokens).map_err(ModelError::WarmUp)?;
         let labels = directory.labels(&config.model, session.classes)?;
         let classifiers = (0..threads).map(|_| Box::new(session.clone()) as Box<dyn Classify>).collect();
+        let tokenizer_file = directory.tokenizer_file();
         let file = directory.model_file;
         Ok(Self {
             is_quantized: quantization::is_quantized(&file),
             file,
+            tokenizer_file,
             max_tokens,
             labels,
             tokenizer: Arc::new(tokenizer),

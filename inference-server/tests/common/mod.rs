@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
 
+pub mod redis;
+
 use std::{
     fs,
     io::{BufRead, BufReader},

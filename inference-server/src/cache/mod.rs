@@ -1,4 +1,7 @@
-//! Answers that are kept, and equal texts in flight that share one run of the model.
+//! Answers that are kept, in memory and in Redis, and equal texts in flight that share one run of
+//! the model.
+
+mod redis;
 
 use std::{
     sync::{
@@ -8,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{metrics::Metrics, model::Verdict};
+pub use self::redis::{Parts, Redis, RedisSeries};
+use crate::{config::Config, metrics::Metrics, model::Verdict};
 
 /// What a run of the model said about a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +27,34 @@ pub struct Answer {
 
 /// The answers to the texts that were asked most, and asked last.
 pub struct Cache {
-    answers: moka::future::Cache<String, Answer>,
+    answers: Option<moka::future::Cache<String, Answer>>,
+    redis: Option<Arc<Redis>>,
     metrics: Arc<Metrics>,
 }
 
+/// How far this caller's question went; what others did for it doesn't count.
+#[derive(Default)]
+struct Asked {
+    /// Beyond the memory.
+    further: AtomicBool,
+    /// To a run of the model.
+    run: AtomicBool,
+}
+
 impl Cache {
-    /// An empty cache of at most `entries` answers.
+    /// The levels that the settings ask for; `None` for none.
     #[must_use]
-    pub fn new(entries: usize, metrics: Arc<Metrics>) -> Self {
-        Self { answers: moka::future::Cache::new(entries as u64), metrics }
+    pub fn of(config: &Config, metrics: &Arc<Metrics>) -> Option<Self> {
+        let redis = config.redis.clone().map(|redis| Arc::new(Redis::new(redis, Arc::clone(metrics))));
+        let wanted = config.cache_entries.is_some() || redis.is_some();
+        wanted.then(|| Self::new(config.cache_entries, redis, Arc::clone(metrics)))
+    }
+
+    /// An empty cache of at most `entries` answers in memory, with Redis behind it.
+    #[must_use]
+    pub fn new(entries: Option<usize>, redis: Option<Arc<Redis>>, metrics: Arc<Metrics>) -> Self {
+        let answers = entries.map(|entries| moka::future::Cache::new(entries as u64));
+        Self { answers, redis, metrics }
     }
 
     /// The kept answer to a text, or the one of a run that an equal text has started, or that of
@@ -43,33 +66,72 @@ impl Cache {
         E: Clone + Send + Sync + 'static,
         F: Future<Output = Result<Answer, E>>,
     {
-        if let Some(answer) = self.answers.get(text).await {
+        let Some(answers) = &self.answers else {
+            let asked = Asked::default();
+            let answer = self.ask_further(text, &run, &asked).await;
+            self.count(&asked);
+            return answer;
+        };
+        if let Some(answer) = answers.get(text).await {
             self.metrics.cache_hits.inc();
             return Ok(Answer { inference: Duration::ZERO, cached: true, ..answer });
         }
-        let ran = AtomicBool::new(false);
+        let asked = Asked::default();
         loop {
-            let run = async {
-                ran.store(true, Ordering::Relaxed);
-                run().await
-            };
-            let answer = self.answers.try_get_with_by_ref(text, run).await;
-            let ran = ran.load(Ordering::Relaxed);
+            let answer = answers.try_get_with_by_ref(text, self.ask_further(text, &run, &asked)).await;
             match answer {
-                Err(error) if !ran && own(&error) => {}
+                Err(error) if !asked.further.load(Ordering::Relaxed) && own(&error) => {}
                 answer => {
-                    if ran { &self.metrics.cache_misses } else { &self.metrics.cache_shared }.inc();
+                    self.count(&asked);
                     return answer.map_err(|error| E::clone(&error));
                 }
             }
         }
     }
 
-    /// Number of answers that are kept now.
+    /// The answer of Redis, or else that of a run, which Redis then gets.
+    async fn ask_further<E, F>(&self, text: &str, run: impl Fn() -> F, asked: &Asked) -> Result<Answer, E>
+    where
+        F: Future<Output = Result<Answer, E>>,
+    {
+        asked.further.store(true, Ordering::Relaxed);
+        let kept_as = self.redis.as_ref().and_then(|redis| Some((redis, redis.key(text)?)));
+        if let Some((redis, key)) = &kept_as
+            && let Some(verdict) = redis.find(key).await
+        {
+            return Ok(Answer { verdict, inference: Duration::ZERO, cached: true });
+        }
+        asked.run.store(true, Ordering::Relaxed);
+        let answer = run().await?;
+        if let Some((redis, key)) = kept_as {
+            redis.keep(key, &answer.verdict);
+        }
+        Ok(answer)
+    }
+
+    /// Counts a text that wasn't in memory; what Redis answered, Redis counts.
+    fn count(&self, asked: &Asked) {
+        if asked.run.load(Ordering::Relaxed) {
+            self.metrics.cache_misses.inc();
+        } else if !asked.further.load(Ordering::Relaxed) {
+            self.metrics.cache_shared.inc();
+        }
+    }
+
+    /// The second level, if there is one.
+    #[must_use]
+    pub fn redis(&self) -> Option<&Arc<Redis>> {
+        self.redis.as_ref()
+    }
+
+    /// Number of answers that are kept in memory now.
     pub async fn entries(&self) -> usize {
+        let Some(answers) = &self.answers else {
+            return 0;
+        };
         // Without this the count lags behind.
-        self.answers.run_pending_tasks().await;
-        usize::try_from(self.answers.entry_count()).unwrap_or(usize::MAX)
+        answers.run_pending_tasks().await;
+        usize::try_from(answers.entry_count()).unwrap_or(usize::MAX)
     }
 }
 
@@ -97,7 +159,7 @@ mod tests {
     }
 
     fn cache(entries: usize) -> Arc<Cache> {
-        Arc::new(Cache::new(entries, Arc::new(Metrics::new())))
+        Arc::new(Cache::new(Some(entries), None, Arc::new(Metrics::new())))
     }
 
     #[tokio::test]

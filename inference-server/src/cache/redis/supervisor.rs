@@ -1,0 +1,97 @@
+//! Keeps the connection to Redis up, and says when that changes.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::aio::MultiplexedConnection;
+use tokio::{sync::mpsc, task, time};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Redis, Served, backoff::Backoff, connector::Connector, identity::Parts, link::End, value, writer};
+
+/// A connection that lasted this long shows that Redis is well: the next failure is a new one.
+const STEADY: Duration = Duration::from_secs(30);
+
+/// Ends the connection when dropped.
+type Driver = AbortOnDropHandle<()>;
+
+/// Identifies the model, then connects and reconnects for as long as the process lives.
+pub(super) async fn run(redis: Arc<Redis>, connector: Connector, parts: Parts) {
+    let identity = match task::spawn_blocking(|| parts.identify()).await {
+        Ok(Ok(identity)) => identity,
+        Ok(Err(error)) => return give_up(&redis, &format!("the model's files can't be read: {error}")),
+        Err(error) => return give_up(&redis, &error.to_string()),
+    };
+    let prefix = value::prefix(&redis.config.namespace, &identity);
+    let (sender, writes) = mpsc::channel(writer::MOST_WAITING);
+    if redis.served.set(Served { prefix, identity, writes: sender }).is_ok() {
+        task::spawn(writer::run(Arc::clone(&redis), writes));
+        stay_connected(&redis, &connector).await;
+    }
+}
+
+fn give_up(redis: &Redis, problem: &str) {
+    tracing::warn!(problem, "Redis is not used");
+    redis.link.down(problem);
+}
+
+async fn stay_connected(redis: &Redis, connector: &Connector) {
+    let mut backoff = Backoff::default();
+    let mut told = None;
+    // Outlives its turn of the loop, so that a connection to be renewed works until then.
+    let mut driver: Option<Driver> = None;
+    for number in 0.. {
+        let end = match connect(redis, connector).await {
+            Ok((requests, new)) => {
+                redis.link.up(requests, number);
+                tell(redis, &mut told, None);
+                let since = Instant::now();
+                let driver = driver.insert(new);
+                let end = tokio::select! {
+                    end = redis.link.ended() => end,
+                    _ = driver => End::Lost("the connection was closed".into()),
+                };
+                if since.elapsed() >= STEADY {
+                    backoff.reset();
+                }
+                end
+            }
+            Err(problem) => End::Lost(problem.into()),
+        };
+        if let End::Lost(problem) = end {
+            redis.link.down(Arc::clone(&problem));
+            driver = None;
+            tell(redis, &mut told, Some(&problem));
+        }
+        time::sleep(backoff.next(fastrand::f64())).await;
+    }
+}
+
+/// A connection on which a lookup was answered in time.
+async fn connect(redis: &Redis, connector: &Connector) -> Result<(MultiplexedConnection, Driver), String> {
+    let (mut requests, driver) = connector.connect().await?;
+    let driver = AbortOnDropHandle::new(task::spawn(driver));
+    // Not a PING: the right to read keys, or the slot of a cluster, may be what is missing.
+    let key = redis.key("").unwrap_or_default();
+    match time::timeout(redis.config.lookup_time, super::get(&mut requests, &key)).await {
+        Ok(Ok(_)) => Ok((requests, driver)),
+        Ok(Err(error)) => Err(super::sentence(&error)),
+        Err(_) => Err(redis.too_slow()),
+    }
+}
+
+/// Writes a line and sets the series when Redis comes or goes.
+fn tell(redis: &Redis, told: &mut Option<bool>, problem: Option<&str>) {
+    let (host, port) = (redis.config.host.as_str(), redis.config.port);
+    let is_up = problem.is_none();
+    if told.replace(is_up) == Some(is_up) {
+        return;
+    }
+    redis.metrics.redis.breaker_open.set(i64::from(!is_up));
+    match problem {
+        None => tracing::info!(host, port, "Redis is used"),
+        Some(problem) => tracing::warn!(host, port, problem, "Redis is not used until it answers again"),
+    }
+}

@@ -1,0 +1,113 @@
+//! What is kept in Redis: under which key, and how an answer is written.
+
+use std::borrow::Cow;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::identity::Identity;
+use crate::model::Verdict;
+
+/// Longest value in bytes that is read back. The longest of ours is its label and some fifty more.
+pub(super) const MOST_BYTES: isize = 4096;
+
+/// Changes when an answer of the same model and settings would mean something else.
+const VERSION: &str = "v1";
+
+/// An answer, as people can read it with `redis-cli`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept<'a> {
+    #[serde(borrow)]
+    label: Cow<'a, str>,
+    score: f32,
+}
+
+/// What all keys of one model begin with.
+pub(super) fn prefix(namespace: &str, identity: &Identity) -> String {
+    format!("{namespace}:prediction:{VERSION}:{}:", identity.fingerprint)
+}
+
+/// The key of a text. The text itself never gets to Redis, only its SHA-256.
+pub(super) fn key(prefix: &str, text: &str) -> String {
+    let mut key = String::with_capacity(prefix.len() + 64);
+    key.push_str(prefix);
+    push_hex(&mut key, digest(&SHA256, text.as_bytes()).as_ref());
+    key
+}
+
+/// Adds bytes in hexadecimal.
+pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+}
+
+/// An answer as it is kept.
+pub(super) fn write(verdict: &Verdict) -> Option<String> {
+    serde_json::to_string(&Kept { label: (&*verdict.label).into(), score: verdict.score }).ok()
+}
+
+/// An answer that was kept. `None` for what this model can't have said: others may write to Redis.
+pub(super) fn read(value: &[u8], identity: &Identity) -> Option<Verdict> {
+    let kept: Kept = serde_json::from_slice(value).ok()?;
+    let label = identity.labels.find(&kept.label)?;
+    (0.0..=1.0).contains(&kept.score).then_some(Verdict { label, score: kept.score })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Labels;
+
+    fn identity() -> Identity {
+        let labels = Labels::new(vec!["NEGATIVE".to_owned(), "\"odd\" é".to_owned()], 0.6);
+        Identity { fingerprint: "0123".to_owned(), labels }
+    }
+
+    #[test]
+    fn an_answer_comes_back_to_the_last_bit() {
+        for (label, score) in [("NEGATIVE", 0.960_367_7_f32), ("\"odd\" é", 1.0), ("NEUTRAL", f32::MIN_POSITIVE)] {
+            let verdict = Verdict { label: label.into(), score };
+            let written = write(&verdict).unwrap();
+            assert_eq!(read(written.as_bytes(), &identity()), Some(verdict), "{written}");
+        }
+        assert_eq!(
+            write(&Verdict { label: "NEGATIVE".into(), score: 0.75 }).unwrap(),
+            r#"{"label":"NEGATIVE","score":0.75}"#
+        );
+    }
+
+    #[test]
+    fn what_the_model_cannot_have_said_is_no_answer() {
+        for value in [
+            "",
+            "1",
+            "{}",
+            r#"{"label":"NEGATIVE"}"#,
+            r#"{"label":"HACKED","score":0.5}"#,
+            r#"{"label":"NEGATIVE","score":1.5}"#,
+            r#"{"label":"NEGATIVE","score":-0.1}"#,
+            r#"{"label":"NEGATIVE","score":null}"#,
+            r#"{"label":"NEGATIVE","score":1e999}"#,
+            r#"{"label":"NEGATIVE","score":0.5,"more":1}"#,
+            r#"{"label":"NEGATIVE","score":0.5"#,
+            "\u{0}\u{ffff}",
+        ] {
+            assert_eq!(read(value.as_bytes(), &identity()), None, "{value}");
+        }
+        assert_eq!(read(b"\xff\xfe", &identity()), None);
+    }
+
+    #[test]
+    fn a_key_has_namespace_model_and_the_texts_hash_only() {
+        let prefix = prefix("shop", &identity());
+        assert_eq!(
+            key(&prefix, "abc"),
+            "shop:prediction:v1:0123:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_ne!(key(&prefix, "abc"), key(&prefix, "abd"));
+    }
+}

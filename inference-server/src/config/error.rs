@@ -1,0 +1,56 @@
+//! Why settings can't be used.
+
+use std::path::PathBuf;
+
+/// Why the settings can't be used; each reads as one sentence.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A setting holds something that isn't allowed.
+    #[error("{setting} is {value:?}, but must be {allowed}")]
+    BadValue {
+        /// The setting as the user wrote it: a variable, a flag, or a key and its file.
+        setting: String,
+        /// What it holds, masked when it is a secret.
+        value: String,
+        /// What it may hold.
+        allowed: String,
+    },
+    /// A setting that only works together with another.
+    #[error("{setting} is set, but has no effect unless {needs}")]
+    Needs {
+        /// The setting as the user wrote it.
+        setting: String,
+        /// What else must be set.
+        needs: &'static str,
+    },
+    /// TLS without anything to trust.
+    #[error(
+        "MLOPS_REDIS_TLS is true, but the system has no certificates of authorities; \
+         name a file of them in MLOPS_REDIS_TLS_CA"
+    )]
+    NoAuthorities,
+    /// A file that a setting names, or a file of settings, that can't be used.
+    #[error("{file}: {problem}", file = .file.display())]
+    File {
+        /// The file or the folder.
+        file: PathBuf,
+        /// What is wrong with it and what to do, without a full stop.
+        problem: String,
+    },
+    /// A variable asks for more than the model can do.
+    #[error("MLOPS_MAX_TOKENS is {asked}, but the model takes at most {most}")]
+    TooManyTokens {
+        /// Tokens asked for.
+        asked: usize,
+        /// Tokens that the model has positions for.
+        most: usize,
+    },
+    /// Another number of labels than the model has classes.
+    #[error("MLOPS_LABELS has {given} labels, but the model has {classes} classes")]
+    WrongLabelCount {
+        /// Labels in the variable.
+        given: usize,
+        /// Classes that the model answers.
+        classes: usize,
+    },
+}

@@ -1,0 +1,141 @@
+//! Settings from YAML files, as a `ConfigMap` is mounted at `/app/config`.
+//!
+//! A key is a variable's name in lower case without `MLOPS_`. Keys may be nested: `redis: {host: a}`
+//! is `redis_host: a`.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use serde_yaml::{Mapping, Value};
+
+use super::{
+    ConfigError,
+    variables::{self, Variable},
+};
+
+/// Largest file, in bytes: Kubernetes allows no larger `ConfigMap`.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Longest key in bytes, the keys around it included; bounds what deep nesting can cost.
+const LONGEST_KEY: usize = 100;
+
+/// Files of one folder.
+const MOST_FILES: usize = 100;
+
+/// The `*.yaml` and `*.yml` files of a folder in name order. Names that begin with a dot are left
+/// out: Kubernetes keeps the versions of a `ConfigMap` in such folders, and links to them.
+///
+/// `named` is the setting that names the folder, if any does: only then the folder must exist.
+pub(super) fn list(folder: &Path, named: Option<&str>) -> Result<Vec<PathBuf>, ConfigError> {
+    let error = |problem| ConfigError::File { file: folder.to_owned(), problem };
+    let entries = match (fs::read_dir(folder), named) {
+        (Ok(entries), _) => entries,
+        (Err(problem), None) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        (Err(problem), None) => return Err(error(format!("the folder of settings can't be read: {problem}"))),
+        (Err(problem), Some(setting)) => {
+            return Err(error(format!("the folder that {setting} names can't be read: {problem}")));
+        }
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|problem| error(format!("the folder can't be read: {problem}")))?.file_name();
+        let path = folder.join(&name);
+        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if yaml && !name.as_encoded_bytes().starts_with(b".") {
+            files.push(path);
+        }
+    }
+    if files.len() > MOST_FILES {
+        return Err(error(format!("{} files are too many, merge them into {MOST_FILES} at most", files.len())));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The settings of one file.
+pub(super) fn read(file: &Path) -> Result<Vec<(&'static Variable, String)>, ConfigError> {
+    content(file).and_then(|text| parse(&text)).map_err(|problem| ConfigError::File { file: file.to_owned(), problem })
+}
+
+fn content(file: &Path) -> Result<String, String> {
+    let unreadable = |error: io::Error| format!("can't be read: {error}");
+    // Looked at before it is opened: to open a pipe would wait for ever.
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err("is not a file; container engines make a folder where the file to mount is missing".to_owned());
+    }
+    let mut bytes = Vec::new();
+    File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("is larger than {MOST_BYTES} bytes, which is too large for settings"));
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}
+
+/// The settings of a YAML text. The error is what is wrong, as it follows a file's name.
+///
+/// Nesting and aliases are bounded by the YAML library: it refuses more than 128 levels, and a text
+/// whose aliases stand for far more than it holds.
+pub fn parse(text: &str) -> Result<Vec<(&'static Variable, String)>, String> {
+    let value: Value = serde_yaml::from_str(text).map_err(|error| format!("is not usable YAML: {error}"))?;
+    let mut settings = Vec::new();
+    match value {
+        Value::Null => {}
+        Value::Mapping(mapping) => flatten("", mapping, &mut settings)?,
+        _ => return Err("must hold keys with values, such as log_level: INFO".to_owned()),
+    }
+    Ok(settings)
+}
+
+/// Adds the settings of a mapping whose keys follow `path`, which ends with an underscore or is empty.
+fn flatten(path: &str, mapping: Mapping, settings: &mut Vec<(&'static Variable, String)>) -> Result<(), String> {
+    for (key, value) in mapping {
+        let Value::String(name) = key else {
+            return Err(format!("holds a key that is not text; {}", variables::KEY_RULE));
+        };
+        let key = format!("{path}{name}");
+        if key.len() > LONGEST_KEY {
+            return Err(format!("holds a key of more than {LONGEST_KEY} bytes; {}", variables::KEY_RULE));
+        }
+        if let Value::Mapping(inner) = value {
+            flatten(&format!("{key}_"), inner, settings)?;
+            continue;
+        }
+        let variable = variables::find_key(&key).ok_or_else(|| unknown(&key))?;
+        if settings.iter().any(|(known, _)| known.name == variable.name) {
+            return Err(format!("{key} is there twice; keep one"));
+        }
+        let value = text(value).ok_or_else(|| format!("{key} must be {}", variable.allowed))?;
+        settings.push((variable, value));
+    }
+    Ok(())
+}
+
+fn unknown(key: &str) -> String {
+    match variables::nearest_key(key) {
+        Some(near) => format!("{key} is not a known key; did you mean {near}?"),
+        None => format!("{key} is not a known key; {}", variables::KEY_RULE),
+    }
+}
+
+/// A value as an environment variable would spell it. `None` for what no variable can hold.
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(value) => Some(value.to_string()),
+        Value::String(value) => Some(value),
+        Value::Sequence(values) => {
+            let list: Option<Vec<String>> =
+                values.into_iter().map(|value| if value.is_sequence() { None } else { text(value) }).collect();
+            serde_json::to_string(&list?).ok()
+        }
+        Value::Mapping(_) | Value::Tagged(_) => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

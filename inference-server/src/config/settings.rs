@@ -1,0 +1,137 @@
+//! Where settings come from: flags, the environment, files, defaults; the first that has one wins.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    ConfigError, files,
+    variables::{self, Variable},
+};
+
+/// Environment variables by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// The variable that names the folder of files. The one setting that can't be in a file.
+pub(super) const CONFIG_DIR: &str = "MLOPS_CONFIG_DIR";
+
+/// Where the value of a setting comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// Nobody set it.
+    Default,
+    /// A file.
+    File(&'a Path),
+    /// An environment variable, by the name under which it was found.
+    Environment(&'a str),
+    /// The command line.
+    Flag,
+}
+
+impl Origin<'_> {
+    /// The setting as the user wrote it, for a message.
+    pub(super) fn name(self, variable: &Variable) -> String {
+        match self {
+            Self::Default => variable.name.to_owned(),
+            Self::File(file) => format!("{} in {}", variable.key(), file.display()),
+            Self::Environment(name) => name.to_owned(),
+            Self::Flag => format!("--{}", variable.key().replace('_', "-")),
+        }
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Environment(name) => write!(f, "environment, {name}"),
+            Self::Flag => f.write_str("command line"),
+        }
+    }
+}
+
+/// A value from a file.
+#[derive(Clone, Debug)]
+struct FromFile {
+    value: String,
+    file: PathBuf,
+}
+
+/// All that was set, unparsed, with its origin. Not `Debug`: it holds secrets.
+#[derive(Clone, Default)]
+pub struct Settings {
+    config_dir: Option<String>,
+    environment: Environment,
+    /// By the variable's name.
+    from_files: BTreeMap<&'static str, FromFile>,
+    files: Vec<PathBuf>,
+}
+
+impl From<Environment> for Settings {
+    /// The environment alone, without files.
+    fn from(environment: Environment) -> Self {
+        Self { environment, ..Self::default() }
+    }
+}
+
+impl Settings {
+    /// The environment, and the folder of files if the command line names one.
+    #[must_use]
+    pub fn new(environment: Environment, config_dir: Option<String>) -> Self {
+        Self { config_dir, ..Self::from(environment) }
+    }
+
+    /// Adds the files of the folder that the command line names, else `MLOPS_CONFIG_DIR`. A folder
+    /// that nobody named needn't exist.
+    pub fn read_files(&mut self) -> Result<(), ConfigError> {
+        let Some(variable) = variables::find(CONFIG_DIR) else {
+            return Ok(());
+        };
+        let (folder, origin) = self.effective(variable);
+        let named = (origin != Origin::Default).then(|| origin.name(variable));
+        let folder = PathBuf::from(folder);
+        for file in files::list(&folder, named.as_deref())? {
+            for (variable, value) in files::read(&file)? {
+                self.from_files.insert(variable.name, FromFile { value, file: file.clone() });
+            }
+            self.files.push(file);
+        }
+        Ok(())
+    }
+
+    /// The files that were read, in order; of two that set the same, the later one won.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What is in force for a variable, and why. An empty value counts as not set.
+    pub(super) fn effective<'a>(&'a self, variable: &'a Variable) -> (&'a str, Origin<'a>) {
+        let flag = || {
+            let value = self.config_dir.as_deref().filter(|_| variable.name == CONFIG_DIR)?;
+            Some((value, Origin::Flag))
+        };
+        let environment = |name: &'a str| Some((filled(self.environment.get(name)?)?, Origin::Environment(name)));
+        let file = || {
+            let found = self.from_files.get(variable.name)?;
+            Some((filled(&found.value)?, Origin::File(&found.file)))
+        };
+        flag()
+            .or_else(|| environment(variable.name))
+            .or_else(|| variable.also.and_then(environment))
+            .or_else(file)
+            .unwrap_or((variable.default, Origin::Default))
+    }
+
+    /// Names of all environment variables.
+    pub(super) fn environment_names(&self) -> impl Iterator<Item = &str> {
+        self.environment.keys().map(String::as_str)
+    }
+}
+
+fn filled(value: &str) -> Option<&str> {
+    Some(value.trim()).filter(|value| !value.is_empty())
+}

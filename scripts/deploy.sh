@@ -2,7 +2,9 @@
 # Puts the images on the test node and installs the operator, or updates it.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export KUBECONFIG=$root/.cluster/kubeconfig
+suffix=
+[[ ${KUBESENTIMENT_NODE:-0} == 0 ]] || suffix=-$KUBESENTIMENT_NODE
+export KUBECONFIG=$root/.cluster/kubeconfig$suffix
 export PATH=$PATH:$root/.cluster/bin
 
 "$root/e2e/cluster/load-image.sh" sentiment-service:distroless sentiment-service:distroless-debug kubesentiment-operator:distroless

@@ -75,9 +75,10 @@ holds "watchNamespaces: a Role in each, no ClusterRole for the operator, the lis
   and (kind("ClusterRole") | map(.metadata.name) | all(. != "kubesentiment-operator")) and kind("ClusterRoleBinding") == []
   and (container.env | any(.name == "WATCH_NAMESPACES" and .value == "team-a,123"))' \
   --set-json 'watchNamespaces=["team-a","123"]'
-holds "rbac and metrics can be left out" \
+holds "rbac, metrics, budget and network policy can be left out" \
   '[.[].kind] | sort == ["CustomResourceDefinition", "Deployment", "ServiceAccount"]' \
-  --set rbac.create=false --set rbac.userRoles=false --set metrics.service.enabled=false
+  --set rbac.create=false --set rbac.userRoles=false --set metrics.service.enabled=false \
+  --set podDisruptionBudget.enabled=false --set networkPolicy.enabled=false
 holds "a service account of one's own" \
   'kind("ServiceAccount") == [] and kind("ClusterRoleBinding")[0].subjects[0].name == "mine" and kind("Deployment")[0].spec.template.spec.serviceAccountName == "mine"' \
   --set serviceAccount.create=false --set serviceAccount.name=mine
@@ -99,5 +100,6 @@ holds "replicas elect the one that works by a Lease in their namespace" '
   --set replicas=3
 holds "fullnameOverride names everything" 'kind("Deployment")[0].metadata.name == "second" and kind("Service")[0].metadata.name == "second-metrics"' \
   --set fullnameOverride=second
+holds "a single replica has no budget: a drain would wait for it for ever" 'kind("PodDisruptionBudget") == []' --set replicas=1
 check "NOTES say how to go on" grep -q 'kubectl explain ssvc.spec' "$chart/templates/NOTES.txt"
 summary

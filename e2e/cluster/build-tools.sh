@@ -43,7 +43,7 @@ build_group() {
   local group=$1 key store package name begin pid waited
   local -a flags
   mapfile -t flags < <(flags_for "$group")
-  key=$({ go version; cat "$here/tools/$group/go.mod" "$here/tools/$group/go.sum"; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)
+  key=$({ go version; cat "$here/tools/$group/go.mod" "$here/tools/$group/go.sum"; find "$here/tools/$group" -name '*.go' | sort | xargs -r cat; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)
   store=$cache/$group-$key
   mkdir -p "$store" "$bin"
   for package in $(tools_of "$group"); do

@@ -7,10 +7,6 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
 
-kubectl() {
-  PATH=$PATH:$bin command kubectl --kubeconfig "$kubeconfig" --request-timeout 10s "$@"
-}
-
 daemons=(etcd kube-apiserver kube-controller-manager kube-scheduler registry containerd kubelet kube-proxy)
 
 # What keeps this node from being used as it is, or nothing.
@@ -25,45 +21,6 @@ trouble() {
   [[ $(kubectl get node node -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True &&
     $(kubectl -n kube-system get deployment coredns -o 'jsonpath={.status.availableReplicas}' 2>/dev/null) == 1 ]] ||
     echo "a node that isn't ready"
-}
-
-# start NAME COMMAND...: a daemon in the node's network, mounts and cgroup, with a log of its own.
-start() {
-  local name=$1
-  shift
-  (
-    # Before anything else, so that whatever this becomes can be found and ended by its cgroup.
-    self=$BASHPID # in a pipe, BASHPID is the pipe's
-    cgroup_roots | while read -r folder; do echo "$self" >"$folder/daemons/cgroup.procs"; done
-    # The lock is released when this script ends, not when the daemon does.
-    exec </dev/null >>"$logs/$name.log" 2>&1 9>&-
-    mounts=()
-    [[ $name == mounts ]] || mounts=(--mount="/proc/$(cat "$run/mounts.pid")/ns/mnt")
-    # Nothing of the caller's environment: a proxy's address, for one, would send the API server's
-    # calls of the kubelet to that proxy.
-    exec setsid nsenter --net="$netns_path" "${mounts[@]}" -- \
-      env -i HOME=/root PATH="$bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "$@"
-  ) &
-  echo $! >"$run/$name.pid"
-  local tries
-  for ((tries = 0; tries < 100; tries++)); do
-    ! alive "$name" || break
-    sleep 0.02
-  done
-}
-
-# wait_for SECONDS WHAT COMMAND...
-wait_for() {
-  local what=$2 end=$((SECONDS + $1)) file daemon
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    for file in "$run"/*.pid; do
-      daemon=$(basename "$file" .pid)
-      alive "$daemon" || { tail -n 5 "$logs/$daemon.log" >&2; die "$daemon has ended; its log is $logs/$daemon.log"; }
-    done
-    ((SECONDS < end)) || die "$what isn't ready in time; the logs are in $logs"
-    sleep 0.2
-  done
 }
 
 lock

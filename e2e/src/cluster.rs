@@ -31,8 +31,11 @@ pub async fn client() -> Result<Client, Failure> {
     Client::try_from(config).map_err(failure)
 }
 
+/// Of the node with the number in `KUBESENTIMENT_NODE`, as the scripts of `e2e/cluster` have it.
 fn kubeconfig() -> PathBuf {
-    repository().join(".cluster/kubeconfig")
+    let number = std::env::var("KUBESENTIMENT_NODE").unwrap_or_default();
+    let suffix = if matches!(number.as_str(), "" | "0") { String::new() } else { format!("-{number}") };
+    repository().join(format!(".cluster/kubeconfig{suffix}"))
 }
 
 /// Runs kubectl, and returns what it prints, or both streams when it fails.

@@ -56,7 +56,7 @@ impl StartError {
     }
 }
 
-/// Says which files were read and which variables have no effect.
+/// Says which files were read, and what has no effect.
 pub fn tell_of_settings(settings: &Settings) {
     for file in settings.files() {
         tracing::info!(file = %file.display(), "read settings");

@@ -240,6 +240,11 @@ fn settings_from_files_are_in_force_unless_the_environment_has_them() {
         failure("unknown-key", &[("MLOPS_CONFIG_DIR", path)]),
         format!("InvalidConfig: {}: max_text_lenght is not a known key; did you mean max_text_length?", file.display())
     );
+    fs::write(&file, "max_tokens: 1024").unwrap();
+    assert_eq!(
+        failure("bad-tokens", &[("MLOPS_CONFIG_DIR", path)]),
+        format!("InvalidConfig: max_tokens in {} is 1024, but the model takes at most 512", file.display())
+    );
     fs::write(&file, "max_text_length: long").unwrap();
     assert_eq!(
         failure("bad-value", &[("MLOPS_CONFIG_DIR", path)]),

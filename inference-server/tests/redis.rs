@@ -129,6 +129,26 @@ fn other_settings_another_model_and_another_namespace_share_nothing() {
 }
 
 #[test]
+fn a_large_batch_is_found_as_a_whole() {
+    let redis = Redis::start("batch", &[]);
+    let texts: Vec<String> = (0..300).map(|number| format!("text {number}")).collect();
+    let body = serde_json::json!({ "texts": texts }).to_string();
+    let labels_and_scores = |answer: &Value| -> Vec<(Value, Value)> {
+        let results = answer["results"].as_array().unwrap();
+        results.iter().map(|result| (result["label"].clone(), result["score"].clone())).collect()
+    };
+    let first = server(&redis, &[]);
+    let run = json(&mut first.post("/predict/batch", &body));
+    until("all answers are written", || redis.cli(&["DBSIZE"]) == "300");
+
+    // Fewer lookups at once than texts of a batch: the rest waits.
+    let second = server(&redis, &[("MLOPS_REDIS_MAX_CONNECTIONS", "3")]);
+    let found = json(&mut second.post("/predict/batch", &body));
+    assert_eq!(number(&second, "sentiment_redis_hits_total"), 300);
+    assert_eq!(labels_and_scores(&found), labels_and_scores(&run));
+}
+
+#[test]
 fn an_answer_is_gone_after_its_time() {
     let redis = Redis::start("ttl", &[]);
     let settings = [("MLOPS_REDIS_PREDICTION_CACHE_TTL", "1"), ("MLOPS_PREDICTION_CACHE_ENABLED", "false")];

@@ -25,34 +25,49 @@ const LONGEST_KEY: usize = 100;
 /// Files of one folder.
 const MOST_FILES: usize = 100;
 
-/// The `*.yaml` and `*.yml` files of a folder in name order. Names that begin with a dot are left
+/// What a folder of settings holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// The `*.yaml` and `*.yml` files in name order.
+    pub(super) files: Vec<PathBuf>,
+    /// What was probably meant to be read, but has no ending.
+    pub(super) without_ending: Vec<PathBuf>,
+}
+
+/// Looks into a folder. Names that begin with a dot are left
 /// out: Kubernetes keeps the versions of a `ConfigMap` in such folders, and links to them.
 ///
 /// `named` is the setting that names the folder, if any does: only then the folder must exist.
-pub(super) fn list(folder: &Path, named: Option<&str>) -> Result<Vec<PathBuf>, ConfigError> {
+pub(super) fn list(folder: &Path, named: Option<&str>) -> Result<Listing, ConfigError> {
     let error = |problem| ConfigError::File { file: folder.to_owned(), problem };
     let entries = match (fs::read_dir(folder), named) {
         (Ok(entries), _) => entries,
-        (Err(problem), None) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        (Err(problem), None) if problem.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
         (Err(problem), None) => return Err(error(format!("the folder of settings can't be read: {problem}"))),
         (Err(problem), Some(setting)) => {
             return Err(error(format!("the folder that {setting} names can't be read: {problem}")));
         }
     };
-    let mut files = Vec::new();
+    let mut listing = Listing::default();
     for entry in entries {
         let name = entry.map_err(|problem| error(format!("the folder can't be read: {problem}")))?.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
         let path = folder.join(&name);
-        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if yaml && !name.as_encoded_bytes().starts_with(b".") {
-            files.push(path);
+        match path.extension() {
+            Some(extension) if extension == "yaml" || extension == "yml" => listing.files.push(path),
+            None if path.is_file() => listing.without_ending.push(path),
+            _ => {}
         }
     }
-    if files.len() > MOST_FILES {
-        return Err(error(format!("{} files are too many, merge them into {MOST_FILES} at most", files.len())));
+    let count = listing.files.len();
+    if count > MOST_FILES {
+        return Err(error(format!("{count} files are too many, merge them into {MOST_FILES} at most")));
     }
-    files.sort();
-    Ok(files)
+    listing.files.sort();
+    listing.without_ending.sort();
+    Ok(listing)
 }
 
 /// The settings of one file.

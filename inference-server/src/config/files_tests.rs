@@ -144,13 +144,16 @@ fn the_environment_wins_over_files_and_a_later_file_over_an_earlier_one() {
     let second = folder.write("20-second.yml", "max_text_length: 20\nmax_batch_size: 4");
     folder.write("note.txt", "port: not read");
     folder.write(".hidden.yaml", "port: not read");
+    let without_ending = folder.write("LOG_LEVEL", "not read, but told of");
     let environment = [("MLOPS_MAX_BATCH_SIZE", "5"), ("MLOPS_PORT", "")];
     let config = folder.config(&environment).unwrap();
     assert_eq!((config.port, config.max_text_length, config.engine.max_batch_size), (1, 20, 5));
 
     let settings = folder.settings(&environment).unwrap();
     assert_eq!(settings.files().len(), 2);
-    let printed = Reader::new(&settings).print();
+    let reader = Reader::new(&settings);
+    assert_eq!(reader.without_effect(), [format!("{without_ending} is not read: its name must end in .yaml")]);
+    let printed = reader.print();
     for (setting, origin) in [
         ("MLOPS_CONFIG_DIR=", "command line"),
         ("MLOPS_MAX_TEXT_LENGTH=20 ", second.as_str()),
@@ -211,7 +214,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn only_a_folder_that_somebody_named_must_exist() {
-    assert_eq!(list(Path::new("/nonexistent/settings"), None), Ok(vec![]));
+    assert_eq!(list(Path::new("/nonexistent/settings"), None), Ok(Listing::default()));
     let environment = Environment::from([("MLOPS_CONFIG_DIR".to_owned(), "/nonexistent/settings".to_owned())]);
     let mut settings = Settings::from(environment);
     let error = settings.read_files().unwrap_err();

@@ -86,6 +86,17 @@ pub struct ModelConfig {
     pub labels: Option<Vec<String>>,
     /// A winning probability below this is answered as NEUTRAL; 0 turns that off.
     pub neutral_band: f32,
+    /// What to call the settings that only the model's files can prove wrong.
+    pub written: WrittenAs,
+}
+
+/// Settings as the user wrote them: a variable, or a key and its file.
+#[derive(Clone, Debug)]
+pub struct WrittenAs {
+    /// [`ModelConfig::max_tokens`].
+    pub max_tokens: String,
+    /// [`ModelConfig::labels`].
+    pub labels: String,
 }
 
 /// How texts are queued and batched.
@@ -174,6 +185,10 @@ impl Config {
                 labels: read.optional("MLOPS_LABELS", parse_list)?,
                 neutral_band: read
                     .required("MLOPS_NEUTRAL_BAND", |v| v.parse().ok().filter(|band| (0.0..1.0).contains(band)))?,
+                written: WrittenAs {
+                    max_tokens: read.written("MLOPS_MAX_TOKENS"),
+                    labels: read.written("MLOPS_LABELS"),
+                },
             },
             cache_entries: read
                 .required("MLOPS_PREDICTION_CACHE_ENABLED", parse_bool)?

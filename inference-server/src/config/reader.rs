@@ -55,10 +55,13 @@ impl<'a> Reader<'a> {
         if self.raw(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
     }
 
-    /// One sentence for each `MLOPS_` variable that has no effect. A warning, not an error: the
+    /// One sentence for each `MLOPS_` variable that has no effect, and for each file beside those that
+    /// were read whose name has no ending, as a key of a `ConfigMap` easily is. Warnings, not errors: the
     /// predecessor's users may still set variables for parts that don't exist any more.
     #[must_use]
     pub fn without_effect(&self) -> Vec<String> {
+        let files = self.settings.files_without_ending().iter();
+        let files = files.map(|file| format!("{} is not read: its name must end in .yaml", file.display()));
         self.settings
             .environment_names()
             .filter(|name| name.starts_with("MLOPS_") && variables::find(name).is_none())
@@ -66,6 +69,7 @@ impl<'a> Reader<'a> {
                 Some(near) => format!("{name} is not a known variable and has no effect; did you mean {near}?"),
                 None => format!("{name} is not a known variable and has no effect"),
             })
+            .chain(files)
             .collect()
     }
 

@@ -68,6 +68,7 @@ pub struct Settings {
     /// By the variable's name.
     from_files: BTreeMap<&'static str, FromFile>,
     files: Vec<PathBuf>,
+    without_ending: Vec<PathBuf>,
 }
 
 impl From<Environment> for Settings {
@@ -93,7 +94,9 @@ impl Settings {
         let (folder, origin) = self.effective(variable);
         let named = (origin != Origin::Default).then(|| origin.name(variable));
         let folder = PathBuf::from(folder);
-        for file in files::list(&folder, named.as_deref())? {
+        let listing = files::list(&folder, named.as_deref())?;
+        self.without_ending = listing.without_ending;
+        for file in listing.files {
             for (variable, value) in files::read(&file)? {
                 self.from_files.insert(variable.name, FromFile { value, file: file.clone() });
             }
@@ -106,6 +109,11 @@ impl Settings {
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// Files that weren't read since their names have no ending.
+    pub(super) fn files_without_ending(&self) -> &[PathBuf] {
+        &self.without_ending
     }
 
     /// What is in force for a variable, and why. An empty value counts as not set.

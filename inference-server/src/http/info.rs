@@ -69,10 +69,11 @@ pub(super) struct ModelInfo<'a> {
     max_tokens: Option<usize>,
     /// Class names by index.
     labels: Vec<&'a str>,
+    /// Whether answers are kept, in memory or in Redis.
     cache_enabled: bool,
-    /// Answers that are kept.
+    /// Answers that are kept in memory.
     cache_size: usize,
-    /// Answers that may be kept.
+    /// Answers that may be kept in memory.
     cache_maxsize: usize,
     onnx_intra_op_threads: usize,
     onnx_inter_op_threads: usize,

@@ -57,15 +57,17 @@ impl ModelDirectory {
     }
 
     /// Tokens a text is cut to: what is asked for, if the model has positions for it.
-    pub(super) fn token_limit(&self, asked: Option<usize>) -> Result<usize, ConfigError> {
+    pub(super) fn token_limit(&self, config: &ModelConfig) -> Result<usize, ConfigError> {
         // RoBERTa and its kin number positions from behind the padding token's.
         let reserved = match self.json.model_type.as_deref() {
             Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => self.json.pad_token_id.unwrap_or(1) + 1,
             _ => 0,
         };
         let most = self.json.max_position_embeddings.map(|positions| positions.saturating_sub(reserved));
-        match (asked, most) {
-            (Some(asked), Some(most)) if asked > most => Err(ConfigError::TooManyTokens { asked, most }),
+        match (config.max_tokens, most) {
+            (Some(asked), Some(most)) if asked > most => {
+                Err(ConfigError::TooManyTokens { setting: config.written.max_tokens.clone(), asked, most })
+            }
             (Some(asked), _) => Ok(asked),
             (None, most) => Ok(most.unwrap_or(DEFAULT_MAX_TOKENS).min(DEFAULT_MAX_TOKENS)),
         }
@@ -76,7 +78,8 @@ impl ModelDirectory {
     pub(super) fn labels(&self, config: &ModelConfig, classes: usize) -> Result<Labels, ModelError> {
         let names = if let Some(labels) = &config.labels {
             if labels.len() != classes {
-                return Err(ConfigError::WrongLabelCount { given: labels.len(), classes }.into());
+                let setting = config.written.labels.clone();
+                return Err(ConfigError::WrongLabelCount { setting, given: labels.len(), classes }.into());
             }
             labels.clone()
         } else if self.json.id2label.is_empty() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::WrittenAs;
 
 /// A directory of empty files, gone when dropped.
 struct Folder(PathBuf);
@@ -27,7 +28,8 @@ impl Drop for Folder {
 
 fn model_config(labels: Option<&[&str]>) -> ModelConfig {
     let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
-    ModelConfig { name: "m".to_owned(), path: PathBuf::new(), max_tokens: None, labels, neutral_band: 0.0 }
+    let written = WrittenAs { max_tokens: "MLOPS_MAX_TOKENS".to_owned(), labels: "labels in a.yaml".to_owned() };
+    ModelConfig { name: "m".to_owned(), path: PathBuf::new(), max_tokens: None, labels, neutral_band: 0.0, written }
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn labels_come_from_the_settings_then_the_file_then_numbers() {
     let error = open().labels(&model_config(None), 2).unwrap_err().to_string();
     assert_eq!(error, "config.json names 3 labels, but the model has 2 classes");
     let error = open().labels(&model_config(Some(&["a"])), 3).unwrap_err().to_string();
-    assert_eq!(error, "MLOPS_LABELS has 1 labels, but the model has 3 classes");
+    assert_eq!(error, "labels in a.yaml has 1 labels, but the model has 3 classes");
 }
 
 #[test]
@@ -87,7 +89,8 @@ fn the_token_limit_respects_the_models_positions() {
     let folder = Folder::new("limit", &["model.onnx", "config.json"]);
     let limit = |json: &str, asked| {
         folder.write("config.json", json);
-        ModelDirectory::open(&folder.0).unwrap().token_limit(asked)
+        let config = ModelConfig { max_tokens: asked, ..model_config(None) };
+        ModelDirectory::open(&folder.0).unwrap().token_limit(&config).map_err(|error| error.to_string())
     };
     assert_eq!(limit("{}", None), Ok(512));
     assert_eq!(limit(r#"{"max_position_embeddings":128}"#, None), Ok(128));
@@ -95,5 +98,5 @@ fn the_token_limit_respects_the_models_positions() {
     assert_eq!(limit(r#"{"max_position_embeddings":8192}"#, Some(1024)), Ok(1024));
     let roberta = r#"{"model_type":"roberta","max_position_embeddings":514,"pad_token_id":1}"#;
     assert_eq!(limit(roberta, None), Ok(512));
-    assert_eq!(limit(roberta, Some(513)), Err(ConfigError::TooManyTokens { asked: 513, most: 512 }));
+    assert_eq!(limit(roberta, Some(513)), Err("MLOPS_MAX_TOKENS is 513, but the model takes at most 512".to_owned()));
 }

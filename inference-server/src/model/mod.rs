@@ -84,7 +84,7 @@ impl Model {
     /// Loads the model that the settings name, and runs it once.
     pub fn load(config: &Config, threads: usize) -> Result<Self, ModelError> {
         let directory = ModelDirectory::open(&config.model.path)?;
-        let max_tokens = directory.token_limit(config.model.max_tokens)?;
+        let max_tokens = directory.token_limit(&config.model)?;
         // Side by side: together they take most of the start, and neither needs the other.
         let (tokenizer, session) = thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));

@@ -45,7 +45,7 @@ struct Served {
 pub struct Redis {
     config: RedisConfig,
     metrics: Arc<Metrics>,
-    link: Link,
+    link: Link<MultiplexedConnection>,
     places: Semaphore,
     served: OnceLock<Served>,
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, aio::MultiplexedConnection};
 use tokio::{sync::mpsc, time};
 
 use super::{Redis, kind, link::Connection, sentence, series::Failure};
@@ -63,7 +63,7 @@ pub(super) async fn run(redis: Arc<Redis>, mut writes: mpsc::Receiver<Write>) {
     }
 }
 
-async fn write(redis: &Redis, mut connection: Connection, batch: &[Write]) -> Written {
+async fn write(redis: &Redis, mut connection: Connection<MultiplexedConnection>, batch: &[Write]) -> Written {
     let ttl = redis.config.ttl.as_secs();
     let mut commands = Pipeline::with_capacity(batch.len());
     commands.ignore_errors();

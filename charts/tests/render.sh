@@ -43,6 +43,7 @@ refused /image/repository --set image.repository=
 refused /serverImage/tag --set-json 'serverImage.tag=1.0'
 refused /watchNamespaces/0 --set 'watchNamespaces={Team_A}'
 refused /concurrency --set concurrency=0
+refused /maxRollouts --set maxRollouts=0
 refused /log/format --set log.format=xml
 refused /resources --set resources.request.cpu=1
 refused /resources/limits/memory --set resources.limits.memory=lots

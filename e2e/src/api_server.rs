@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -18,6 +19,8 @@ const TOKEN: &str = "a-token-of-the-test";
 pub struct ApiServer {
     /// An administrator's client.
     pub client: Client,
+    /// How to reach it as that administrator.
+    pub config: Config,
     processes: Vec<Child>,
     folder: PathBuf,
 }
@@ -25,7 +28,10 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts both on free ports of the loopback address, with all files in a folder of their own.
     pub async fn start() -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("kubesentiment-api-server-{}", std::process::id()));
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("kubesentiment-api-server-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).map_err(failure)?;
         let [etcd, etcd_peer, api] = [free_port()?, free_port()?, free_port()?];
         let mut processes = Vec::new();
@@ -76,8 +82,8 @@ impl ApiServer {
         config.auth_info = AuthInfo { token: Some(TOKEN.to_owned().into()), ..AuthInfo::default() };
         // It signs its own certificate, and only this machine can listen there.
         config.accept_invalid_certs = true;
-        let client = Client::try_from(config).map_err(failure)?;
-        let server = Self { client, processes, folder };
+        let client = Client::try_from(config.clone()).map_err(failure)?;
+        let server = Self { client, config, processes, folder };
         within(Duration::from_mins(1), "the API server", || async {
             server.client.apiserver_version().await.map(drop).map_err(failure)
         })

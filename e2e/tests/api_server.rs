@@ -4,14 +4,16 @@
 
 mod api_server {
     pub mod applying;
+    pub mod counting;
     pub mod electing;
     pub mod refusing;
     pub mod reporting;
+    pub mod upgrading;
 }
 
 use std::{process::ExitCode, sync::Arc};
 
-use api_server::{applying, electing, refusing, reporting};
+use api_server::{applying, counting, electing, refusing, reporting, upgrading};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Case::new("a_changed_spec_changes_the_children", |s| applying::update(client(&s))),
         Case::new("a_strangers_object_is_not_taken_over", |s| applying::stranger(client(&s))),
         Case::new("another_managers_field_is_reported_not_fought", |s| applying::contested(client(&s))),
+        Case::new("a_quiet_service_costs_no_request", |s: Arc<ApiServer>| counting::quiet(s.config.clone())),
+        Case::new("an_upgrade_rolls_a_few_services_at_a_time", |_| upgrading::in_turn()),
         Case::new("a_full_quota_is_reported_and_healed", |s| applying::quota(client(&s))),
         Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),
         Case::new("status_follows_the_deployment", |s| reporting::lifecycle(client(&s))),

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use kube::Client;
+use kube::Config;
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -19,6 +19,7 @@ use crate::{
     image::ImageReference,
     leader::Elector,
     metrics::Metrics,
+    rollouts,
     watches::Scope,
 };
 
@@ -62,6 +63,9 @@ pub struct Run {
     /// Most reconciliations at a time
     #[arg(long, env, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// Most rollouts at a time that no change of a spec asked for, as after an upgrade of the operator
+    #[arg(long, env, default_value_t = rollouts::DEFAULT_LIMIT, value_parser = clap::value_parser!(u16).range(1..))]
+    max_rollouts: u16,
     /// Log level: error, warn, info, debug or trace, or a filter such as info,kube=debug
     #[arg(long, env, default_value = "info")]
     log_level: String,
@@ -136,11 +140,12 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
 
 async fn run(settings: Run) -> Result<(), Error> {
     start_logging(&settings)?;
-    let client = Client::try_default().await.map_err(Box::new)?;
+    let metrics = Metrics::default();
+    let config = Config::infer().await.map_err(|error| Box::new(kube::Error::InferConfig(error)))?;
+    let client = metrics.api_requests.client(config).map_err(Box::new)?;
     // An empty variable means all namespaces, not one without a name.
     let namespaces: Vec<String> = settings.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
     let scopes = Scope::of(&namespaces);
-    let metrics = Metrics::default();
     let health = Health::new(metrics.clone());
     let address = settings.listen_address;
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
@@ -162,7 +167,8 @@ async fn run(settings: Run) -> Result<(), Error> {
     let signals = wait_for_signal(stop.clone()).map_err(Error::Signal)?;
     let elector = (!settings.lease_namespace.is_empty())
         .then(|| Elector::new(client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity));
-    let operator = Arc::new(Operator::new(client, settings.default_image, metrics.clone()));
+    let operator = Operator::new(client, settings.default_image, metrics.clone()).max_rollouts(settings.max_rollouts);
+    let operator = Arc::new(operator);
     let ready = {
         let health = health.clone();
         move || {

@@ -1,13 +1,13 @@
-//! The controller, as a table of contents: fetch, validate, build, apply, observe, report.
+//! The controller, as a table of contents: fetch, validate, build, admit, apply, observe,
+//! report.
 
 use std::{
     collections::HashMap,
-    future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, channel::mpsc, future, stream};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client, Resource,
@@ -17,6 +17,7 @@ use kube::{
     },
 };
 use thiserror::Error;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,13 +28,17 @@ use crate::{
     image::ImageReference,
     metrics::Metrics,
     observe::observe,
-    report::{Publisher, failed_status, observed_status},
+    report::{Publisher, failed_status, observed_status, tell_held},
+    rollouts::{self, Rollouts, Wake},
     validate::validate,
     watches::{self, Guarded, Scope, Stores},
 };
 
 /// Events come in bursts (a rollout touches pods, ReplicaSet and Deployment); one look will do.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// How long one namespace, whose objects can't be listed, may keep the others waiting at the start.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// Why a reconciliation has to be tried again.
 #[derive(Debug, Error)]
@@ -53,6 +58,9 @@ pub struct Operator {
     applier: Applier,
     publisher: Publisher,
     metrics: Metrics,
+    rollouts: Rollouts,
+    /// Cancelled when the Deployments of all scopes have been seen, or [`SETTLING`] has passed.
+    settled: CancellationToken,
     failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
     /// Last reported status of objects that can't be read, and so can't tell it themselves.
     unreadable: Mutex<HashMap<ObjectRef<Guarded>, SentimentServiceStatus>>,
@@ -62,6 +70,7 @@ pub struct Operator {
 struct Context {
     operator: Arc<Operator>,
     stores: Stores,
+    wake: Wake,
 }
 
 impl Operator {
@@ -73,10 +82,19 @@ impl Operator {
             publisher: Publisher::new(client.clone()),
             client,
             default_image,
+            rollouts: Rollouts::new(rollouts::DEFAULT_LIMIT, metrics.rollouts.clone()),
+            settled: CancellationToken::new(),
             metrics,
             failures: Mutex::default(),
             unreadable: Mutex::default(),
         }
+    }
+
+    /// Changes how many rollouts the operator begins by itself at a time.
+    #[must_use]
+    pub fn max_rollouts(mut self, limit: u16) -> Self {
+        self.rollouts = Rollouts::new(limit, self.metrics.rollouts.clone());
+        self
     }
 
     /// Runs until `stop` is cancelled and the reconciliations that have begun are done.
@@ -93,18 +111,27 @@ impl Operator {
         let mut controllers = Vec::new();
         let mut all_stores = Vec::new();
         for scope in scopes {
-            let (controller, stores) = watches::start(&self.client, scope);
+            let (controller, stores) = watches::start(&self.client, scope, &self.metrics);
             all_stores.push(stores.clone());
-            let context = Arc::new(Context { operator: self.clone(), stores });
+            self.rollouts.watch(stores.deployments.clone());
+            let (wake, woken) = mpsc::unbounded();
+            let queue = self.metrics.queue.clone();
+            let woken = woken.inspect(move |service: &ObjectRef<Guarded>| queue.enter(service.clone()));
+            let context = Arc::new(Context { operator: self.clone(), stores, wake });
             let config = controller::Config::default().debounce(DEBOUNCE).concurrency(concurrency);
             controllers.push(
                 controller
                     .with_config(config)
+                    .reconcile_on(woken)
                     .graceful_shutdown_on(stop.clone().cancelled_owned())
                     .run(reconcile, on_error, context),
             );
         }
+        let settled = self.settled.clone();
         let watches_answered = tokio::spawn(async move {
+            let deployments = future::join_all(all_stores.iter().map(Stores::deployments_ready));
+            let _ = timeout(SETTLING, deployments).await;
+            settled.cancel();
             for stores in &all_stores {
                 stores.ready().await;
             }
@@ -125,16 +152,20 @@ impl Operator {
     fn forget(&self, name: &str, namespace: &str) {
         let key = ObjectRef::new(name).within(namespace);
         self.applier.forget(namespace, name);
+        self.rollouts.leave(&key);
         lock(&self.failures).remove(&key);
         lock(&self.unreadable).remove(&key);
         self.metrics.forget(namespace, name);
+        self.metrics.queue.leave(&key);
     }
 }
 
 async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let began = Instant::now();
+    let metrics = &context.operator.metrics;
+    metrics.queue.leave(&ObjectRef::from_obj(&*object));
+    let counted = metrics.begin();
     let result = steps(&object, &context).await;
-    context.operator.metrics.reconciled(began.elapsed(), result.is_ok());
+    counted.finish(result.is_ok());
     if result.is_ok() {
         lock(&context.operator.failures).remove(&ObjectRef::from_obj(&*object));
     }
@@ -142,8 +173,10 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
 }
 
 async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
-    let Context { operator, stores } = context;
+    let Context { operator, stores, wake } = context;
+    let key = ObjectRef::from_obj(object);
     if object.meta().deletion_timestamp.is_some() {
+        operator.rollouts.leave(&key);
         // The garbage collector removes the children; there is nothing to wait for.
         return Ok(Action::await_change());
     }
@@ -168,14 +201,24 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     };
 
     // Build.
-    let children = build(&valid);
+    let mut children = build(&valid);
+
+    // Admit: a template that the spec doesn't explain may have to wait for its turn.
+    stores.deployments_ready().await;
+    operator.settled.cancelled().await;
+    let live = stores.find(&stores.deployments, &children.deployment);
+    let held = operator.rollouts.admit(&key, valid.generation, &mut children.deployment, live.as_deref(), wake);
 
     // Apply.
     let applied = match operator.applier.apply(&children, stores).await {
         Ok(applied) => applied,
         // The service itself will be deleted next.
-        Err(ApplyError::Terminating(_)) => return Ok(Action::await_change()),
+        Err(ApplyError::Terminating(_)) => {
+            operator.rollouts.leave(&key);
+            return Ok(Action::await_change());
+        }
         Err(error) => {
+            operator.rollouts.leave(&key);
             if let Some(reason) = error.reason() {
                 let message = error.to_string();
                 let status = failed_status(valid.generation, reason, &message, &previous, Timestamp::now());
@@ -190,7 +233,10 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
 
     // Report.
     operator.publisher.repairs(object, &applied).await;
-    let status = observed_status(&valid, &observation, &previous, Timestamp::now());
+    let mut status = observed_status(&valid, &observation, &previous, Timestamp::now());
+    if let Some(held) = held {
+        tell_held(&mut status, held, &applied.deployment.object, &previous, Timestamp::now());
+    }
     operator.report(object, &status, &previous, observation.reason).await?;
     Ok(Action::await_change())
 }
@@ -204,6 +250,7 @@ impl Operator {
         message: &str,
     ) -> Result<Action, Error> {
         let key = ObjectRef::from_obj(object);
+        self.rollouts.leave(&key);
         let readable = previous.is_some();
         let previous = previous.or_else(|| lock(&self.unreadable).get(&key).cloned()).unwrap_or_default();
         let generation = object.meta().generation;

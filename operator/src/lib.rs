@@ -3,6 +3,7 @@
 //! [`controller`] is the table of contents.
 
 pub mod api;
+pub mod api_requests;
 pub mod apply;
 pub mod backoff;
 pub mod build;
@@ -13,6 +14,8 @@ pub mod image;
 pub mod leader;
 pub mod metrics;
 pub mod observe;
+pub mod queue;
 pub mod report;
+pub mod rollouts;
 pub mod validate;
 pub mod watches;

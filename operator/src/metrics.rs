@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::Instant,
 };
 
 use kube::ResourceExt;
@@ -16,13 +16,15 @@ use prometheus_client::{
         family::Family,
         gauge::{ConstGauge, Gauge},
         histogram::Histogram,
+        info::Info,
     },
     registry::Registry,
 };
 
-use crate::{api::Reason, watches::Guarded};
+use crate::{api::Reason, api_requests::ApiRequests, queue::Queue, rollouts, watches::Guarded};
 
-type ResultLabel = [(&'static str, &'static str); 1];
+type Label = [(&'static str, &'static str); 1];
+type KindLabel = [(&'static str, String); 1];
 
 /// Seconds. A quiet reconciliation takes less than a millisecond, one that writes some ten.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -31,10 +33,26 @@ const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    reconciles: Family<ResultLabel, Counter>,
+    /// Requests to the API server.
+    pub api_requests: ApiRequests,
+    /// Services that wait for a reconciliation.
+    pub queue: Queue,
+    /// Rollouts that the operator began by itself.
+    pub rollouts: rollouts::Gauges,
+    reconciles: Family<Label, Counter>,
+    in_progress: Gauge,
     duration: Histogram,
+    watch_starts: Family<KindLabel, Counter>,
+    watch_errors: Family<KindLabel, Counter>,
     leader: Gauge,
     services: Services,
+}
+
+/// A reconciliation that is going on. It is counted when it is [finished](Self::finish), and not
+/// when it is dropped before, as at the loss of the lease.
+pub struct Reconciliation<'a> {
+    metrics: &'a Metrics,
+    began: Instant,
 }
 
 /// The reason of each service, by namespace and name.
@@ -44,24 +62,61 @@ struct Services(Arc<Mutex<HashMap<(String, String), Reason>>>);
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("kubesentiment_operator");
-        let reconciles = Family::default();
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The operator's version", build);
+        let reconciles = Family::<Label, Counter>::default();
+        for result in ["success", "error"] {
+            // From the start, so that the first failure is a rise from 0 and not a new series.
+            drop(reconciles.get_or_create(&[("result", result)]));
+        }
         registry.register("reconciles", "Reconciliations by result: success or error", reconciles.clone());
         let duration = Histogram::new(BUCKETS);
         registry.register("reconcile_duration_seconds", "Time of one reconciliation", duration.clone());
+        let in_progress = Gauge::default();
+        registry.register("reconciles_in_progress", "Reconciliations that are going on", in_progress.clone());
+        let queue = Queue::register(&mut registry);
+        let api_requests = ApiRequests::register(&mut registry);
+        let rollouts = rollouts::Gauges::register(&mut registry);
+        let watch_starts = Family::default();
+        registry.register("watch_starts", "Times that a watch began with a list, by kind", watch_starts.clone());
+        let watch_errors = Family::default();
+        registry.register("watch_errors", "Times that a watch was interrupted, by kind", watch_errors.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 in the replica that works, 0 in one that stands by", leader.clone());
         let services = Services::default();
         registry.register_collector(Box::new(services.clone()));
-        Self { registry: Arc::new(registry), reconciles, duration, leader, services }
+        Self {
+            registry: Arc::new(registry),
+            api_requests,
+            queue,
+            rollouts,
+            reconciles,
+            in_progress,
+            duration,
+            watch_starts,
+            watch_errors,
+            leader,
+            services,
+        }
     }
 }
 
 impl Metrics {
-    /// Counts a reconciliation.
-    pub fn reconciled(&self, took: Duration, succeeded: bool) {
-        let result = if succeeded { "success" } else { "error" };
-        self.reconciles.get_or_create(&[("result", result)]).inc();
-        self.duration.observe(took.as_secs_f64());
+    /// Begins to count a reconciliation.
+    #[must_use]
+    pub fn begin(&self) -> Reconciliation<'_> {
+        self.in_progress.inc();
+        Reconciliation { metrics: self, began: Instant::now() }
+    }
+
+    /// Counts the start of a watch, the first one included.
+    pub fn watch_started(&self, kind: &str) {
+        self.watch_starts.get_or_create(&[("kind", kind.to_owned())]).inc();
+    }
+
+    /// Counts an interruption of a watch.
+    pub fn watch_failed(&self, kind: &str) {
+        self.watch_errors.get_or_create(&[("kind", kind.to_owned())]).inc();
     }
 
     /// Notes whether this replica works.
@@ -87,6 +142,21 @@ impl Metrics {
     }
 }
 
+impl Reconciliation<'_> {
+    /// Counts it.
+    pub fn finish(self, succeeded: bool) {
+        let result = if succeeded { "success" } else { "error" };
+        self.metrics.reconciles.get_or_create(&[("result", result)]).inc();
+        self.metrics.duration.observe(self.began.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Reconciliation<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_progress.dec();
+    }
+}
+
 impl Services {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Reason>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,6 +178,17 @@ impl Collector for Services {
             let count = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
             count.encode(metric.encode_family(&[("reason", reason.as_str())])?)?;
         }
+
+        let mut metric = encoder.encode_descriptor(
+            "service_reason",
+            "1 for each SentimentService, with the reason of its Ready condition",
+            None,
+            gauge.metric_type(),
+        )?;
+        for ((namespace, name), reason) in &*services {
+            let labels = [("namespace", namespace.as_str()), ("name", name), ("reason", reason.as_str())];
+            ConstGauge::new(1_i64).encode(metric.encode_family(&labels)?)?;
+        }
         Ok(())
     }
 }
@@ -116,20 +197,57 @@ impl Collector for Services {
 mod tests {
     use super::*;
 
+    fn has(text: &str, line: &str) -> bool {
+        text.lines().any(|found| found == line)
+    }
+
     #[test]
     fn every_series_is_there() {
         let metrics = Metrics::default();
-        metrics.reconciled(Duration::from_millis(2), true);
-        metrics.reconciled(Duration::from_millis(2), false);
+        metrics.begin().finish(true);
+        metrics.begin().finish(false);
+        drop(metrics.begin());
+        let going_on = metrics.begin();
+        metrics.watch_started("Pod");
+        metrics.watch_failed("Pod");
         let text = metrics.render().unwrap();
         for line in [
+            concat!("kubesentiment_operator_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "kubesentiment_operator_reconciles_total{result=\"success\"} 1",
             "kubesentiment_operator_reconciles_total{result=\"error\"} 1",
             "kubesentiment_operator_reconcile_duration_seconds_count 2",
+            "kubesentiment_operator_reconciles_in_progress 1",
+            "kubesentiment_operator_queue_depth 0",
+            "kubesentiment_operator_rollouts_waiting 0",
+            "kubesentiment_operator_watch_starts_total{kind=\"Pod\"} 1",
+            "kubesentiment_operator_watch_errors_total{kind=\"Pod\"} 1",
             "kubesentiment_operator_leader 0",
             "kubesentiment_operator_services{reason=\"Serving\"} 0",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
+            assert!(has(&text, line), "{line} is missing in:\n{text}");
         }
+        drop(going_on);
+    }
+
+    #[test]
+    fn a_service_is_counted_under_its_last_reason_until_it_is_gone() {
+        let metrics = Metrics::default();
+        let object = kube::core::DeserializeGuard(Ok(crate::api::SentimentService {
+            metadata: kube::core::ObjectMeta {
+                namespace: Some("demo".to_owned()),
+                name: Some("reviews".to_owned()),
+                ..Default::default()
+            },
+            ..Default::default()
+        }));
+        metrics.observed(&object, Reason::RollingOut);
+        metrics.observed(&object, Reason::Serving);
+        let text = metrics.render().unwrap();
+        let one = "kubesentiment_operator_service_reason{namespace=\"demo\",name=\"reviews\",reason=\"Serving\"} 1";
+        assert!(has(&text, one), "{text}");
+        assert!(has(&text, "kubesentiment_operator_services{reason=\"Serving\"} 1"), "{text}");
+        assert!(has(&text, "kubesentiment_operator_services{reason=\"RollingOut\"} 0"), "{text}");
+        metrics.forget("demo", "reviews");
+        assert!(!metrics.render().unwrap().contains("reviews"));
     }
 }

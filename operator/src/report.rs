@@ -1,7 +1,7 @@
 //! Writes the status, and an Event for what a person would act on.
 
 use k8s_openapi::{
-    api::core::v1::ObjectReference,
+    api::{apps::v1::Deployment, core::v1::ObjectReference},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
@@ -17,6 +17,7 @@ use crate::{
     apply::{Applied, Change},
     build::labels,
     observe::{Counts, Observation},
+    rollouts::Held,
     validate::ValidatedService,
     watches::Guarded,
 };
@@ -68,6 +69,42 @@ pub fn failed_status(
         observed_generation: generation,
         conditions: conditions(reason, message, previous.available_replicas, generation, &previous.conditions, now),
         ..previous.clone()
+    }
+}
+
+/// Adds to the status of a service that its new template waits. Its pods go on serving the same
+/// spec, so it stays ready; `Reconciling` says what is to come.
+pub fn tell_held(
+    status: &mut SentimentServiceStatus,
+    held: Held,
+    deployment: &Deployment,
+    previous: &SentimentServiceStatus,
+    now: Timestamp,
+) {
+    let image =
+        deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()?.containers.first()?.image.clone());
+    status.image = image.or_else(|| status.image.take());
+    let note = held.message();
+    let is = |condition: &Condition, type_: ConditionType| condition.type_ == type_.as_str();
+    let stalled = status.conditions.iter().any(|old| is(old, ConditionType::Stalled) && old.status == "True");
+    for condition in &mut status.conditions {
+        if stalled {
+            // Nothing goes on in a stalled service; but the template that waits may be its cure.
+            if is(condition, ConditionType::Ready) || is(condition, ConditionType::Stalled) {
+                condition.message = format!("{}; {note}", condition.message);
+            }
+        } else if is(condition, ConditionType::Reconciling) {
+            if condition.status == "True" {
+                condition.message = format!("{}; {note}", condition.message);
+            } else {
+                let before = previous.conditions.iter().find(|old| is(old, ConditionType::Reconciling));
+                let since = before.filter(|old| old.status == "True").map(|old| old.last_transition_time.clone());
+                "True".clone_into(&mut condition.status);
+                condition.reason = Reason::RollingOut.to_string();
+                condition.message.clone_from(&note);
+                condition.last_transition_time = since.unwrap_or(Time(now));
+            }
+        }
     }
 }
 
@@ -248,6 +285,43 @@ mod tests {
         assert_eq!(time(&second, 0), at(0), "Ready stays False");
         let third = failed_status(Some(2), Reason::CrashLooping, "exit 1", &second, at(90));
         assert_eq!(time(&third, 3), at(90), "Stalled turns True");
+    }
+
+    /// A status after its template was held back, seconds later than the status before.
+    fn held(reason: Reason, previous: &SentimentServiceStatus) -> SentimentServiceStatus {
+        let mut status = failed_status(Some(1), reason, "why", previous, at(60));
+        let deployment = serde_json::from_value(json!({"spec": {
+            "selector": {}, "template": {"spec": {"containers": [{"name": "sentiment", "image": "v1"}]}},
+        }}));
+        tell_held(&mut status, Held::behind(2), &deployment.unwrap(), previous, at(60));
+        status
+    }
+
+    #[test]
+    fn a_template_that_waits_leaves_the_service_ready() {
+        let first = held(Reason::Serving, &status_of(Reason::Serving, 2));
+        assert_eq!(holds(&first), ["Ready", "Available", "Reconciling"]);
+        assert_eq!(first.image.as_deref(), Some("v1"), "the image that runs");
+        let reconciling = &first.conditions[2];
+        assert_eq!((reconciling.reason.as_str(), reconciling.last_transition_time.0), ("RollingOut", at(60)));
+        assert!(
+            reconciling.message.starts_with("waiting: 2 other services are rolling out"),
+            "{}",
+            reconciling.message
+        );
+        let mut later = first.clone();
+        later.conditions[2].last_transition_time = Time(at(30));
+        assert_eq!(held(Reason::Serving, &later).conditions[2].last_transition_time.0, at(30));
+    }
+
+    #[test]
+    fn a_template_that_waits_hides_no_failure() {
+        let crashing = held(Reason::CrashLooping, &status_of(Reason::CrashLooping, 1));
+        assert_eq!(holds(&crashing), ["Available", "Stalled"]);
+        assert!(crashing.conditions[0].message.starts_with("why; waiting: "), "{}", crashing.conditions[0].message);
+        let unschedulable = held(Reason::Unschedulable, &status_of(Reason::Unschedulable, 1));
+        assert_eq!(unschedulable.conditions[2].reason, "Unschedulable");
+        assert!(unschedulable.conditions[2].message.starts_with("why; waiting: "));
     }
 
     #[test]

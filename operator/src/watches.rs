@@ -5,7 +5,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use futures::{StreamExt, future, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{MANAGER, SentimentService},
     build::labels,
+    metrics::Metrics,
+    queue::Queue,
 };
 
 /// A custom resource, or why it can't be read. An object that was stored under an older schema
@@ -84,6 +86,7 @@ pub struct Stores {
     /// Children of the ReplicaSets.
     pub pods: Store<Pod>,
     answered: Vec<CancellationToken>,
+    deployments_answered: CancellationToken,
 }
 
 impl Stores {
@@ -115,6 +118,11 @@ impl Stores {
     pub async fn ready(&self) {
         future::join_all(self.answered.iter().map(CancellationToken::cancelled)).await;
     }
+
+    /// Waits until all Deployments of this scope have been seen.
+    pub async fn deployments_ready(&self) {
+        self.deployments_answered.cancelled().await;
+    }
 }
 
 fn owned_by<K>(store: &Store<K>, uid: Option<&str>) -> Vec<Arc<K>>
@@ -126,19 +134,21 @@ where
 }
 
 /// Starts the watches of a scope. The controller drives them and is triggered by them.
-pub fn start(client: &Client, scope: &Scope) -> (Controller<Guarded>, Stores) {
-    let services_wanted = watch::<Guarded>(scope.api(client), watcher_config());
-    let service_accounts = watch_children::<ServiceAccount>(client, scope);
-    let services = watch_children::<Service>(client, scope);
-    let deployments = watch_children::<Deployment>(client, scope);
-    let replica_sets = watch_children::<ReplicaSet>(client, scope);
-    let pods = watch_children::<Pod>(client, scope);
+#[must_use]
+pub fn start(client: &Client, scope: &Scope, metrics: &Metrics) -> (Controller<Guarded>, Stores) {
+    let services_wanted = watch::<Guarded>(scope.api(client), watcher_config(), metrics);
+    let service_accounts = watch_children::<ServiceAccount>(client, scope, metrics);
+    let services = watch_children::<Service>(client, scope, metrics);
+    let deployments = watch_children::<Deployment>(client, scope, metrics);
+    let replica_sets = watch_children::<ReplicaSet>(client, scope, metrics);
+    let pods = watch_children::<Pod>(client, scope, metrics);
 
     let stores = Stores {
         services_wanted: services_wanted.store.clone(),
         service_accounts: service_accounts.store,
         services: services.store,
         deployments: deployments.store,
+        deployments_answered: deployments.answered.clone(),
         replica_sets: replica_sets.store,
         pods: pods.store,
         answered: vec![
@@ -150,12 +160,15 @@ pub fn start(client: &Client, scope: &Scope) -> (Controller<Guarded>, Stores) {
             pods.answered,
         ],
     };
-    let controller = Controller::for_stream(services_wanted.events, services_wanted.store)
-        .watches_stream(service_accounts.events, owner_by_label)
-        .watches_stream(services.events, owner_by_label)
-        .watches_stream(deployments.events, owner_by_label)
-        .watches_stream(replica_sets.events, owner_by_label)
-        .watches_stream(pods.events, owner_by_label);
+    let noted = metrics.queue.clone();
+    let wanted = services_wanted.events.inspect_ok(move |object| noted.enter(ObjectRef::from_obj(object)));
+    let queue = &metrics.queue;
+    let controller = Controller::for_stream(wanted, services_wanted.store)
+        .watches_stream(service_accounts.events, owner_by_label(queue))
+        .watches_stream(services.events, owner_by_label(queue))
+        .watches_stream(deployments.events, owner_by_label(queue))
+        .watches_stream(replica_sets.events, owner_by_label(queue))
+        .watches_stream(pods.events, owner_by_label(queue));
     (controller, stores)
 }
 
@@ -170,7 +183,7 @@ fn watcher_config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
-fn watch_children<K>(client: &Client, scope: &Scope) -> Watch<K>
+fn watch_children<K>(client: &Client, scope: &Scope, metrics: &Metrics) -> Watch<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -181,24 +194,27 @@ where
         + 'static,
 {
     let ours = format!("{}={MANAGER}", labels::MANAGED_BY);
-    watch(scope.api(client), watcher_config().labels(&ours))
+    watch(scope.api(client), watcher_config().labels(&ours), metrics)
 }
 
-fn watch<K>(api: Api<K>, config: watcher::Config) -> Watch<K>
+fn watch<K>(api: Api<K>, config: watcher::Config, metrics: &Metrics) -> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let answered = CancellationToken::new();
     let done = answered.clone();
+    let metrics = metrics.clone();
     let events = watcher(api, config)
         .default_backoff()
         .modify(trim)
         .reflect(writer)
         .inspect(move |event| match event {
+            Ok(watcher::Event::Init) => metrics.watch_started(&K::kind(&())),
             Ok(watcher::Event::InitDone) => done.cancel(),
             Ok(_) => {}
             Err(error) => {
+                metrics.watch_failed(&K::kind(&()));
                 tracing::warn!(kind = %K::kind(&()), error = %describe(error), "watch interrupted, trying again");
             }
         })
@@ -215,11 +231,15 @@ fn trim<K: Resource>(object: &mut K) {
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }
 
-/// The custom resource of a child, a ReplicaSet or a pod.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
-fn owner_by_label<K: Resource>(object: K) -> Option<ObjectRef<Guarded>> {
-    let name = object.labels().get(labels::INSTANCE)?;
-    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
+/// The custom resource of a child, a ReplicaSet or a pod, which now waits to be looked at.
+fn owner_by_label<K: Resource>(queue: &Queue) -> impl Fn(K) -> Option<ObjectRef<Guarded>> + Send + Sync + 'static {
+    let queue = queue.clone();
+    move |object| {
+        let name = object.labels().get(labels::INSTANCE)?;
+        let owner = ObjectRef::new(name).within(object.meta().namespace.as_deref()?);
+        queue.enter(owner.clone());
+        Some(owner)
+    }
 }
 
 fn describe(error: &watcher::Error) -> String {

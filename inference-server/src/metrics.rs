@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache::RedisSeries, process};
+use crate::{cache::RedisSeries, jobs::JobMetrics, process};
 
 /// Content type of the text that [`Metrics::render`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -88,14 +88,18 @@ pub struct Metrics {
     pub redis: RedisSeries,
     resident_memory: Gauge,
     cpu_seconds: Counter<f64, AtomicU64>,
+    /// Series of batch jobs.
+    pub jobs: JobMetrics,
 }
 
 impl Metrics {
     /// All series at zero.
     #[must_use]
     pub fn new() -> Self {
+        let mut registry = Registry::default();
         let mut metrics = Self {
-            registry: Registry::default(),
+            jobs: JobMetrics::register(&mut registry),
+            registry,
             requests: Family::default(),
             request_duration: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             active_requests: Gauge::default(),

@@ -87,6 +87,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
         },
         _ = signals.next() => return Ok(()),
     }
+    tokio::spawn(http::run_jobs(Arc::clone(&app)));
 
     let stop = signals.next().await;
     app.start_draining();
@@ -100,6 +101,10 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
     tokio::select! {
         () = connections.finish() => tracing::info!("stopped"),
         _ = signals.next() => tracing::warn!("stopped with requests unfinished"),
+    }
+    let lost = app.jobs.as_ref().map_or(0, |jobs| jobs.figures().active_jobs);
+    if lost > 0 {
+        tracing::warn!(jobs = lost, "stopped with batch jobs unfinished");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod error;
 mod files;
+mod jobs;
 mod origins;
 mod reader;
 mod redis;
@@ -15,6 +16,7 @@ use tracing::Level;
 
 pub use error::ConfigError;
 pub use files::parse as parse_file;
+pub use jobs::{JobsConfig, QueueLimits};
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
@@ -149,6 +151,8 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     /// The queue and the batches.
     pub engine: EngineConfig,
+    /// Batch jobs; `None` takes none.
+    pub jobs: Option<JobsConfig>,
 }
 
 impl Config {
@@ -200,6 +204,7 @@ impl Config {
                 max_batch_size: read.required("MLOPS_MAX_BATCH_SIZE", |v| within(v, 1, 1024))?,
                 queue_capacity: read.required("MLOPS_QUEUE_CAPACITY", |v| within(v, 1, 100_000))?,
             },
+            jobs: JobsConfig::read(&read)?,
         })
         .and_then(|config| {
             read.required("MLOPS_MODEL_BACKEND", |v| v.eq_ignore_ascii_case("onnx").then_some(()))?;

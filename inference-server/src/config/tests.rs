@@ -1,4 +1,5 @@
 use super::*;
+use crate::jobs::Priority;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -122,6 +123,17 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", "10001"),
         ("MLOPS_REDIS_NAMESPACE", "two words"),
         ("MLOPS_REDIS_PREDICTION_CACHE_TTL", "0"),
+        ("MLOPS_ASYNC_BATCH_ENABLED", "maybe"),
+        ("MLOPS_ASYNC_BATCH_MAX_JOBS", "0"),
+        ("MLOPS_ASYNC_BATCH_PRIORITY_HIGH_LIMIT", "10001"),
+        ("MLOPS_ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT", "0"),
+        ("MLOPS_ASYNC_BATCH_PRIORITY_LOW_LIMIT", "-1"),
+        ("MLOPS_ASYNC_BATCH_MAX_BATCH_SIZE", "0"),
+        ("MLOPS_ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS", "9"),
+        ("MLOPS_ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS", "0"),
+        ("MLOPS_ASYNC_BATCH_CACHE_TTL_SECONDS", "86401"),
+        ("MLOPS_ASYNC_BATCH_RESULT_CACHE_MAX_SIZE", "0"),
+        ("MLOPS_ASYNC_BATCH_MAX_BYTES", "1000000"),
     ];
     for (name, value) in cases {
         let sentence = read(&[(name, value)]).unwrap_err().to_string();
@@ -164,4 +176,15 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
             "MLOPS_MAX_BATCH_TOKEN is not a known variable and has no effect; did you mean MLOPS_MAX_BATCH_TOKENS?",
         ]
     );
+}
+
+#[test]
+fn jobs_have_the_predecessors_defaults_and_can_be_turned_off() {
+    let jobs = read(&[]).unwrap().jobs.unwrap();
+    let limits = [Priority::High, Priority::Medium, Priority::Low].map(|priority| jobs.queue_limits.of(priority));
+    assert_eq!((jobs.max_jobs, limits), (1000, [100, 500, 1000]));
+    assert_eq!((jobs.max_batch_size, jobs.default_timeout), (1000, Duration::from_mins(5)));
+    assert_eq!((jobs.kept_jobs, jobs.time_to_live), (1000, Duration::from_hours(1)));
+    assert_eq!((jobs.cleanup_interval, jobs.max_bytes), (Duration::from_mins(1), 64 << 20));
+    assert!(read(&[("MLOPS_ASYNC_BATCH_ENABLED", "false")]).unwrap().jobs.is_none());
 }

@@ -169,6 +169,67 @@ pub const VARIABLES: &[Variable] = &[
         "a whole number of texts from 1 to 100000",
         "Texts that may wait; one more is refused with 503",
     ),
+    variable("MLOPS_ASYNC_BATCH_ENABLED", "true", "true or false", "Take batch jobs, which run in the background"),
+    variable(
+        "MLOPS_ASYNC_BATCH_MAX_JOBS",
+        "1000",
+        "a whole number of jobs from 1 to 10000",
+        "Jobs that may be unfinished; one more is refused with 503",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_PRIORITY_HIGH_LIMIT",
+        "100",
+        "a whole number of jobs from 1 to 10000",
+        "Jobs of high priority that may wait",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT",
+        "500",
+        "a whole number of jobs from 1 to 10000",
+        "Jobs of medium priority that may wait",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_PRIORITY_LOW_LIMIT",
+        "1000",
+        "a whole number of jobs from 1 to 10000",
+        "Jobs of low priority that may wait",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_MAX_BATCH_SIZE",
+        "1000",
+        "a whole number of texts from 1 to 10000",
+        "Texts of a job that are run at once, at most, when its caller sends no max_batch_size",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS",
+        "300",
+        "a whole number of seconds from 10 to 3600",
+        "Time that a job has when its caller sends no timeout_seconds",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS",
+        "60",
+        "a whole number of seconds from 1 to 3600",
+        "How often memory of expired jobs is given back when nobody asks for a job",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_CACHE_TTL_SECONDS",
+        "3600",
+        "a whole number of seconds from 1 to 86400",
+        "How long a job that has ended is kept with its results",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_RESULT_CACHE_MAX_SIZE",
+        "1000",
+        "a whole number of jobs from 1 to 10000",
+        "Jobs that have ended and are kept; one more takes the place of the oldest",
+    ),
+    variable(
+        "MLOPS_ASYNC_BATCH_MAX_BYTES",
+        "67108864",
+        "a whole number of bytes from 8388608 to 68719476736",
+        "Memory for the texts and results of all jobs",
+    ),
 ];
 
 impl Variable {

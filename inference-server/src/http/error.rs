@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{correlation::CorrelationId, protocol};
+use super::{batch_jobs::JobError, correlation::CorrelationId, protocol};
 use crate::clock;
 
 /// One problem of a request's body, in the shape that version 1 gave it.
@@ -89,6 +89,9 @@ pub enum ApiError {
     /// The process ends soon, or isn't ready yet.
     #[error("the server is not ready: {0}")]
     NotReady(&'static str),
+    /// There is no answer about a batch job.
+    #[error("{0}")]
+    Job(JobError),
     /// A defect of the server.
     #[error("{0}")]
     Internal(&'static str),
@@ -105,8 +108,21 @@ impl ApiError {
         Self::Validation(vec![ValidationError { loc, msg: msg.into(), kind }])
     }
 
+    /// One error for several: the first that is not about the request's shape, else all problems of it.
+    pub(super) fn all_of(errors: impl Iterator<Item = Self>) -> Self {
+        let mut problems = Vec::new();
+        for error in errors {
+            match error {
+                Self::Validation(found) => problems.extend(found),
+                other => return other,
+            }
+        }
+        Self::Validation(problems)
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
+            Self::Job(error) => error.status(),
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -121,9 +137,10 @@ impl ApiError {
         }
     }
 
-    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system.
+    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system, E7xxx batch jobs.
     pub(super) fn code(&self) -> &'static str {
         match self {
+            Self::Job(error) => error.code(),
             Self::Validation(_) => "E1001",
             Self::TextTooLong { .. } => "E1002",
             Self::Text(_) => "E1004",
@@ -145,6 +162,7 @@ impl ApiError {
     /// One fixed sentence a code, for programs and dashboards; `detail` is for the reader.
     pub(super) fn message(&self) -> &'static str {
         match self {
+            Self::Job(error) => error.message(),
             Self::Validation(_) => "Invalid input text provided",
             Self::TextTooLong { .. } => "Input text exceeds maximum length limit",
             Self::Text(_) => "Input text contains invalid characters",
@@ -166,6 +184,7 @@ impl ApiError {
     /// Seconds after which another try may succeed.
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
+            Self::Job(error) => error.retry_after(),
             Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
                 Some(HeaderValue::from_static("1"))
             }

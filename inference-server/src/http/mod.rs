@@ -1,6 +1,7 @@
 //! The HTTP API.
 
 mod auth;
+mod batch_jobs;
 mod correlation;
 mod docs;
 mod error;
@@ -29,6 +30,7 @@ use utoipa_axum::{
     routes,
 };
 
+pub use batch_jobs::{JobError, run_jobs};
 pub use correlation::CorrelationId;
 pub use error::ApiError;
 pub use state::{App, Serving};
@@ -58,6 +60,12 @@ fn routes(app: &Arc<App>) -> Routes {
     let keyed = OpenApiRouter::new()
         .routes(routes!(predict::predict).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
         .routes(routes!(predict_batch::predict_batch).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
+        .routes(routes!(batch_jobs::submit).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
+        .routes(routes!(batch_jobs::status))
+        .routes(routes!(batch_jobs::results))
+        .routes(routes!(batch_jobs::cancel))
+        .routes(routes!(batch_jobs::figures))
+        .routes(routes!(batch_jobs::queue_status))
         .routes(routes!(info::model_info));
     let open = OpenApiRouter::new()
         .routes(routes!(health::health))

@@ -38,7 +38,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let status = response.status();
     let took = start.elapsed();
     // Not the scrapes: they would be the busiest route of an idle service.
-    if !endpoint.ends_with("/metrics") {
+    if !endpoint.ends_with("/metrics") || endpoint.ends_with("/batch/metrics") {
         app.metrics.observe_request(endpoint, method, status.as_u16(), took);
     }
     let milliseconds = took.as_secs_f64() * 1e3;

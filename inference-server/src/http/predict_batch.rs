@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -125,7 +125,12 @@ fn item(text_length: usize, Answer { verdict, inference, cached }: Answer) -> It
 
 /// The texts of a body `{"texts": […]}`; all problems of them at once.
 fn parse(body: &[u8], most: usize) -> Result<Vec<Text>, ApiError> {
-    let texts = match texts::fields(body)?.remove("texts") {
+    texts(&mut texts::fields(body)?, most)
+}
+
+/// The texts of the field `texts`; all problems of them at once.
+pub(super) fn texts(fields: &mut Map<String, Value>, most: usize) -> Result<Vec<Text>, ApiError> {
+    let texts = match fields.remove("texts") {
         Some(Value::Array(texts)) => texts,
         Some(_) => return Err(ApiError::field("texts", "Input should be a valid list", "list_type")),
         None => return Err(ApiError::field("texts", "Field required", "missing")),

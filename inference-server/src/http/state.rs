@@ -15,6 +15,7 @@ use crate::{
     cache::{Cache, Redis},
     config::Config,
     engine::Engine,
+    jobs::{Foreground, Jobs},
     metrics::Metrics,
     model::Labels,
 };
@@ -45,6 +46,10 @@ pub struct App {
     pub(super) cache: Option<Cache>,
     /// Places for batches that are handled at once.
     pub(super) batches: Semaphore,
+    /// Batch jobs, unless they are turned off.
+    pub jobs: Option<Jobs>,
+    /// Texts of requests that are with the engine.
+    pub(super) foreground: Foreground,
     serving: OnceLock<Serving>,
     draining: AtomicBool,
 }
@@ -56,7 +61,17 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::of(&config, &metrics);
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
-        Self { config, metrics, cache, batches, serving: OnceLock::new(), draining: AtomicBool::new(false) }
+        let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
+        Self {
+            config,
+            metrics,
+            cache,
+            batches,
+            jobs,
+            foreground: Foreground::new(),
+            serving: OnceLock::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Starts to serve predictions. Only the first call counts.

@@ -157,6 +157,8 @@ pub(super) enum WhenFull {
     Refuse,
     /// Lets it wait.
     Wait,
+    /// As `Wait`, for a text of a batch job, which no caller waits for.
+    WaitBehindRequests,
 }
 
 /// How [`serving`] and [`classify`] fail.
@@ -216,9 +218,10 @@ async fn run(
     when_full: WhenFull,
 ) -> Result<Answer, ApiError> {
     let text = text.to_owned();
+    let _foreground = (when_full != WhenFull::WaitBehindRequests).then(|| app.foreground.enter());
     let outcome = match when_full {
         WhenFull::Refuse => serving.engine.classify(text, deadline).await,
-        WhenFull::Wait => serving.engine.classify_patiently(text, deadline).await,
+        WhenFull::Wait | WhenFull::WaitBehindRequests => serving.engine.classify_patiently(text, deadline).await,
     };
     let Outcome { logits, inference } = outcome.map_err(|error| match error {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),

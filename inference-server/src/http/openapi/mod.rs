@@ -23,6 +23,7 @@ use crate::version;
 /// Groups of operations, as the page shows them.
 pub(super) mod tags {
     pub(crate) const PREDICTIONS: &str = "Predictions";
+    pub(crate) const JOBS: &str = "Batch jobs";
     pub(crate) const SERVICE: &str = "Service";
     pub(crate) const PROTOCOL: &str = "Open Inference Protocol";
 }
@@ -59,7 +60,7 @@ pub(super) fn complete(mut document: OpenApi, app: &App) -> OpenApi {
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".to_owned());
     document.info.license = Some(license);
-    document.tags = Some([tags::PREDICTIONS, tags::SERVICE, tags::PROTOCOL].map(Tag::new).into());
+    document.tags = Some([tags::PREDICTIONS, tags::JOBS, tags::SERVICE, tags::PROTOCOL].map(Tag::new).into());
 
     for (_, operation) in operations(&mut document) {
         operation.parameters.get_or_insert_default().push(RefOr::T(correlation_parameter()));

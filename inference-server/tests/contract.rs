@@ -59,7 +59,10 @@ fn schemathesis_finds_no_failure_in_the_whole_document() {
 fn a_client_of_version_1_runs_unchanged() {
     let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
     let address = format!("http://{}", server.address);
-    println!("{}", run(python().args([&program("version1_client.py"), &address, KEY, "predict", "errors", "health"])));
+    println!(
+        "{}",
+        run(python().args([&program("version1_client.py"), &address, KEY, "predict", "errors", "health", "batch"]))
+    );
 }
 
 #[derive(Debug, Deserialize)]

@@ -84,7 +84,11 @@ impl Failing for Cancelling {
     post, path = "/batch/predict", operation_id = "submit_batch_job", tag = tags::JOBS,
     request_body = request::Request,
     responses(
-        (status = OK, description = "The job was taken", body = BatchJob),
+        (status = OK, description = "The job was taken", body = BatchJob, links(
+            ("status" = (operation_id = "batch_job_status", parameters(("id" = "$response.body#/job_id")))),
+            ("results" = (operation_id = "batch_job_results", parameters(("id" = "$response.body#/job_id")))),
+            ("cancel" = (operation_id = "cancel_batch_job", parameters(("id" = "$response.body#/job_id")))),
+        )),
         Failures<(texts::Receiving<{ predict_batch::MOST_BYTES }>, texts::Checking, Submitting)>,
     ),
 )]

@@ -84,12 +84,20 @@ fn number(
         Some(Value::Number(number)) => number,
         Some(_) => return Err(ApiError::field(field, "Input should be a valid integer", "int_type")),
     };
-    match number.as_u64() {
-        Some(number) if number > most => Err(too_large(vec![Location::Name("body"), Location::Name(field)], most)),
+    // 60.0 is a whole number too, in JSON Schema as for version 1.
+    let whole = number.as_u64().or_else(|| number.as_f64().filter(|number| number.fract() == 0.0).map(saturating));
+    let loc = || vec![Location::Name("body"), Location::Name(field)];
+    match whole {
+        Some(number) if number > most => Err(too_large(loc(), most)),
         Some(number) if number >= least => Ok(Some(number)),
-        None if !number.is_i64() => Err(ApiError::field(field, "Input should be a valid integer", "int_type")),
-        _ => Err(too_small(vec![Location::Name("body"), Location::Name(field)], least)),
+        Some(_) => Err(too_small(loc(), least)),
+        None => Err(ApiError::field(field, "Input should be a valid integer", "int_type")),
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the bounds catch what is cut off")]
+fn saturating(number: f64) -> u64 {
+    number as u64
 }
 
 fn too_small(loc: Vec<Location>, least: u64) -> ApiError {
@@ -181,6 +189,8 @@ mod tests {
         assert_eq!((found.max_batch_size, found.timeout), (1000, Duration::from_mins(5)));
         let null = json!({ "texts": ["a"], "max_batch_size": null, "timeout_seconds": null });
         assert_eq!(submission(&null).unwrap().timeout, Duration::from_mins(5));
+        let whole = submission(&json!({ "texts": ["a"], "max_batch_size": 7.0 })).unwrap();
+        assert_eq!(whole.max_batch_size, 7);
     }
 
     #[test]
@@ -199,6 +209,8 @@ mod tests {
             ("max_batch_size", json!(-1), "greater_than_equal"),
             ("max_batch_size", json!(1.5), "int_type"),
             ("max_batch_size", json!(u64::MAX), "less_than_equal"),
+            ("max_batch_size", json!(1e300), "less_than_equal"),
+            ("max_batch_size", json!(-1e300), "greater_than_equal"),
             ("timeout_seconds", json!("300"), "int_type"),
             ("priority", json!("urgent"), "string_pattern_mismatch"),
             ("priority", json!("High"), "string_pattern_mismatch"),

@@ -90,7 +90,7 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
 
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
-	@command -v openssl redis-server redis-cli >/dev/null || e2e/cluster/deps.sh openssl redis-server
+	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
 	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server
 
 .PHONY: contract

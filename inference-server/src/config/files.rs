@@ -16,8 +16,9 @@ use super::{
     variables::{self, Variable},
 };
 
-/// Largest file, in bytes: Kubernetes allows no larger `ConfigMap`.
-const MOST_BYTES: u64 = 1 << 20;
+/// Largest file, in bytes: far more than settings take, and little enough to be parsed at once,
+/// whatever it holds.
+const MOST_BYTES: u64 = 64 * 1024;
 
 /// Longest key in bytes, the keys around it included; bounds what deep nesting can cost.
 const LONGEST_KEY: usize = 100;

@@ -40,7 +40,8 @@ pub struct RedisTls {
 }
 
 impl RedisConfig {
-    /// Reads the settings; `None` when Redis is off. Wrong ones are refused even then.
+    /// Reads the settings; `None` when Redis is off. Wrong ones are refused even then, but for the
+    /// host: `REDIS_HOST` may be another program's.
     pub(super) fn read(read: &Reader<'_>) -> Result<Option<Self>, ConfigError> {
         let enabled = read.required("MLOPS_REDIS_ENABLED", parse_bool)?;
         let tls = read.required("MLOPS_REDIS_TLS", parse_bool)?;
@@ -52,8 +53,9 @@ impl RedisConfig {
                 needs: "MLOPS_REDIS_TLS is true",
             });
         }
+        let host = if enabled { read.required("MLOPS_REDIS_HOST", parse_host)? } else { String::new() };
         let config = Self {
-            host: read.required("MLOPS_REDIS_HOST", parse_host)?,
+            host,
             port: read.required("MLOPS_REDIS_PORT", |v| v.parse().ok().filter(|port| *port > 0))?,
             database: read.required("MLOPS_REDIS_DB", |v| v.parse().ok())?,
             username: read.optional("MLOPS_REDIS_USERNAME", |v| Some(v.to_owned()))?,

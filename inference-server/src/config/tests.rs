@@ -49,7 +49,9 @@ fn good_values() {
 
 #[test]
 fn redis_is_off_until_it_is_asked_for() {
-    assert!(read(&[("MLOPS_REDIS_HOST", "redis")]).unwrap().redis.is_none());
+    for host in ["redis", "redis://another-programs:6379"] {
+        assert!(read(&[("REDIS_HOST", host)]).unwrap().redis.is_none());
+    }
     let redis = |pairs: &[(&str, &str)]| {
         let all: Vec<_> = pairs.iter().copied().chain([("MLOPS_REDIS_ENABLED", "true")]).collect();
         read(&all).unwrap().redis.unwrap()
@@ -136,7 +138,7 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_ASYNC_BATCH_MAX_BYTES", "1000000"),
     ];
     for (name, value) in cases {
-        let sentence = read(&[(name, value)]).unwrap_err().to_string();
+        let sentence = read(&[("MLOPS_REDIS_ENABLED", "true"), (name, value)]).unwrap_err().to_string();
         let allowed = VARIABLES.iter().find(|variable| variable.name == name).unwrap().allowed;
         assert_eq!(sentence, format!("{name} is {value:?}, but must be {allowed}"));
     }

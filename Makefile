@@ -106,6 +106,7 @@ api-server: tools ## The operator against a real kube-apiserver
 e2e: deploy ## The real node: images, operator, pods, failures, and the node itself
 	@scripts/test-images.sh
 	@cargo test --locked -p kubesentiment-e2e --test node
+	@scripts/test-monitoring.sh
 	@e2e/cluster/selftest.sh
 
 .PHONY: bench

@@ -43,6 +43,7 @@ refused /image/repository --set image.repository=
 refused /serverImage/tag --set-json 'serverImage.tag=1.0'
 refused /watchNamespaces/0 --set 'watchNamespaces={Team_A}'
 refused /concurrency --set concurrency=0
+refused /podMonitor/interval --set podMonitor.interval=often
 refused /maxRollouts --set maxRollouts=0
 refused /log/format --set log.format=xml
 refused /resources --set resources.request.cpu=1
@@ -102,5 +103,13 @@ holds "replicas elect the one that works by a Lease in their namespace" '
 holds "fullnameOverride names everything" 'kind("Deployment")[0].metadata.name == "second" and kind("Service")[0].metadata.name == "second-metrics"' \
   --set fullnameOverride=second
 holds "a single replica has no budget: a drain would wait for it for ever" 'kind("PodDisruptionBudget") == []' --set replicas=1
+holds "dashboards, alerts and a PodMonitor on request" '
+  (kind("ConfigMap")[0] | .metadata.labels.grafana_dashboard == "1" and .metadata.namespace == "grafana"
+    and (.data | to_entries | length > 1 and all(.value | fromjson | .panels | length > 5)))
+  and (kind("PrometheusRule")[0] | .metadata.labels.release == "prometheus" and ([.spec.groups[].rules[]] | length > 5))
+  and (kind("PodMonitor")[0].spec | .selector.matchLabels == {"app.kubernetes.io/name": "kubesentiment-operator", "app.kubernetes.io/instance": "kubesentiment-operator"}
+    and .podMetricsEndpoints == [{port: "metrics", path: "/metrics", honorLabels: true, interval: "30s"}])' \
+  --set dashboards.enabled=true --set dashboards.namespace=grafana --set prometheusRule.enabled=true \
+  --set prometheusRule.labels.release=prometheus --set podMonitor.enabled=true --set podMonitor.interval=30s
 check "NOTES say how to go on" grep -q 'kubectl explain ssvc.spec' "$chart/templates/NOTES.txt"
 summary

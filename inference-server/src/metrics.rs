@@ -45,6 +45,10 @@ pub enum Rejection {
     NotReady,
 }
 
+impl Rejection {
+    const ALL: [Self; 4] = [Self::QueueFull, Self::Expired, Self::Abandoned, Self::NotReady];
+}
+
 impl EncodeLabelValue for Rejection {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         encoder.write_str(match self {
@@ -119,6 +123,10 @@ impl Metrics {
             resident_memory: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
+        // From the start, so that the first rejection is a rise from 0 and not a new series.
+        for reason in Rejection::ALL {
+            drop(metrics.rejected.get_or_create(&RejectionLabels { reason }));
+        }
         metrics.register();
         metrics
     }

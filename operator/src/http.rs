@@ -13,6 +13,8 @@ use axum::{
     routing::get,
 };
 
+use prometheus_client::encoding::prometheus_text;
+
 use crate::metrics::Metrics;
 
 /// What the handlers need.
@@ -55,10 +57,7 @@ async fn readyz(State(health): State<Health>) -> Response {
 
 async fn metrics(State(health): State<Health>) -> Response {
     match health.metrics.render() {
-        Ok(text) => {
-            let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(CONTENT_TYPE, format)], text).into_response()
-        }
+        Ok(text) => ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

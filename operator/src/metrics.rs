@@ -10,7 +10,7 @@ use std::{
 use kube::ResourceExt;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeMetric, prometheus_text::encode},
     metrics::{
         counter::Counter,
         family::Family,
@@ -109,6 +109,13 @@ impl Metrics {
         Reconciliation { metrics: self, began: Instant::now() }
     }
 
+    /// Has the series of a watch at 0, so that its first interruption is a rise and not a new series.
+    pub fn watching(&self, kind: &str) {
+        for series in [&self.watch_starts, &self.watch_errors] {
+            drop(series.get_or_create(&[("kind", kind.to_owned())]));
+        }
+    }
+
     /// Counts the start of a watch, the first one included.
     pub fn watch_started(&self, kind: &str) {
         self.watch_starts.get_or_create(&[("kind", kind.to_owned())]).inc();
@@ -134,7 +141,7 @@ impl Metrics {
         self.services.lock().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the Prometheus text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -208,6 +215,7 @@ mod tests {
         metrics.begin().finish(false);
         drop(metrics.begin());
         let going_on = metrics.begin();
+        metrics.watching("Service");
         metrics.watch_started("Pod");
         metrics.watch_failed("Pod");
         let text = metrics.render().unwrap();
@@ -221,6 +229,7 @@ mod tests {
             "kubesentiment_operator_rollouts_waiting 0",
             "kubesentiment_operator_watch_starts_total{kind=\"Pod\"} 1",
             "kubesentiment_operator_watch_errors_total{kind=\"Pod\"} 1",
+            "kubesentiment_operator_watch_errors_total{kind=\"Service\"} 0",
             "kubesentiment_operator_leader 0",
             "kubesentiment_operator_services{reason=\"Serving\"} 0",
         ] {

@@ -204,6 +204,7 @@ where
     let (store, writer) = reflector::store();
     let answered = CancellationToken::new();
     let done = answered.clone();
+    metrics.watching(&K::kind(&()));
     let metrics = metrics.clone();
     let events = watcher(api, config)
         .default_backoff()

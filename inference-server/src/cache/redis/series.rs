@@ -21,6 +21,10 @@ pub(super) enum Failure {
     BadValue,
 }
 
+impl Failure {
+    const ALL: [Self; 4] = [Self::Timeout, Self::Connection, Self::Refused, Self::BadValue];
+}
+
 impl EncodeLabelValue for Failure {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         fmt::Write::write_str(
@@ -74,6 +78,10 @@ impl RedisSeries {
 
     /// Adds the series to those of the server.
     pub fn register(&self, all: &mut Registry) {
+        // From the start, so that the first failure is a rise from 0 and not a new series.
+        for kind in Failure::ALL {
+            drop(self.errors.get_or_create(&FailureLabels { kind }));
+        }
         all.register("sentiment_redis_hits", "Texts answered from Redis", self.hits.clone());
         all.register("sentiment_redis_misses", "Texts that Redis had no answer to", self.misses.clone());
         let help = "Texts for which Redis was not asked, since it was down or had too much to do";

@@ -189,4 +189,18 @@ fn jobs_have_the_predecessors_defaults_and_can_be_turned_off() {
     assert_eq!((jobs.kept_jobs, jobs.time_to_live), (1000, Duration::from_hours(1)));
     assert_eq!((jobs.cleanup_interval, jobs.max_bytes), (Duration::from_mins(1), 64 << 20));
     assert!(read(&[("MLOPS_ASYNC_BATCH_ENABLED", "false")]).unwrap().jobs.is_none());
+    // Keys and nesting of the file that the predecessor's guide shows.
+    let file = "
+async_batch:
+  enabled: true
+  max_jobs: 1000
+  max_batch_size: 1000
+  default_timeout_seconds: 300
+  priority_high_limit: 100
+  priority_medium_limit: 500
+  priority_low_limit: 1000
+  cache_ttl_seconds: 3600
+  result_cache_max_size: 1000
+";
+    assert_eq!(parse_file(file).unwrap().len(), 9);
 }

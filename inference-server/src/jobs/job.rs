@@ -4,13 +4,13 @@ use std::{
     fmt,
     sync::Arc,
     time::{Duration, Instant},
-    vec,
 };
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::texts::Texts;
 use crate::{cache::Answer, clock};
 
 /// How urgent a job is. The order is that of urgency.
@@ -194,8 +194,7 @@ pub(super) struct Job {
     pub(super) error: Option<Arc<str>>,
     /// Why the last text that has no answer has none.
     failure: Option<Arc<str>>,
-    /// What is not run yet.
-    pub(super) texts: vec::IntoIter<Text>,
+    pub(super) texts: Texts,
     pub(super) in_flight: usize,
     max_in_flight: usize,
     slots: Vec<Option<Item>>,
@@ -211,7 +210,7 @@ impl Job {
     pub(super) fn new(submission: Submission, now: Moment) -> Self {
         let Submission { texts, priority, max_batch_size, timeout } = submission;
         let total = texts.len();
-        let contents: usize = texts.iter().map(|text| text.content.capacity()).sum();
+        let texts = Texts::new(texts);
         Self {
             priority,
             status: Status::Pending,
@@ -224,13 +223,13 @@ impl Job {
             failed: 0,
             error: None,
             failure: None,
-            texts: texts.into_iter(),
             in_flight: 0,
             max_in_flight: max_batch_size.max(1),
             slots: Vec::new(),
             items: None,
             // What will come out is counted from the start, so that a job that was taken can always end.
-            unfinished_bytes: contents + total * (size_of::<Text>() + size_of::<Option<Item>>()),
+            unfinished_bytes: texts.bytes() + total * size_of::<Option<Item>>(),
+            texts,
             sentence_bytes: 0,
         }
     }
@@ -241,7 +240,7 @@ impl Job {
 
     /// Whether a text of it may be run now.
     pub(super) fn has_turn(&self) -> bool {
-        self.texts.len() > 0 && self.in_flight < self.max_in_flight
+        self.texts.left() > 0 && self.in_flight < self.max_in_flight
     }
 
     /// Texts that have no outcome yet.
@@ -251,13 +250,12 @@ impl Job {
 
     /// The next text and its place among all.
     pub(super) fn take_text(&mut self) -> Option<(usize, Text)> {
-        let index = self.total - self.texts.len();
-        let text = self.texts.next()?;
+        let taken = self.texts.take()?;
         if self.slots.is_empty() {
             self.slots.resize_with(self.total, || None);
         }
         self.in_flight += 1;
-        Some((index, text))
+        Some(taken)
     }
 
     /// Keeps what came out for a text.
@@ -300,7 +298,7 @@ impl Job {
 
     /// Brings the job to its end. The texts are dropped, and so is what came out unless it is all.
     pub(super) fn end(&mut self, status: Status, error: Option<Arc<str>>, now: Moment) {
-        self.texts = Vec::new().into_iter();
+        self.texts = Texts::default();
         self.failure = None;
         let slots = std::mem::take(&mut self.slots);
         self.items = slots.into_iter().collect();

@@ -6,6 +6,7 @@ mod job;
 mod metrics;
 mod runner;
 mod store;
+mod texts;
 mod totals;
 mod turns;
 

@@ -1,8 +1,8 @@
 //! Runs the jobs' texts in the background, a few at a time, so that requests go first.
 
-use std::time::Instant;
+use std::{panic::AssertUnwindSafe, time::Instant};
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::time::{self, MissedTickBehavior};
 
 use super::{Assignment, Jobs, Moment, Text};
@@ -20,13 +20,18 @@ impl Jobs {
         let mut cleanup = time::interval(self.cleanup_interval);
         cleanup.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut running = FuturesUnordered::new();
+        let classify = &classify;
         loop {
             while running.len() < most(running.len()).max(1) {
                 let Some(Assignment { ticket, text, deadline }) = self.store().next_text(Moment::now()) else {
                     break;
                 };
-                let outcome = classify(text, deadline);
-                running.push(async move { (ticket, outcome.await) });
+                // A panic costs this text its answer, never all jobs their runner.
+                let outcome = AssertUnwindSafe(async move { classify(text, deadline).await }).catch_unwind();
+                running.push(async move {
+                    let outcome = outcome.await.unwrap_or_else(|_| Err("the server panicked on this text".to_owned()));
+                    (ticket, outcome)
+                });
             }
             tokio::select! {
                 Some((ticket, outcome)) = running.next() => {

@@ -132,3 +132,23 @@ async fn a_cancelled_job_gives_way_to_the_next() {
     assert_eq!(fixture.status(first), (Status::Cancelled, 1));
     assert_eq!(fixture.status(second), (Status::Completed, 2));
 }
+
+#[tokio::test]
+async fn a_panic_costs_one_text_its_answer() {
+    let config = Config::read(&Environment::new()).unwrap().jobs.unwrap();
+    let jobs = Arc::new(Jobs::new(config, Metrics::new().jobs));
+    let texts = ["good", "bad", "good"].map(|text| Text { content: text.to_owned(), characters: 4 });
+    let timeout = Duration::from_mins(5);
+    let submission = Submission { texts: texts.into(), priority: Priority::High, max_batch_size: 1, timeout };
+    let id = jobs.submit(submission).unwrap().id;
+    let classify = |text: Text, _| async move {
+        assert_eq!(text.content, "good");
+        let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
+        Ok(Answer { verdict, inference: Duration::ZERO, cached: false })
+    };
+    let runner = jobs.run(classify, |_| 1);
+    time::timeout(Duration::from_millis(200), runner).await.unwrap_err();
+    let items = jobs.results(id).unwrap();
+    let answered: Vec<_> = items.iter().map(|item| item.outcome.is_ok()).collect();
+    assert_eq!(answered, [true, false, true]);
+}

@@ -233,7 +233,7 @@ impl Store {
         let (index, text) = job.take_text()?;
         let ticket = Ticket { job: id, index, characters: text.characters };
         let deadline = job.deadline();
-        if job.texts.len() == 0 {
+        if job.texts.left() == 0 {
             self.lanes[lane].retain(|other| *other != id);
         }
         if job.status == Status::Pending {

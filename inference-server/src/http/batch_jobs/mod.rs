@@ -194,19 +194,11 @@ pub async fn run_jobs(app: Arc<App>) {
     let (Some(jobs), Some(serving)) = (&app.jobs, app.serving()) else {
         return;
     };
-    let capacity = app.config.engine.queue_capacity.div_ceil(2);
-    let most = |running: usize| {
+    let capacity = app.config.engine.queue_capacity;
+    let most = |running| {
         let waiting = usize::try_from(app.metrics.queue_depth.get()).unwrap_or_default();
-        if waiting > running {
-            // More texts wait than there are of jobs: requests queue up.
-            1
-        } else if app.foreground.is_active(Instant::now()) {
-            // The other half of the workers takes what requests bring at once.
-            serving.threads / 2
-        } else {
-            // Every worker has some texts before it while it runs others.
-            (4 * serving.threads).min(capacity)
-        }
+        let requests = app.foreground.is_active(Instant::now());
+        texts_at_once(serving.threads, capacity, running, waiting, requests)
     };
     let classify = |jobs::Text { content, characters }, deadline| {
         let answer =
@@ -214,4 +206,35 @@ pub async fn run_jobs(app: Arc<App>) {
         async { answer.await.map_err(|error| error.to_string()) }
     };
     jobs.run(classify, most).await;
+}
+
+/// Texts of jobs that may be with the engine: `running` are, and `waiting` texts of all kinds are in
+/// its queue. `requests` says whether texts of requests are there too, or were a moment ago.
+fn texts_at_once(threads: usize, capacity: usize, running: usize, waiting: usize, requests: bool) -> usize {
+    if waiting > running {
+        // More texts wait than there are of jobs: requests queue up.
+        1
+    } else if requests {
+        // The other half of the workers takes what requests bring at once.
+        (threads / 2).max(1)
+    } else {
+        // Every worker has some texts before it while it runs others.
+        (4 * threads).min(capacity.div_ceil(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::texts_at_once;
+
+    #[test]
+    fn jobs_hold_back_for_requests_and_more_so_when_these_wait() {
+        assert_eq!(texts_at_once(4, 256, 16, 12, false), 16);
+        assert_eq!(texts_at_once(4, 256, 16, 12, true), 2);
+        assert_eq!(texts_at_once(4, 256, 16, 17, true), 1);
+        assert_eq!(texts_at_once(1, 256, 0, 0, true), 1);
+        // The queue keeps room for requests whatever its capacity.
+        assert_eq!(texts_at_once(64, 10, 0, 0, false), 5);
+        assert_eq!(texts_at_once(64, 1, 0, 0, false), 1);
+    }
 }

@@ -63,10 +63,12 @@ onnxruntime: ## Fetch the pinned ONNX Runtime to .cache/onnxruntime
 	@scripts/fetch-onnxruntime.sh .cache/onnxruntime
 
 .PHONY: crds
-crds: ## Generate the CRD from operator/src/api
+crds: ## Generate the CRD and docs/reference.md from operator/src/api
 	@cargo run -q -p kubesentiment-operator -- crd >crds/$(CRD).new
 	@mv crds/$(CRD).new crds/$(CRD)
 	@cp crds/$(CRD) charts/kubesentiment-operator/files/$(CRD)
+	@cargo run -q -p kubesentiment-operator -- reference >docs/reference.md.new
+	@mv docs/reference.md.new docs/reference.md
 
 .PHONY: docs
 docs: ## API documentation of the crates in target/doc

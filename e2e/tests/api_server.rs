@@ -5,6 +5,7 @@
 mod api_server {
     pub mod applying;
     pub mod counting;
+    pub mod documenting;
     pub mod electing;
     pub mod refusing;
     pub mod reporting;
@@ -13,7 +14,7 @@ mod api_server {
 
 use std::{process::ExitCode, sync::Arc};
 
-use api_server::{applying, counting, electing, refusing, reporting, upgrading};
+use api_server::{applying, counting, documenting, electing, refusing, reporting, upgrading};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let cases = vec![
         Case::new("bad_specs_are_refused_with_a_sentence", |s: Arc<ApiServer>| refusing::bad_specs(client(&s))),
         Case::new("samples_are_accepted", |s| refusing::samples(client(&s))),
+        Case::new("every_example_of_the_reference_is_served", |s| documenting::examples(client(&s))),
         Case::new("an_unreadable_object_stops_no_other", |s| refusing::unreadable_object(client(&s))),
         Case::new("children_are_made_and_owned", |s| applying::children(client(&s))),
         Case::new("deleted_and_edited_children_are_put_back", |s| applying::repair(client(&s))),

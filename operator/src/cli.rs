@@ -19,7 +19,7 @@ use crate::{
     image::ImageReference,
     leader::Elector,
     metrics::Metrics,
-    rollouts,
+    reference, rollouts,
     watches::Scope,
 };
 
@@ -37,6 +37,8 @@ pub struct Cli {
 enum Command {
     /// Print the CustomResourceDefinition as YAML
     Crd,
+    /// Print the reference of its fields as Markdown
+    Reference,
 }
 
 /// Settings of the controller.
@@ -108,6 +110,9 @@ pub enum Error {
     /// The CRD can't be printed.
     #[error("can't write the CustomResourceDefinition: {0}")]
     Crd(#[from] serde_yaml::Error),
+    /// The reference can't be printed.
+    #[error(transparent)]
+    Reference(#[from] reference::Error),
     /// Another replica may lead now.
     #[error("the lease {namespace}/{name} is lost; ending, so that no two replicas work at once")]
     LeaseLost {
@@ -126,6 +131,10 @@ pub async fn main(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Some(Command::Crd) => {
             print!("{}", crd_yaml()?);
+            Ok(())
+        }
+        Some(Command::Reference) => {
+            print!("{}", reference::markdown()?);
             Ok(())
         }
         None => run(cli.run).await,

@@ -15,6 +15,7 @@ pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod queue;
+pub mod reference;
 pub mod report;
 pub mod rollouts;
 pub mod validate;

@@ -40,8 +40,26 @@ fn kubeconfig() -> PathBuf {
 
 /// Runs kubectl, and returns what it prints, or both streams when it fails.
 pub fn kubectl(arguments: &[&str]) -> Result<String, Failure> {
+    run(cluster_program("kubectl").args(arguments))
+}
+
+/// Runs helm, and returns what it prints, or both streams when it fails.
+pub fn helm(arguments: &[&str]) -> Result<String, Failure> {
+    run(cluster_program("helm").args(arguments))
+}
+
+/// A program that works on the node, taken from the machine or from what the node's scripts built.
+#[must_use]
+pub fn cluster_program(name: &str) -> Command {
     let path = format!("{}:{}", std::env::var("PATH").unwrap_or_default(), repository().join(".cluster/bin").display());
-    run(Command::new("kubectl").env("PATH", path).env("KUBECONFIG", kubeconfig()).args(arguments))
+    let mut command = Command::new(name);
+    command.env("PATH", path).env("KUBECONFIG", kubeconfig());
+    command
+}
+
+/// Starts programs beside the node's own, such as `flux`; see `e2e/cluster/addon.sh`.
+pub fn addon(name: &str) -> Result<(), Failure> {
+    run(Command::new(repository().join("e2e/cluster/addon.sh")).arg(name)).map(drop)
 }
 
 /// Runs a command in the network of the node, from where pods and Services are reached.

@@ -1,6 +1,7 @@
 //! What the tests on a real API server and on a real node share.
 
 pub mod api_server;
+pub mod argocd;
 pub mod cluster;
 mod harness;
 mod objects;

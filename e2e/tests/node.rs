@@ -5,8 +5,12 @@
 
 mod node {
     pub mod failing;
+    pub mod flux;
+    pub mod following;
     pub mod healing;
+    pub mod namespaced;
     pub mod operating;
+    pub mod refused;
     pub mod serving;
 }
 
@@ -14,7 +18,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
-use node::{failing, healing, operating, serving};
+use node::{failing, flux, following, healing, namespaced, operating, refused, serving};
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
@@ -39,11 +43,21 @@ fn main() -> ExitCode {
         case("nothing_moves_for_a_minute", healing::quiet_minute),
         case("a_rollout_loses_no_request", healing::rollout_under_load),
         case("scale_suspend_and_resume", healing::scale_and_suspend),
+        case("a_change_is_followed_from_a_terminal", following::progress),
         case("a_wrong_tag_is_told_while_the_old_pods_serve", failing::wrong_tag),
+        case("a_late_push_heals", failing::late_push),
         case("a_model_that_is_not_there_is_named", failing::model_missing),
         case("a_bad_setting_is_named", failing::bad_setting),
         case("a_missing_secret_is_named", failing::missing_secret),
+        case("a_limit_below_the_model_is_named", failing::out_of_memory),
         case("a_pod_that_fits_nowhere_is_told", failing::unschedulable),
+        case("an_exceeded_quota_is_told", failing::quota),
+        case("a_spec_from_before_the_rule_is_refused", refused::stored_before_the_rule),
+        case("another_managers_field_is_left_to_it", refused::another_manager),
+        case("a_name_that_is_taken_is_left_alone", refused::name_taken),
+        case("flux_deploys_a_folder_and_prunes", flux::folder),
+        case("flux_tells_a_failure_at_once", flux::failure_is_told),
+        case("an_operator_for_listed_namespaces_needs_roles_only", namespaced::roles_only),
         case("the_operator_stops_in_order_and_disturbs_nothing", operating::restart),
         case("a_hanging_leader_is_replaced", operating::hanging_leader),
         case("the_operators_endpoints_answer", operating::endpoints),

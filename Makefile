@@ -102,10 +102,11 @@ contract: onnxruntime ## The server against schemathesis, a client of version 1,
 
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver
-	@cargo test --locked -p kubesentiment-e2e --test api_server
+	@cargo test --locked -p kubesentiment-e2e --test api_server --test argocd
 
 .PHONY: e2e
 e2e: deploy ## The real node: images, operator, pods, failures, and the node itself
+	@e2e/cluster/build-tools.sh helm lua metrics-server kube-router flux
 	@scripts/test-images.sh
 	@cargo test --locked -p kubesentiment-e2e --test node
 	@scripts/test-monitoring.sh
@@ -119,4 +120,4 @@ bench: onnxruntime deploy ## Sizes, start times, throughput and memory
 .PHONY: tools
 tools:
 	@e2e/cluster/deps.sh
-	@e2e/cluster/build-tools.sh etcd kubernetes helm
+	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security

@@ -14,3 +14,4 @@ echo "shellcheck: ${#scripts[@]} scripts"
 
 charts/tests/equality.sh
 charts/tests/render.sh
+scripts/policy/check.sh

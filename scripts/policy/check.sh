@@ -4,7 +4,7 @@
 #
 #   scripts/policy/check.sh
 #
-# A finding must be in exceptions.txt, with the reason; an exception that nothing needs any more is an error, too.
+# A finding must be in exceptions.txt, with the reason. It also tells of exceptions that nothing needs any more.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=charts/tests/lib.sh
@@ -82,7 +82,8 @@ while read -r finding; do
 done <"$work/findings"
 while read -r tool rule variant object _; do
   [[ -n $tool && $tool != \#* ]] || continue
-  grep -qxF "$tool $rule $variant $object" "$work/used" || fail "$exceptions lists what nothing needs: $tool $rule $variant $object"
+  grep -qxF "$tool $rule $variant $object" "$work/used" ||
+    echo "note  $exceptions lists what nothing needs any more: $tool $rule $variant $object"
 done <"$exceptions"
 ((failed)) || pass "checkov and kube-score: $(wc -l <"$work/findings") findings in ${#files[@]} variants, each listed with a reason"
 check "the restricted Pod Security Standard" pod-security "${files[@]}"

@@ -10,11 +10,13 @@ use kubesentiment_e2e::{
 };
 use serde_json::json;
 
-use super::serving::serving;
+use super::{failing::fails, serving::serving};
 
 /// `kubectl get -w` tells a rollout from its begin to its end, and `kubectl wait` returns then.
 pub async fn progress(client: Client) -> Outcome {
-    let (namespace, _) = serving(&client, "progress", json!({"replicas": 1})).await?;
+    // New pods take their time, so that there is something to see.
+    let spec = json!({"replicas": 1, "probes": {"readiness": {"initialDelaySeconds": 3}}});
+    let (namespace, _) = serving(&client, "progress", spec).await?;
     let mut watch = cluster_program("kubectl")
         .args(["-n", &namespace, "get", "ssvc", "reviews", "--watch", "--no-headers"])
         .stdout(Stdio::piped())
@@ -63,7 +65,7 @@ async fn follow(client: &Client, namespace: &str) -> Outcome {
     let change = r#"{"spec":{"podMetadata":{"annotations":{"round":"two"}}}}"#;
     kubectl(&["-n", namespace, "patch", "ssvc", "reviews", "--type=merge", "--patch", change])?;
     // `kubectl wait` looks at no generation: what was true a moment ago would satisfy it.
-    kubectl(&["-n", namespace, "wait", "--for=condition=Ready=False", "ssvc/reviews", "--timeout=10s"])?;
+    fails(client, namespace, "RollingOut", &["replicas are of the current spec"]).await?;
     kubectl(&["-n", namespace, "wait", "--for=condition=Ready", "ssvc/reviews", "--timeout=60s"])?;
     eventually("the end", || ready(client, namespace, "reviews", "True", "Serving")).await.map(drop)
 }

@@ -18,7 +18,10 @@ use kubesentiment_e2e::{
 use kubesentiment_operator::api::SentimentService;
 use serde_json::json;
 
-use super::serving::{address, serving};
+use super::{
+    failing::fails,
+    serving::{address, serving},
+};
 
 /// The promise of the README.
 const REPAIR: Duration = Duration::from_secs(2);
@@ -128,6 +131,7 @@ pub async fn scale_and_suspend(client: Client) -> Outcome {
         Ok(())
     })
     .await?;
+    fails(&client, &namespace, "Suspended", &["spec.suspend is true"]).await?;
     services.patch("reviews", &PatchParams::default(), &Patch::Merge(&suspend(false))).await.map_err(failure)?;
     eventually("serving again", || ready(&client, &namespace, "reviews", "True", "Serving")).await?;
     Ok(())

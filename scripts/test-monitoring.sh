@@ -5,7 +5,9 @@
 #   scripts/test-monitoring.sh SCRAPE.prom... takes scrapes that somebody saved
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export PATH=$PATH:$root/.cluster/bin KUBECONFIG=${KUBECONFIG:-$root/.cluster/kubeconfig}
+suffix=
+[[ ${KUBESENTIMENT_NODE:-0} == 0 ]] || suffix=-$KUBESENTIMENT_NODE
+export PATH=$PATH:$root/.cluster/bin KUBECONFIG=$root/.cluster/kubeconfig$suffix
 chart=$root/charts/kubesentiment-operator
 rules=$chart/files/alerts.yaml
 tests=$root/charts/tests/alerts.yaml

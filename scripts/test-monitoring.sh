@@ -25,8 +25,10 @@ scrape_node() {
   made=yes
   kubectl create namespace "$namespace" >/dev/null
   kubectl apply -f - >/dev/null <<EOF
-{apiVersion: kubesentiment.io/v1alpha1, kind: SentimentService,
- metadata: {name: scraped, namespace: $namespace}, spec: {replicas: 1}}
+apiVersion: kubesentiment.io/v1alpha1
+kind: SentimentService
+metadata: {name: scraped, namespace: $namespace}
+spec: {replicas: 1}
 EOF
   kubectl wait --namespace "$namespace" ssvc/scraped --for=condition=Ready --timeout=2m >/dev/null
   local pod ip path body

@@ -125,6 +125,8 @@ pub struct Config {
     pub port: u16,
     /// Serves the API without its `/api/v1` prefix.
     pub debug: bool,
+    /// Serves the series at `/metrics`.
+    pub metrics_enabled: bool,
     /// Serves the API's documentation at `/docs`.
     pub docs_enabled: bool,
     /// Key that callers must send as `X-API-Key`.
@@ -170,6 +172,7 @@ impl Config {
             host: read.required("MLOPS_HOST", parse_host)?,
             port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
+            metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
             docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
             api_key: read.optional("MLOPS_API_KEY", |v| Some(Secret(v.to_owned())))?,
             allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),

@@ -35,6 +35,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MLOPS_HOST", "0.0.0.0", "an IP address or localhost", "Address to listen on; :: takes IPv4 and IPv6"),
     variable("MLOPS_PORT", "8000", "a whole number from 0 to 65535", "TCP port to listen on"),
     variable("MLOPS_DEBUG", "false", "true or false", "Serve the API without the prefix /api/v1"),
+    variable("MLOPS_ENABLE_METRICS", "true", "true or false", "Serve the series at /metrics"),
     variable("MLOPS_DOCS_ENABLED", "true", "true or false", "Serve the API's documentation at /docs"),
     Variable { secret: true, ..variable("MLOPS_API_KEY", "", "text", "Key that callers must send as X-API-Key") },
     variable(

@@ -67,11 +67,13 @@ fn routes(app: &Arc<App>) -> Routes {
         .routes(routes!(batch_jobs::figures))
         .routes(routes!(batch_jobs::queue_status))
         .routes(routes!(info::model_info));
-    let open = OpenApiRouter::new()
+    let mut open = OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::details))
-        .routes(routes!(health::ready))
-        .routes(routes!(info::metrics));
+        .routes(routes!(health::ready));
+    if app.config.metrics_enabled {
+        open = open.routes(routes!(info::metrics));
+    }
     let api = guarded(app, keyed).merge(open);
     let keyed_protocol = OpenApiRouter::new()
         .routes(routes!(protocol::model))

@@ -1,0 +1,143 @@
+//! The surface of KubeSentiment 1.5, as its documentation has it. Every row is a promise to its users.
+
+/// A call and what it answers. Each row is asked in turn of one server that has an API key.
+pub struct Route {
+    pub method: &'static str,
+    /// Without the prefix, which `/` alone never has.
+    pub path: &'static str,
+    pub body: &'static str,
+    /// Whether it answers without the key.
+    pub open: bool,
+    pub status: u16,
+    /// `field:type`, fields of fields by dots, entries of lists by their index.
+    pub answer: &'static str,
+    pub headers: &'static [&'static str],
+}
+
+const fn get(path: &'static str, open: bool, answer: &'static str) -> Route {
+    Route { method: "GET", path, body: "", open, status: 200, answer, headers: &[] }
+}
+
+const fn post(path: &'static str, body: &'static str, answer: &'static str) -> Route {
+    Route { method: "POST", path, body, open: false, status: 200, answer, headers: &[] }
+}
+
+pub const ROUTES: &[Route] = &[
+    get("/", true, "service:string version:string status=operational docs_url:string health_url:string"),
+    Route {
+        headers: &["X-Inference-Time-MS", "X-Model-Backend", "X-Correlation-ID"],
+        ..post(
+            "/predict",
+            r#"{"text": "  I love this product "}"#,
+            "label=POSITIVE prediction_id:string score:number inference_time_ms:number model_name:string \
+             text_length=19 backend=onnx cached:boolean features:null",
+        )
+    },
+    get("/health", true, "status:string model_status:string version:string backend=onnx timestamp:number"),
+    get(
+        "/health/details",
+        true,
+        "status:string version:string timestamp:number dependencies.0.component_name:string \
+         dependencies.0.details.status:string dependencies.0.details.error:null",
+    ),
+    get("/ready", true, "status=ready"),
+    get("/metrics", true, ""),
+    get(
+        "/model-info",
+        false,
+        "model_name:string backend=onnx model_path:string model_file:string execution_providers.0:string \
+         is_loaded:boolean is_quantized:boolean is_optimized:boolean max_text_length=512 cache_enabled:boolean \
+         cache_size:number cache_maxsize=1000 onnx_intra_op_threads:number onnx_inter_op_threads:number \
+         onnx_execution_mode:string tokenizer_is_fast:boolean",
+    ),
+];
+
+/// A call that goes wrong: method, path, body, status, and how its code begins.
+pub type Failure = (&'static str, &'static str, &'static str, u16, &'static str);
+
+/// Codes: E1 input, E2 model, E3 access, E4 system, E5 configuration, E7 batch, E8 monitoring.
+pub const FAILURES: &[Failure] = &[
+    ("POST", "/predict", r#"{"text": ""}"#, 422, "E1001"),
+    ("POST", "/predict", r#"{"text": "   "}"#, 422, "E1001"),
+    ("POST", "/predict", r#"{"text": 5}"#, 422, "E1001"),
+    ("POST", "/predict", "{}", 422, "E1001"),
+    ("POST", "/predict", "{", 422, "E1001"),
+    ("POST", "/predict", "10001 characters", 422, "E1001"),
+    ("POST", "/predict", "513 characters", 400, "E1"),
+    ("GET", "/predict", "", 405, "E1"),
+    ("GET", "/no-such-route", "", 404, "E1"),
+];
+
+/// Routes that answer 401 without the key, with a code of access.
+pub const KEYED: &[(&str, &str)] = &[("POST", "/predict"), ("GET", "/model-info")];
+
+/// A variable without its prefix `MLOPS_`, its default, another value that it takes, and one that it refuses (none
+/// where any text will do).
+pub type Variable = (&'static str, &'static str, &'static str, &'static str);
+
+pub const VARIABLES: &[Variable] = &[
+    ("PORT", "8000", "9000", "65536"),
+    ("HOST", "0.0.0.0", "127.0.0.1", "nowhere"),
+    ("LOG_LEVEL", "INFO", "WARNING", "LOUD"),
+    ("PROFILE", "production", "local", "prod"),
+    ("PROFILE", "production", "development", "prod"),
+    ("PROFILE", "production", "staging", "prod"),
+    ("DEBUG", "false", "true", "perhaps"),
+    ("API_KEY", "", "s3cret", ""),
+    ("ALLOWED_ORIGINS", "", r#"["https://a.example"]"#, r#"["*"]"#),
+    ("MAX_REQUEST_TIMEOUT", "30", "60", "0"),
+    ("MAX_TEXT_LENGTH", "512", "10000", "10001"),
+    ("MODEL_NAME", "default", "reviews", ""),
+    ("MODEL_BACKEND", "onnx", "ONNX", "pytorch"),
+    ("ONNX_MODEL_PATH", "/app/model", "/models/other", ""),
+    ("PREDICTION_CACHE_ENABLED", "true", "false", "perhaps"),
+    ("PREDICTION_CACHE_MAX_SIZE", "1000", "1", "0"),
+    ("REDIS_ENABLED", "false", "true", "perhaps"),
+    ("REDIS_HOST", "localhost", "redis.cache.svc", "redis://redis"),
+    ("REDIS_PORT", "6379", "6380", "0"),
+    ("REDIS_DB", "0", "3", "-1"),
+    ("REDIS_PASSWORD", "", "s3cret", ""),
+    ("REDIS_MAX_CONNECTIONS", "50", "10", "0"),
+    ("REDIS_NAMESPACE", "kubesentiment", "reviews", "two words"),
+    ("REDIS_PREDICTION_CACHE_TTL", "3600", "60", "0"),
+    ("ASYNC_BATCH_ENABLED", "true", "false", "perhaps"),
+    ("ASYNC_BATCH_MAX_JOBS", "1000", "10", "0"),
+    ("ASYNC_BATCH_PRIORITY_HIGH_LIMIT", "100", "1", "0"),
+    ("ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT", "500", "1", "0"),
+    ("ASYNC_BATCH_PRIORITY_LOW_LIMIT", "1000", "1", "0"),
+    ("ASYNC_BATCH_CACHE_TTL_SECONDS", "3600", "60", "0"),
+    ("ENABLE_METRICS", "true", "false", "perhaps"),
+];
+
+/// The one variable that the guide sets without the prefix too; the prefixed one wins.
+pub const UNPREFIXED: &str = "REDIS_HOST";
+
+/// Variables that no longer do anything: a start isn't refused, and a line names each.
+pub const RETIRED: &[(&str, &str)] = &[
+    ("MLOPS_ONNX_INTER_OP_NUM_THREADS", "1"),
+    ("MLOPS_SHADOW_MODE_ENABLED", "true"),
+    ("MLOPS_SHADOW_TRAFFIC_PERCENTAGE", "10"),
+];
+
+/// A series' name and its labels, as a scrape has them.
+pub const SERIES: &[(&str, &[&str])] = &[
+    ("sentiment_requests_total", &["endpoint", "method", "status_code"]),
+    ("sentiment_request_duration_seconds_bucket", &[]),
+    ("sentiment_active_requests", &[]),
+    ("sentiment_model_loaded", &[]),
+    ("sentiment_inference_duration_seconds_bucket", &[]),
+    ("sentiment_prediction_score_bucket", &[]),
+    ("sentiment_text_length_characters_bucket", &[]),
+];
+
+/// A model directory's files: the first that is there is served.
+pub const MODEL_FILES: &[&str] =
+    &["model.quantized.onnx", "model_quantized.onnx", "model_optimized.onnx", "model.onnx", "another.onnx"];
+
+/// A flag of the health check program, its variable, and its default.
+pub const HEALTHCHECK: &[(&str, &str, &str)] = &[
+    ("--host", "HEALTHCHECK_HOST", "localhost"),
+    ("--port", "HEALTHCHECK_PORT", "8000"),
+    ("--path", "HEALTHCHECK_PATH", "/health"),
+    ("--timeout", "HEALTHCHECK_TIMEOUT", "5"),
+];

@@ -7,7 +7,12 @@ mod common;
 #[path = "predecessor/facts.rs"]
 mod facts;
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use common::{Server, json};
 use facts::Route;
@@ -62,22 +67,66 @@ fn assert_answer(route: &Route, answer: &Value) {
 fn routes_answers_and_headers() {
     let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
     let document = json(&mut server.get("/openapi.json"));
+    let mut job = String::new();
     for route in facts::ROUTES {
         let key = (!route.open).then_some(KEY);
-        let mut response = call(&server, route.method, route.path, route.body, key);
+        if route.path.contains("{job}") {
+            wait_for(&server, &job);
+        }
+        let mut response = call(&server, route.method, &route.path.replace("{job}", &job), route.body, key);
         assert_eq!(response.status(), route.status, "{} {}", route.method, route.path);
         for header in route.headers {
             assert!(response.headers().contains_key(*header), "{} {} has no {header}", route.method, route.path);
         }
         if !route.answer.is_empty() {
-            assert_answer(route, &json(&mut response));
+            let answer = json(&mut response);
+            assert_answer(route, &answer);
+            if let (true, Some(id)) = (route.method == "POST", answer["job_id"].as_str()) {
+                id.clone_into(&mut job);
+            }
         }
-        let path = if route.path == "/" { "/".to_owned() } else { format!("/api/v1{}", route.path) };
-        let operation = &document["paths"][&path][route.method.to_lowercase()];
-        assert!(operation["responses"][route.status.to_string()].is_object(), "{path} is not in the document");
+        assert_documented(&document, route);
     }
     let echoed = server.agent.get(server.url("/health")).header("X-Correlation-ID", "order-4711").call().unwrap();
     assert_eq!(echoed.headers()["x-correlation-id"], "order-4711");
+}
+
+fn assert_documented(document: &Value, route: &Route) {
+    let path = route.path.split('?').next().unwrap().replace("{job}", "{id}");
+    let path = if path == "/" { path } else { format!("/api/v1{path}") };
+    let operation = &document["paths"][&path][route.method.to_lowercase()];
+    assert!(operation["responses"][route.status.to_string()].is_object(), "{path} is not in the document");
+}
+
+/// Returns when a job has ended.
+fn wait_for(server: &Server, job: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let path = format!("/batch/status/{job}");
+    loop {
+        let status = json(&mut call(server, "GET", &path, "", Some(KEY)))["status"].as_str().unwrap().to_owned();
+        if !["pending", "processing"].contains(&status.as_str()) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{job} is still {status}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_job_can_be_taken_back() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY), ("MLOPS_THREADS", "1")]);
+    // Enough texts, all different, to be still at work when the next request comes.
+    let texts: Vec<_> = (0..1000).map(|number| format!("{number} words that go on and on and on")).collect();
+    let body = serde_json::json!({ "texts": texts }).to_string();
+    let job =
+        json(&mut call(&server, "POST", "/batch/predict", &body, Some(KEY)))["job_id"].as_str().unwrap().to_owned();
+    let route = &facts::CANCEL;
+    let mut response = call(&server, route.method, &route.path.replace("{job}", &job), route.body, Some(KEY));
+    assert_eq!(response.status(), route.status);
+    assert_answer(route, &json(&mut response));
+    let state = json(&mut call(&server, "GET", &format!("/batch/status/{job}"), "", Some(KEY)));
+    assert_eq!(state["status"], "cancelled");
+    assert_documented(&json(&mut server.get("/openapi.json")), route);
 }
 
 #[test]

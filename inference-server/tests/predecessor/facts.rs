@@ -3,7 +3,7 @@
 /// A call and what it answers. Each row is asked in turn of one server that has an API key.
 pub struct Route {
     pub method: &'static str,
-    /// Without the prefix, which `/` alone never has.
+    /// Without the prefix, which `/` alone never has; `{job}` stands for the id of a job that was taken.
     pub path: &'static str,
     pub body: &'static str,
     /// Whether it answers without the key.
@@ -50,7 +50,50 @@ pub const ROUTES: &[Route] = &[
          cache_size:number cache_maxsize=1000 onnx_intra_op_threads:number onnx_inter_op_threads:number \
          onnx_execution_mode:string tokenizer_is_fast:boolean",
     ),
+    post(
+        "/batch/predict",
+        r#"{"texts": ["I love this product", "It is awful"], "priority": "high", "timeout_seconds": 60}"#,
+        "job_id:string status:string total_texts=2 estimated_completion_seconds:number created_at:number \
+         priority=high progress_percentage:number",
+    ),
+    get(
+        "/batch/status/{job}",
+        false,
+        "job_id:string status=completed total_texts=2 created_at:number priority=high progress_percentage=100.0 \
+         estimated_completion_seconds:number|null processed_texts=2 failed_texts=0 started_at:number \
+         completed_at:number error:null",
+    ),
+    get(
+        "/batch/results/{job}?page=2&page_size=1",
+        false,
+        "job_id:string results.0.label=NEGATIVE results.0.score:number total_results=2 page=2 page_size=1 \
+         has_more=false summary.total_texts=2 summary.successful_predictions=2 summary.failed_predictions=0 \
+         summary.success_rate:number",
+    ),
+    get(
+        "/batch/metrics",
+        false,
+        "total_jobs=1 active_jobs=0 completed_jobs=1 failed_jobs=0 average_processing_time_seconds:number \
+         average_throughput_tps:number queue_size=0 average_batch_size:number processing_efficiency:number",
+    ),
+    get(
+        "/batch/queue/status",
+        false,
+        "queues.high_priority=0 queues.medium_priority=0 queues.low_priority=0 queues.total=0 timestamp:number \
+         service_status:string",
+    ),
 ];
+
+/// The route that takes a job back, asked of one that is at work.
+pub const CANCEL: Route = Route {
+    method: "DELETE",
+    path: "/batch/jobs/{job}",
+    body: "",
+    open: false,
+    status: 200,
+    answer: "message:string job_id:string status=cancelled",
+    headers: &[],
+};
 
 /// A call that goes wrong: method, path, body, status, and how its code begins.
 pub type Failure = (&'static str, &'static str, &'static str, u16, &'static str);
@@ -64,12 +107,25 @@ pub const FAILURES: &[Failure] = &[
     ("POST", "/predict", "{", 422, "E1001"),
     ("POST", "/predict", "10001 characters", 422, "E1001"),
     ("POST", "/predict", "513 characters", 400, "E1"),
+    ("POST", "/batch/predict", r#"{"texts": []}"#, 422, "E1001"),
+    ("POST", "/batch/predict", r#"{"texts": ["a"], "priority": "urgent"}"#, 422, "E1001"),
+    ("POST", "/batch/predict", r#"{"texts": ["a"], "timeout_seconds": 9}"#, 422, "E1001"),
+    ("GET", "/batch/status/00000000-0000-4000-8000-000000000000", "", 404, "E7"),
     ("GET", "/predict", "", 405, "E1"),
     ("GET", "/no-such-route", "", 404, "E1"),
 ];
 
 /// Routes that answer 401 without the key, with a code of access.
-pub const KEYED: &[(&str, &str)] = &[("POST", "/predict"), ("GET", "/model-info")];
+pub const KEYED: &[(&str, &str)] = &[
+    ("POST", "/predict"),
+    ("GET", "/model-info"),
+    ("POST", "/batch/predict"),
+    ("GET", "/batch/status/00000000-0000-4000-8000-000000000000"),
+    ("GET", "/batch/results/00000000-0000-4000-8000-000000000000"),
+    ("DELETE", "/batch/jobs/00000000-0000-4000-8000-000000000000"),
+    ("GET", "/batch/metrics"),
+    ("GET", "/batch/queue/status"),
+];
 
 /// A variable without its prefix `MLOPS_`, its default, another value that it takes, and one that it refuses (none
 /// where any text will do).

@@ -4,6 +4,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, ReplicaSet},
         core::v1::{Namespace, Pod, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::Condition,
 };
@@ -91,6 +93,8 @@ pub async fn resource_versions(client: &Client, namespace: &str) -> Result<Vec<S
     versions.extend(list::<ServiceAccount>(client, namespace).await?);
     versions.extend(list::<Service>(client, namespace).await?);
     versions.extend(list::<Deployment>(client, namespace).await?);
+    versions.extend(list::<NetworkPolicy>(client, namespace).await?);
+    versions.extend(list::<PodDisruptionBudget>(client, namespace).await?);
     versions.extend(list::<ReplicaSet>(client, namespace).await?);
     versions.extend(list::<Pod>(client, namespace).await?);
     Ok(versions)

@@ -4,6 +4,7 @@
 
 mod api_server {
     pub mod applying;
+    pub mod children;
     pub mod counting;
     pub mod documenting;
     pub mod electing;
@@ -14,7 +15,7 @@ mod api_server {
 
 use std::{process::ExitCode, sync::Arc};
 
-use api_server::{applying, counting, documenting, electing, refusing, reporting, upgrading};
+use api_server::{applying, children, counting, documenting, electing, refusing, reporting, upgrading};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -57,6 +58,11 @@ fn main() -> ExitCode {
         Case::new("a_quiet_service_costs_no_request", |s: Arc<ApiServer>| counting::quiet(s.config.clone())),
         Case::new("an_upgrade_rolls_a_few_services_at_a_time", |_| upgrading::in_turn()),
         Case::new("a_full_quota_is_reported_and_healed", |s| applying::quota(client(&s))),
+        Case::new("children_come_and_go_with_their_fields", |s| children::prune(client(&s))),
+        Case::new("no_pod_is_lost_in_a_handover", |s| children::handover(client(&s))),
+        Case::new("an_autoscaled_service_starts_with_its_fewest", |s| children::autoscaled_from_the_start(client(&s))),
+        Case::new("pods_follow_the_content_of_their_config_map", |s| children::config_map(client(&s))),
+        Case::new("an_api_that_comes_later_is_taken_up", |s| children::optional_apis(client(&s))),
         Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),
         Case::new("status_follows_the_deployment", |s| reporting::lifecycle(client(&s))),
         Case::new("scale_and_suspend", |s| reporting::scale_and_suspend(client(&s))),

@@ -1,5 +1,5 @@
-//! The controller, as a table of contents: fetch, validate, build, admit, apply, observe,
-//! report.
+//! The controller, as a table of contents: fetch, validate, dereference, build, admit, apply,
+//! observe, report.
 
 use std::{
     collections::HashMap,
@@ -25,9 +25,10 @@ use crate::{
     apply::{Applier, ApplyError},
     backoff,
     build::build,
+    dereference::{DereferenceError, Dereferencer},
     image::ImageReference,
     metrics::Metrics,
-    observe::observe,
+    observe,
     report::{Publisher, failed_status, observed_status, tell_held},
     rollouts::{self, Rollouts, Wake},
     validate::validate,
@@ -43,6 +44,9 @@ const SETTLING: Duration = Duration::from_secs(30);
 /// Why a reconciliation has to be tried again.
 #[derive(Debug, Error)]
 pub enum Error {
+    /// A reference could not be looked up.
+    #[error(transparent)]
+    Dereference(#[from] DereferenceError),
     /// A child could not be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -55,6 +59,7 @@ pub enum Error {
 pub struct Operator {
     client: Client,
     default_image: ImageReference,
+    dereferencer: Dereferencer,
     applier: Applier,
     publisher: Publisher,
     metrics: Metrics,
@@ -78,6 +83,7 @@ impl Operator {
     #[must_use]
     pub fn new(client: Client, default_image: ImageReference, metrics: Metrics) -> Self {
         Self {
+            dereferencer: Dereferencer::new(client.clone()),
             applier: Applier::new(client.clone()),
             publisher: Publisher::new(client.clone()),
             client,
@@ -189,7 +195,7 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
                 "the stored object breaks the schema ({}): apply it again, and the API server names the field",
                 invalid.error
             );
-            return operator.refuse(object, None, &message).await;
+            return operator.refuse(object, stores, None, &message).await;
         }
     };
     let previous = service.status.clone().unwrap_or_default();
@@ -197,11 +203,22 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     // Validate.
     let valid = match validate(service, &operator.default_image) {
         Ok(valid) => valid,
-        Err(invalid) => return operator.refuse(object, Some(previous), &invalid.to_string()).await,
+        Err(invalid) => return operator.refuse(object, stores, Some(previous), &invalid.to_string()).await,
+    };
+
+    // Dereference.
+    let references = match operator.dereferencer.dereference(&valid, stores).await {
+        Ok(references) => references,
+        Err(error @ DereferenceError::NoConfigMap(_)) => {
+            // What serves goes on, and the watch tells when there is one.
+            operator.fail(object, stores, &previous, Reason::DependencyMissing, &error.to_string()).await?;
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error.into()),
     };
 
     // Build.
-    let mut children = build(&valid);
+    let mut children = build(&valid, &references);
 
     // Admit: a template that the spec doesn't explain may have to wait for its turn.
     stores.deployments_ready().await;
@@ -210,7 +227,7 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     let held = operator.rollouts.admit(&key, valid.generation, &mut children.deployment, live.as_deref(), wake);
 
     // Apply.
-    let applied = match operator.applier.apply(&children, stores).await {
+    let applied = match operator.applier.apply(&valid, &children, stores).await {
         Ok(applied) => applied,
         // The service itself will be deleted next.
         Err(ApplyError::Terminating(_)) => {
@@ -220,22 +237,20 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
         Err(error) => {
             operator.rollouts.leave(&key);
             if let Some(reason) = error.reason() {
-                let message = error.to_string();
-                let status = failed_status(valid.generation, reason, &message, &previous, Timestamp::now());
-                operator.report(object, &status, &previous, reason).await?;
+                operator.fail(object, stores, &previous, reason, &error.to_string()).await?;
             }
             return Err(error.into());
         }
     };
 
     // Observe.
-    let observation = observe(&valid, &applied, stores);
+    let observation = observe::observe(&valid, &applied, stores);
 
     // Report.
     operator.publisher.repairs(object, &applied).await;
     let mut status = observed_status(&valid, &observation, &previous, Timestamp::now());
     if let Some(held) = held {
-        tell_held(&mut status, held, &applied.deployment.object, &previous, Timestamp::now());
+        tell_held(&mut status, held, &applied.deployment, &previous, Timestamp::now());
     }
     operator.report(object, &status, &previous, observation.reason).await?;
     Ok(Action::await_change())
@@ -246,6 +261,7 @@ impl Operator {
     async fn refuse(
         &self,
         object: &Guarded,
+        stores: &Stores,
         previous: Option<SentimentServiceStatus>,
         message: &str,
     ) -> Result<Action, Error> {
@@ -253,13 +269,28 @@ impl Operator {
         self.rollouts.leave(&key);
         let readable = previous.is_some();
         let previous = previous.or_else(|| lock(&self.unreadable).get(&key).cloned()).unwrap_or_default();
-        let generation = object.meta().generation;
-        let status = failed_status(generation, Reason::InvalidSpec, message, &previous, Timestamp::now());
-        self.report(object, &status, &previous, Reason::InvalidSpec).await?;
+        let status = self.fail(object, stores, &previous, Reason::InvalidSpec, message).await?;
         if !readable {
             lock(&self.unreadable).insert(key, status);
         }
         Ok(Action::await_change())
+    }
+
+    /// Reports that the current spec isn't in force, and what still serves.
+    async fn fail(
+        &self,
+        object: &Guarded,
+        stores: &Stores,
+        previous: &SentimentServiceStatus,
+        reason: Reason,
+        message: &str,
+    ) -> Result<SentimentServiceStatus, Error> {
+        let meta = object.meta();
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let counts = observe::counts(namespace, meta.name.as_deref().unwrap_or_default(), stores);
+        let status = failed_status(meta.generation, reason, message, counts, previous, Timestamp::now());
+        self.report(object, &status, previous, reason).await?;
+        Ok(status)
     }
 
     async fn report(

@@ -9,6 +9,9 @@ pub mod backoff;
 pub mod build;
 pub mod cli;
 pub mod controller;
+pub mod dereference;
+#[cfg(test)]
+mod fixtures;
 pub mod http;
 pub mod image;
 pub mod leader;

@@ -51,23 +51,33 @@ pub fn observed_status(
         selector: Some(labels::selector_text(service)),
         url: Some(format!("http://{}.{}.svc:{}", service.name, service.namespace, service.service_port)),
         image: Some(service.image.to_string()),
-        model: Some(ModelStatus { name: service.model_name.clone(), source: "builtin".to_owned() }),
+        model: Some(ModelStatus {
+            name: service.model_name.clone(),
+            source: "builtin".to_owned(),
+            digest: observation.image_digest.clone(),
+        }),
     }
 }
 
 /// The status of a service whose current spec could not be built or applied. What runs of an
-/// older spec goes on, so all but the conditions stays as it was.
+/// older spec goes on, so all but the conditions and `counts` stays as it was.
 #[must_use]
 pub fn failed_status(
     generation: Option<i64>,
     reason: Reason,
     message: &str,
+    counts: Counts,
     previous: &SentimentServiceStatus,
     now: Timestamp,
 ) -> SentimentServiceStatus {
+    let Counts { total, updated, ready, available } = counts;
     SentimentServiceStatus {
         observed_generation: generation,
-        conditions: conditions(reason, message, previous.available_replicas, generation, &previous.conditions, now),
+        conditions: conditions(reason, message, available, generation, &previous.conditions, now),
+        replicas: total,
+        ready_replicas: ready,
+        updated_replicas: updated,
+        available_replicas: available,
         ..previous.clone()
     }
 }
@@ -202,10 +212,10 @@ impl Publisher {
     /// Tells of children that somebody changed or removed, and that were put back.
     pub async fn repairs(&self, object: &Guarded, applied: &Applied) {
         let repaired: Vec<&str> = applied
-            .changes()
-            .into_iter()
+            .changes
+            .iter()
             .filter(|(_, change)| *change == Change::Repaired)
-            .map(|(kind, _)| kind)
+            .map(|(kind, _)| kind.as_str())
             .collect();
         if !repaired.is_empty() {
             let note = format!("{} was changed or deleted by hand; put back what the spec says", repaired.join(", "));
@@ -253,8 +263,8 @@ mod tests {
     }
 
     fn status_of(reason: Reason, available: i32) -> SentimentServiceStatus {
-        let previous = SentimentServiceStatus { available_replicas: available, ..SentimentServiceStatus::default() };
-        failed_status(Some(1), reason, "why", &previous, at(0))
+        let counts = Counts { available, ..Counts::default() };
+        failed_status(Some(1), reason, "why", counts, &SentimentServiceStatus::default(), at(0))
     }
 
     #[test]
@@ -280,16 +290,17 @@ mod tests {
     #[test]
     fn a_transition_time_moves_with_the_status_only() {
         let first = status_of(Reason::RollingOut, 0);
-        let second = failed_status(Some(2), Reason::Unschedulable, "no node", &first, at(60));
+        let second = failed_status(Some(2), Reason::Unschedulable, "no node", Counts::default(), &first, at(60));
         let time = |status: &SentimentServiceStatus, index: usize| status.conditions[index].last_transition_time.0;
         assert_eq!(time(&second, 0), at(0), "Ready stays False");
-        let third = failed_status(Some(2), Reason::CrashLooping, "exit 1", &second, at(90));
+        let third = failed_status(Some(2), Reason::CrashLooping, "exit 1", Counts::default(), &second, at(90));
         assert_eq!(time(&third, 3), at(90), "Stalled turns True");
     }
 
     /// A status after its template was held back, seconds later than the status before.
     fn held(reason: Reason, previous: &SentimentServiceStatus) -> SentimentServiceStatus {
-        let mut status = failed_status(Some(1), reason, "why", previous, at(60));
+        let counts = Counts { available: previous.available_replicas, ..Counts::default() };
+        let mut status = failed_status(Some(1), reason, "why", counts, previous, at(60));
         let deployment = serde_json::from_value(json!({"spec": {
             "selector": {}, "template": {"spec": {"containers": [{"name": "sentiment", "image": "v1"}]}},
         }}));
@@ -328,11 +339,13 @@ mod tests {
     fn a_failure_keeps_what_is_known_of_the_old_replicas() {
         let previous = SentimentServiceStatus {
             available_replicas: 2,
+            ready_replicas: 2,
             url: Some("http://reviews.demo.svc:8000".to_owned()),
             ..SentimentServiceStatus::default()
         };
-        let status = failed_status(Some(9), Reason::InvalidSpec, "spec.replicas is -1", &previous, at(0));
-        assert_eq!((status.available_replicas, status.url), (2, previous.url));
+        let left = Counts { total: 1, ready: 1, available: 1, updated: 0 };
+        let status = failed_status(Some(9), Reason::InvalidSpec, "spec.replicas is -1", left, &previous, at(0));
+        assert_eq!((status.available_replicas, status.ready_replicas, status.url), (1, 1, previous.url));
         assert_eq!(status.observed_generation, Some(9));
     }
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// A spec, and a part of the sentence that refuses it.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(Value, &'static str)> {
     vec![
         (json!({"replicas": -1}), "spec.replicas in body should be greater than or equal to 0"),
@@ -68,6 +69,54 @@ fn cases() -> Vec<(Value, &'static str)> {
         ),
         (json!({"podMetadata": {"labels": {"a": 1}}}), "must be of type string"),
         (json!({"suspend": "yes"}), "must be of type boolean"),
+        (json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}), "set replicas or autoscaling, not both"),
+        (json!({"autoscaling": {}}), "spec.autoscaling.maxReplicas: Required value"),
+        (json!({"autoscaling": {"maxReplicas": 0}}), "should be greater than or equal to 1"),
+        (json!({"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}), "autoscaling.minReplicas exceeds"),
+        (
+            json!({"autoscaling": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 0}}),
+            "spec.autoscaling.targetCPUUtilizationPercentage in body should be greater than or equal to 1",
+        ),
+        (json!({"autoscaling": {"maxReplicas": 3, "behaviour": {}}}), "unknown field \"spec.autoscaling.behaviour\""),
+        (json!({"disruptionBudget": {}}), "set exactly one of disruptionBudget.minAvailable"),
+        (
+            json!({"disruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}),
+            "set exactly one of disruptionBudget.minAvailable",
+        ),
+        (json!({"disruptionBudget": {"maxUnavailable": "half"}}), "a disruptionBudget is a number of pods"),
+        (json!({"disruptionBudget": {"minAvailable": -1}}), "a disruptionBudget is a number of pods"),
+        (json!({"networkPolicy": {"ingressFrom": [{}]}}), "a peer is an ipBlock, or a podSelector"),
+        (json!({"networkPolicy": {"egressTo": ["10.0.0.0/8"]}}), "must be of type object"),
+        (json!({"cache": {"memory": {"maxEntries": -1}}}), "should be greater than or equal to 0"),
+        (json!({"cache": {"redis": {}}}), "spec.cache.redis.host: Required value"),
+        (json!({"cache": {"redis": {"host": "redis://x"}}}), "spec.cache.redis.host in body should match"),
+        (json!({"cache": {"redis": {"host": "r", "password": "x"}}}), "unknown field \"spec.cache.redis.password\""),
+        (json!({"auth": {}}), "spec.auth.apiKeySecretRef: Required value"),
+        (
+            json!({"auth": {"apiKeySecretRef": {"name": "Not_A_Name"}}}),
+            "spec.auth.apiKeySecretRef.name in body should match",
+        ),
+        (json!({"route": {"parentRefs": []}}), "spec.route.parentRefs in body should have at least 1 items"),
+        (json!({"route": {"parentRefs": [{"name": "g"}], "path": "reviews"}}), "spec.route.path in body should match"),
+        (
+            json!({"route": {"parentRefs": [{"name": "g"}], "hostnames": ["https://x"]}}),
+            "spec.route.hostnames[0] in body should match",
+        ),
+        (json!({"monitoring": {"interval": "often"}}), "spec.monitoring.interval in body should match"),
+        (
+            json!({"monitoring": {"labels": {"app.kubernetes.io/instance": "x"}}}),
+            "are the operator's own: choose another key",
+        ),
+        (json!({"env": [{"name": "MLOPS_PORT", "value": "9"}]}), "MLOPS_PORT and MLOPS_HOST are the operator's"),
+        (json!({"envFrom": [{"configMapRef": "x"}]}), "must be of type object"),
+        (json!({"configMapRef": {}}), "spec.configMapRef.name: Required value"),
+        (json!({"serviceAccountName": "Not A Name"}), "spec.serviceAccountName in body should match"),
+        (json!({"scheduling": {"tolerations": [{"tolerationSeconds": "x"}]}}), "must be of type integer"),
+        (json!({"scheduling": {"topologySpreadConstraints": [{"maxSkew": 1}]}}), "Required value"),
+        (json!({"model": {"maxTokens": 3}}), "should be greater than or equal to 4"),
+        (json!({"model": {"labels": ["GOOD"]}}), "model.labels names the classes of the model by index"),
+        (json!({"model": {"neutralBand": 1.0}}), "model.neutralBand is a probability from 0 to below 1"),
+        (json!({"model": {"neutralBand": -0.1}}), "should be greater than or equal to 0"),
         (json!({"autoscale": {}}), "unknown field \"spec.autoscale\""),
     ]
 }

@@ -53,6 +53,9 @@ pub struct ModelStatus {
     pub name: String,
     /// Where it comes from: `builtin`.
     pub source: String,
+    /// What identifies the model beyond doubt: for `builtin`, the digest of the image that carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// The condition types of a `SentimentService`. They follow kstatus, so `kubectl wait`, Flux and

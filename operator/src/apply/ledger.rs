@@ -38,6 +38,10 @@ impl Ledger {
         self.lock().insert(key, Arc::new(Entry { desired, projection }));
     }
 
+    pub(super) fn remove(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
     pub(super) fn forget(&self, namespace: &str, name: &str) {
         self.lock().retain(|key, _| key.namespace != namespace || key.name != name);
     }

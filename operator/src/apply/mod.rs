@@ -1,153 +1,100 @@
 //! The one place that writes children: server-side apply, in a fixed order.
 //!
-//! ServiceAccount, Service, Deployment: pods need the account to be admitted, and the Service's
-//! address should exist when the first pod is ready.
+//! An autoscaler that is no longer asked for goes first, so that it doesn't set back the number of
+//! pods that the spec now gives. Then ServiceAccount, NetworkPolicy, Service, Deployment: pods need
+//! the account to be admitted, should never run without their policy, and the Service's address
+//! should exist when the first is ready. Then what refers to the pods. The other children that are
+//! no longer asked for go last, when nothing uses them any more.
 //!
 //! A child is written only when the spec asks for something new or when a field that we set has
 //! been changed or removed. Fields of others are never looked at, so there is no tug of war.
 
+mod error;
 mod ledger;
 mod projection;
+mod scale;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{
-        apps::v1::Deployment,
-        core::v1::{Service, ServiceAccount},
-    },
+    api::apps::v1::Deployment,
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::Status,
+    runtime::reflector::{ObjectRef, Store},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use thiserror::Error;
 
+pub use self::error::ApplyError;
 pub use self::ledger::Ledger;
 use self::projection::project;
 use crate::{
-    api::{MANAGER, Reason},
+    api::MANAGER,
     build::Children,
-    watches::Stores,
+    validate::ValidatedService,
+    watches::{Installed, Stores},
 };
-
-/// Why a child could not be applied.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// An object of that name exists, and isn't a child of this service.
-    #[error(
-        "{kind} {name} exists already and doesn't belong to this SentimentService: delete it, or choose another name for one of the two"
-    )]
-    NotOurs {
-        /// Kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
-    /// The child of an earlier service of the same name is still being removed.
-    #[error("waiting for {kind} {name} of the earlier SentimentService of this name to be removed")]
-    Leftover {
-        /// Kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
-    /// Another declarative tool applies a field that we set.
-    #[error("another manager applies the same fields of {kind} {name}: {conflicts}: remove them there")]
-    Contested {
-        /// Kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Managers and fields, in the API server's words.
-        conflicts: String,
-    },
-    /// The namespace is going, and takes everything along.
-    #[error("namespace {0} is being terminated")]
-    Terminating(String),
-    /// The API server refused a request.
-    #[error("{kind} {name} was refused: {}", status.message)]
-    Refused {
-        /// Kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// The API server's answer.
-        status: Box<Status>,
-    },
-    /// The API server could not be asked, or had a fault of its own.
-    #[error("{kind} {name} could not be applied: {source}")]
-    Unreachable {
-        /// Kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// What went wrong.
-        source: Box<kube::Error>,
-    },
-}
-
-impl ApplyError {
-    /// The condition reason, or `None` where a repetition will most likely do.
-    #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
-        match self {
-            Self::Refused { status, .. } if status.message.contains("exceeded quota") => Some(Reason::QuotaExceeded),
-            Self::NotOurs { .. } | Self::Contested { .. } | Self::Refused { .. } => Some(Reason::ApplyFailed),
-            Self::Leftover { .. } | Self::Terminating(_) | Self::Unreachable { .. } => None,
-        }
-    }
-}
 
 /// What became of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing was to be done.
-    None,
     /// It didn't exist.
     Created,
     /// The spec asked for something new.
     Updated,
     /// Somebody had changed or removed what we set.
     Repaired,
+    /// The spec no longer asks for it.
+    Pruned,
 }
 
-/// A child as the cluster has it.
-#[derive(Clone, Debug)]
-pub struct AppliedChild<K> {
-    /// The live object.
-    pub object: Arc<K>,
-    /// What was done.
-    pub change: Change,
-}
-
-/// All children as the cluster has them: only [`Applier::apply`] makes one, so a status is never
+/// Children as the cluster has them: only [`Applier::apply`] makes one, so a status is never
 /// computed from wishes.
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// The pods' identity.
-    pub service_account: AppliedChild<ServiceAccount>,
-    /// The pods' address.
-    pub service: AppliedChild<Service>,
     /// The pods.
-    pub deployment: AppliedChild<Deployment>,
+    pub deployment: Arc<Deployment>,
+    /// Kind and change of each child that something was done to.
+    pub changes: Vec<(String, Change)>,
+    /// Children whose kind this cluster doesn't have.
+    pub missing: Vec<MissingApi>,
 }
 
-impl Applied {
-    /// Kind and change of each child, in the order of application.
-    #[must_use]
-    pub fn changes(&self) -> [(&'static str, Change); 3] {
-        [
-            ("ServiceAccount", self.service_account.change),
-            ("Service", self.service.change),
-            ("Deployment", self.deployment.change),
-        ]
+/// A kind that the spec asks for and this cluster doesn't have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingApi {
+    /// The kind, with its API.
+    pub kind: &'static str,
+    /// Who brings it.
+    pub provider: &'static str,
+    /// The field that asks for it.
+    pub field: &'static str,
+}
+
+impl fmt::Display for MissingApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, provider, field } = self;
+        write!(
+            f,
+            "{field} needs the kind {kind}, which this cluster doesn't have: install {provider}, which is then taken up without a restart, or remove {field}"
+        )
     }
 }
+
+const POD_MONITOR: MissingApi = MissingApi {
+    kind: "PodMonitor (monitoring.coreos.com/v1)",
+    provider: "the Prometheus Operator",
+    field: "spec.monitoring",
+};
+const HTTP_ROUTE: MissingApi =
+    MissingApi { kind: "HTTPRoute (gateway.networking.k8s.io/v1)", provider: "the Gateway API", field: "spec.route" };
 
 /// Applies children and remembers what it applied.
 pub struct Applier {
@@ -163,16 +110,52 @@ impl Applier {
     }
 
     /// Brings the cluster in line with `children`.
-    pub async fn apply(&self, children: &Children, stores: &Stores) -> Result<Applied, ApplyError> {
-        Ok(Applied {
-            service_account: self
-                .ensure(&children.service_account, stores.find(&stores.service_accounts, &children.service_account))
-                .await?,
-            service: self.ensure(&children.service, stores.find(&stores.services, &children.service)).await?,
-            deployment: self
-                .ensure(&children.deployment, stores.find(&stores.deployments, &children.deployment))
-                .await?,
-        })
+    pub async fn apply(
+        &self,
+        service: &ValidatedService,
+        children: &Children,
+        stores: &Stores,
+    ) -> Result<Applied, ApplyError> {
+        let mut done = Vec::new();
+        if children.autoscaler.is_none() {
+            self.prune(&stores.autoscalers, service, &mut done).await?;
+        }
+        self.ensure_some(children.service_account.as_ref(), &stores.service_accounts, &mut done).await?;
+        self.ensure_some(children.network_policy.as_ref(), &stores.network_policies, &mut done).await?;
+        self.ensure(&children.service, &stores.services, &mut done).await?;
+        let deployment = self.ensure_deployment(service, &children.deployment, stores, &mut done).await?;
+        self.ensure_some(children.autoscaler.as_ref(), &stores.autoscalers, &mut done).await?;
+        self.ensure_some(children.disruption_budget.as_ref(), &stores.disruption_budgets, &mut done).await?;
+        let missing = [
+            self.ensure_where_installed(
+                children.pod_monitor.as_ref(),
+                &stores.pod_monitors,
+                &stores.pod_monitors_installed,
+                &mut done,
+            )
+            .await?
+            .then_some(POD_MONITOR),
+            self.ensure_where_installed(children.route.as_ref(), &stores.routes, &stores.routes_installed, &mut done)
+                .await?
+                .then_some(HTTP_ROUTE),
+        ];
+
+        if children.service_account.is_none() {
+            self.prune(&stores.service_accounts, service, &mut done).await?;
+        }
+        if children.network_policy.is_none() {
+            self.prune(&stores.network_policies, service, &mut done).await?;
+        }
+        if children.disruption_budget.is_none() {
+            self.prune(&stores.disruption_budgets, service, &mut done).await?;
+        }
+        if children.pod_monitor.is_none() {
+            self.prune(&stores.pod_monitors, service, &mut done).await?;
+        }
+        if children.route.is_none() {
+            self.prune(&stores.routes, service, &mut done).await?;
+        }
+        Ok(Applied { deployment, changes: done, missing: missing.into_iter().flatten().collect() })
     }
 
     /// Forgets the children of a service that is gone.
@@ -180,19 +163,55 @@ impl Applier {
         self.ledger.forget(namespace, name);
     }
 
-    async fn ensure<K>(&self, desired: &K, live: Option<Arc<K>>) -> Result<AppliedChild<K>, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-    {
+    async fn ensure_some<K: Kind>(
+        &self,
+        desired: Option<&K>,
+        store: &Store<K>,
+        done: &mut Vec<(String, Change)>,
+    ) -> Result<(), ApplyError> {
+        match desired {
+            Some(desired) => self.ensure(desired, store, done).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the child is wanted and its kind isn't there.
+    async fn ensure_where_installed<K: Kind>(
+        &self,
+        desired: Option<&K>,
+        store: &Store<K>,
+        installed: &Installed,
+        done: &mut Vec<(String, Change)>,
+    ) -> Result<bool, ApplyError> {
+        let Some(desired) = desired else { return Ok(false) };
+        if installed.is_missing() {
+            return Ok(true);
+        }
+        match self.ensure(desired, store, done).await {
+            Ok(_) => Ok(false),
+            // The watch has not found out yet.
+            Err(ApplyError::Unreachable { source, .. }) if is_missing_api(&source) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a child, unless the cluster has it as it should be already.
+    async fn ensure<K: Kind>(
+        &self,
+        desired: &K,
+        store: &Store<K>,
+        done: &mut Vec<(String, Change)>,
+    ) -> Result<Arc<K>, ApplyError> {
         let child = Child::of(desired);
         let wanted = to_value(desired);
         let known = self.ledger.get(&child.key());
         let asked_before = known.as_ref().is_some_and(|entry| entry.desired == wanted);
+        let live = store.get(&ObjectRef::from_obj(desired));
 
         if let Some(live) = &live {
             child.check_owner(live.owner_references(), desired.owner_references())?;
             if asked_before && known.is_some_and(|entry| entry.projection == project(&to_value(&**live), &wanted)) {
-                return Ok(AppliedChild { object: live.clone(), change: Change::None });
+                return Ok(live.clone());
             }
         }
 
@@ -214,17 +233,61 @@ impl Applier {
         self.ledger.insert(child.key(), wanted.clone(), project(&to_value(&after), &wanted));
 
         let change = match before {
-            None if asked_before => Change::Repaired,
-            None => Change::Created,
-            Some(before) if before.resource_version() == after.resource_version() => Change::None,
-            Some(_) if asked_before => Change::Repaired,
-            Some(_) => Change::Updated,
+            None if asked_before => Some(Change::Repaired),
+            None => Some(Change::Created),
+            Some(before) if before.resource_version() == after.resource_version() => None,
+            Some(_) if asked_before => Some(Change::Repaired),
+            Some(_) => Some(Change::Updated),
         };
-        if change != Change::None {
-            tracing::info!(kind = child.kind, name = child.name, namespace = child.namespace, ?change, "applied");
+        if let Some(change) = change {
+            child.note(change, done);
         }
-        Ok(AppliedChild { object: Arc::new(after), change })
+        Ok(Arc::new(after))
     }
+
+    /// Deletes the child of this kind that an earlier spec asked for. Without one, it asks nothing.
+    async fn prune<K: Kind>(
+        &self,
+        store: &Store<K>,
+        service: &ValidatedService,
+        done: &mut Vec<(String, Change)>,
+    ) -> Result<(), ApplyError> {
+        let Some(live) = store.get(&ObjectRef::new(&service.name).within(&service.namespace)) else { return Ok(()) };
+        let child = Child::of(&*live);
+        self.ledger.remove(&child.key());
+        let is_ours = live.owner_references().iter().any(|owner| owner.uid == service.owner.uid);
+        if !is_ours || live.meta().deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let api: Api<K> = Api::namespaced(self.client.clone(), &child.namespace);
+        // Not one of the same name that somebody has made since.
+        let preconditions = Preconditions { uid: live.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match api.delete(&child.name, &params).await {
+            Ok(_) => {
+                child.note(Change::Pruned, done);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(child.failed(error)),
+        }
+    }
+}
+
+/// A kind of child.
+trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + 'static
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + 'static
+{
 }
 
 /// The names of a child, for requests and messages.
@@ -261,6 +324,12 @@ impl Child {
         }
     }
 
+    fn note(&self, change: Change, done: &mut Vec<(String, Change)>) {
+        let Self { kind, name, namespace } = self;
+        tracing::info!(kind, name, namespace, ?change, "applied");
+        done.push((kind.clone(), change));
+    }
+
     /// Taking over an object that somebody else made would change what runs without being asked.
     fn check_owner(&self, live: &[OwnerReference], desired: &[OwnerReference]) -> Result<(), ApplyError> {
         let (kind, name) = (self.kind.clone(), self.name.clone());
@@ -278,10 +347,7 @@ impl Child {
     /// `valueFrom` beside our `value`. A merge patch replaces whole lists, and so undoes them; the
     /// apply after it takes the fields back. What can't be written that way either was refused for
     /// its own sake, with the answer `refusal`.
-    async fn overwrite<K>(&self, api: &Api<K>, desired: &K, refusal: Box<Status>) -> Result<K, ApplyError>
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-    {
+    async fn overwrite<K: Kind>(&self, api: &Api<K>, desired: &K, refusal: Box<Status>) -> Result<K, ApplyError> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         if api.patch(&self.name, &params, &Patch::Merge(desired)).await.is_err() {
             return Err(self.failed(kube::Error::Api(refusal)));
@@ -291,10 +357,7 @@ impl Child {
 
     /// Server-side apply. A field that was changed by hand is taken back; one that another tool
     /// declares is not, since the two would go on for ever.
-    async fn write<K>(&self, api: &Api<K>, desired: &K) -> Result<K, ApplyError>
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-    {
+    async fn write<K: Kind>(&self, api: &Api<K>, desired: &K) -> Result<K, ApplyError> {
         let params = PatchParams::apply(MANAGER);
         let status = match api.patch(&self.name, &params, &Patch::Apply(desired)).await {
             Ok(after) => return Ok(after),
@@ -320,6 +383,12 @@ fn is_terminating(status: &Status) -> bool {
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
+/// Whether a request failed since there is no such kind: the answer is a bare 404, and names no object.
+fn is_missing_api(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404
+        && status.details.as_ref().is_none_or(|details| details.name.is_empty() && details.kind.is_empty()))
+}
+
 /// The conflicts with managers that apply, as opposed to an edit or a patch by hand.
 fn contested_fields(status: &Status, managers: &[ManagedFieldsEntry]) -> Vec<String> {
     let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
@@ -327,10 +396,10 @@ fn contested_fields(status: &Status, managers: &[ManagedFieldsEntry]) -> Vec<Str
         .iter()
         .filter(|cause| {
             // The message is: conflict with "NAME" using VERSION
-            let manager = cause.message.split('"').nth(1);
-            managers
-                .iter()
-                .any(|entry| entry.manager.as_deref() == manager && entry.operation.as_deref() == Some("Apply"))
+            let manager = cause.message.split('"').nth(1).filter(|manager| *manager != scale::MANAGER);
+            managers.iter().any(|entry| {
+                manager.is_some() && entry.manager.as_deref() == manager && entry.operation.as_deref() == Some("Apply")
+            })
         })
         .map(|cause| format!("{} ({})", cause.field, cause.message))
         .collect()
@@ -342,72 +411,4 @@ fn to_value<K: Serialize>(object: &K) -> serde_json::Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn status(message: &str) -> Status {
-        serde_json::from_value(json!({
-            "status": "Failure",
-            "code": 409,
-            "reason": "Conflict",
-            "details": {"causes": [{"reason": "FieldManagerConflict", "field": ".spec.replicas", "message": message}]},
-        }))
-        .unwrap()
-    }
-
-    fn manager(name: &str, operation: &str) -> ManagedFieldsEntry {
-        ManagedFieldsEntry {
-            manager: Some(name.to_owned()),
-            operation: Some(operation.to_owned()),
-            ..ManagedFieldsEntry::default()
-        }
-    }
-
-    #[test]
-    fn an_edit_by_hand_is_not_contested() {
-        let status = status("conflict with \"kubectl-edit\" using apps/v1");
-        assert!(contested_fields(&status, &[manager("kubectl-edit", "Update")]).is_empty());
-    }
-
-    #[test]
-    fn a_tool_that_applies_is_named() {
-        let status = status("conflict with \"flux\" using apps/v1");
-        let managers = [manager("kubectl-edit", "Update"), manager("flux", "Apply")];
-        assert_eq!(contested_fields(&status, &managers), [".spec.replicas (conflict with \"flux\" using apps/v1)"]);
-    }
-
-    fn owner(kind: &str, uid: &str) -> OwnerReference {
-        OwnerReference {
-            kind: kind.to_owned(),
-            name: "reviews".to_owned(),
-            uid: uid.to_owned(),
-            controller: Some(true),
-            ..OwnerReference::default()
-        }
-    }
-
-    #[test]
-    fn only_own_objects_are_written() {
-        let child = Child { kind: "Service".into(), name: "reviews".into(), namespace: "demo".into() };
-        let ours = [owner("SentimentService", "1")];
-        assert!(child.check_owner(&ours, &ours).is_ok());
-        let leftover = child.check_owner(&[owner("SentimentService", "0")], &ours);
-        assert!(matches!(leftover, Err(ApplyError::Leftover { .. })));
-        for stranger in [vec![], vec![owner("Deployment", "1x")]] {
-            assert!(matches!(child.check_owner(&stranger, &ours), Err(ApplyError::NotOurs { .. })));
-        }
-    }
-
-    #[test]
-    fn a_full_quota_has_a_reason_of_its_own() {
-        let refused = |message: &str| ApplyError::Refused {
-            kind: "Service".into(),
-            name: "reviews".into(),
-            status: Box::new(Status { message: message.to_owned(), code: 403, ..Status::default() }),
-        };
-        assert_eq!(refused("exceeded quota: small").reason(), Some(Reason::QuotaExceeded));
-        assert_eq!(refused("admission webhook denied").reason(), Some(Reason::ApplyFailed));
-    }
-}
+mod tests;

@@ -6,21 +6,18 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, LocalObjectReference,
-            PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext,
-            TopologySpreadConstraint, Volume, VolumeMount,
+            Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
+            LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+            SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::{LabelSelector, ObjectMeta},
-        util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{labels, metadata};
+use super::{environment, labels, metadata, non_empty, pod_selector};
 use crate::{
     api::QuantityMap,
+    dereference::References,
     validate::{ProbeTiming, ValidatedService},
 };
 
@@ -34,16 +31,20 @@ const PORT: i32 = 8000;
 const NONROOT: i64 = 65532;
 /// What a pod needs to end after it has drained and its last request is answered, in seconds.
 const STOP_MARGIN: i32 = 5;
+/// Annotation of the pods with a hash of the ConfigMap's content, so that a change of it rolls them.
+pub const CONFIG_HASH: &str = "kubesentiment.io/config-hash";
+/// Name of the volume with the ConfigMap.
+const CONFIG_VOLUME: &str = "config";
 /// Directories that the server may write to, with the most that they may hold.
 const WRITABLE: [(&str, &str, &str); 2] = [("logs", "/app/logs", "64Mi"), ("tmp", "/app/tmp", "64Mi")];
 
-pub(super) fn build(service: &ValidatedService) -> Deployment {
+pub(super) fn build(service: &ValidatedService, references: &References) -> Deployment {
     Deployment {
         metadata: metadata(service),
         spec: Some(DeploymentSpec {
-            replicas: Some(service.replicas),
+            replicas: service.replicas(),
             revision_history_limit: Some(3),
-            selector: LabelSelector { match_labels: Some(labels::selector(service)), ..LabelSelector::default() },
+            selector: pod_selector(service),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
@@ -52,27 +53,29 @@ pub(super) fn build(service: &ValidatedService) -> Deployment {
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec { metadata: Some(pod_metadata(service)), spec: Some(pod(service)) },
+            template: PodTemplateSpec { metadata: Some(pod_metadata(service, references)), spec: Some(pod(service)) },
             ..DeploymentSpec::default()
         }),
         status: None,
     }
 }
 
-fn pod_metadata(service: &ValidatedService) -> ObjectMeta {
+fn pod_metadata(service: &ValidatedService, references: &References) -> ObjectMeta {
     let mut labels = service.pod_labels.clone();
     labels.extend(labels::all(service));
-    let annotations = &service.pod_annotations;
+    let mut annotations = service.pod_annotations.clone();
+    annotations.extend(references.config_hash.iter().map(|hash| (CONFIG_HASH.to_owned(), hash.clone())));
     ObjectMeta {
         labels: Some(labels),
-        annotations: (!annotations.is_empty()).then(|| annotations.clone()),
+        annotations: (!annotations.is_empty()).then_some(annotations),
         ..ObjectMeta::default()
     }
 }
 
 fn pod(service: &ValidatedService) -> PodSpec {
+    let scheduling = &service.scheduling;
     PodSpec {
-        service_account_name: Some(service.name.clone()),
+        service_account_name: Some(service.service_account.as_ref().unwrap_or(&service.name).clone()),
         automount_service_account_token: Some(false),
         // Hundreds of variables in a busy namespace, and none is of use.
         enable_service_links: Some(false),
@@ -90,34 +93,70 @@ fn pod(service: &ValidatedService) -> PodSpec {
         termination_grace_period_seconds: Some(i64::from(
             service.drain_seconds + service.request_timeout + STOP_MARGIN,
         )),
-        topology_spread_constraints: Some(vec![TopologySpreadConstraint {
+        topology_spread_constraints: Some(spread(service)),
+        node_selector: (!scheduling.node_selector.is_empty()).then(|| scheduling.node_selector.clone()),
+        tolerations: non_empty(scheduling.tolerations.clone()),
+        affinity: scheduling.affinity.clone(),
+        priority_class_name: scheduling.priority_class_name.clone(),
+        runtime_class_name: scheduling.runtime_class_name.clone(),
+        containers: vec![container(service)],
+        volumes: Some(volumes(service)),
+        ..PodSpec::default()
+    }
+}
+
+/// The spread of the spec, or the default over hosts, which a full host doesn't hold up.
+fn spread(service: &ValidatedService) -> Vec<TopologySpreadConstraint> {
+    let ours = pod_selector(service);
+    let given = &service.scheduling.topology_spread_constraints;
+    if given.is_empty() {
+        return vec![TopologySpreadConstraint {
             max_skew: 1,
             topology_key: "kubernetes.io/hostname".to_owned(),
             when_unsatisfiable: "ScheduleAnyway".to_owned(),
-            label_selector: Some(LabelSelector {
-                match_labels: Some(labels::selector(service)),
-                ..LabelSelector::default()
-            }),
+            label_selector: Some(ours),
             // Pods of an older revision are about to go: they don't count.
             match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
             ..TopologySpreadConstraint::default()
-        }]),
-        containers: vec![container(service)],
-        volumes: Some(
-            WRITABLE
-                .iter()
-                .map(|(name, _, size)| Volume {
-                    name: (*name).to_owned(),
-                    empty_dir: Some(EmptyDirVolumeSource {
-                        size_limit: Some(Quantity((*size).to_owned())),
-                        ..EmptyDirVolumeSource::default()
-                    }),
-                    ..Volume::default()
-                })
-                .collect(),
-        ),
-        ..PodSpec::default()
+        }];
     }
+    let with_selector = |constraint: &TopologySpreadConstraint| TopologySpreadConstraint {
+        label_selector: Some(constraint.label_selector.clone().unwrap_or_else(|| ours.clone())),
+        ..constraint.clone()
+    };
+    given.iter().map(with_selector).collect()
+}
+
+fn volumes(service: &ValidatedService) -> Vec<Volume> {
+    let writable = WRITABLE.iter().map(|(name, _, size)| Volume {
+        name: (*name).to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity((*size).to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    });
+    let config = service.config_map.iter().map(|name| Volume {
+        name: CONFIG_VOLUME.to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: name.clone(), ..ConfigMapVolumeSource::default() }),
+        ..Volume::default()
+    });
+    writable.chain(config).collect()
+}
+
+fn mounts(service: &ValidatedService) -> Vec<VolumeMount> {
+    let writable = WRITABLE.iter().map(|(name, path, _)| VolumeMount {
+        name: (*name).to_owned(),
+        mount_path: (*path).to_owned(),
+        ..VolumeMount::default()
+    });
+    let config = service.config_map.iter().map(|_| VolumeMount {
+        name: CONFIG_VOLUME.to_owned(),
+        mount_path: "/app/config".to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    });
+    writable.chain(config).collect()
 }
 
 fn container(service: &ValidatedService) -> Container {
@@ -131,7 +170,8 @@ fn container(service: &ValidatedService) -> Container {
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
-        env: Some(env(service)),
+        env: Some(environment::build(service)),
+        env_from: non_empty(service.env_from.clone()),
         resources: Some(ResourceRequirements {
             requests: Some(quantities(&service.requests)),
             limits: Some(quantities(&service.limits)),
@@ -152,46 +192,9 @@ fn container(service: &ValidatedService) -> Container {
         readiness_probe: Some(probe(service, "ready", service.readiness)),
         // The server writes there why it could not start; its last log lines do when it could not.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(
-            WRITABLE
-                .iter()
-                .map(|(name, path, _)| VolumeMount {
-                    name: (*name).to_owned(),
-                    mount_path: (*path).to_owned(),
-                    ..VolumeMount::default()
-                })
-                .collect(),
-        ),
+        volume_mounts: Some(mounts(service)),
         ..Container::default()
     }
-}
-
-/// The operator's variables in a fixed order, then the user's, which win over one of the same name.
-fn env(service: &ValidatedService) -> Vec<EnvVar> {
-    let server = &service.server;
-    let batching = server.batching.clone().unwrap_or_default();
-    let number = |value: Option<i32>| value.map(|value| value.to_string());
-    // A JSON list of texts can't fail to be written.
-    let origins = (!server.allowed_origins.is_empty()).then(|| serde_json::json!(server.allowed_origins).to_string());
-    let settings = [
-        ("MLOPS_PROFILE", Some(service.profile.as_str().to_owned())),
-        ("MLOPS_MODEL_NAME", Some(service.model_name.clone())),
-        ("MLOPS_DRAIN_SECONDS", Some(service.drain_seconds.to_string())),
-        ("MLOPS_MAX_REQUEST_TIMEOUT", Some(service.request_timeout.to_string())),
-        ("MLOPS_MAX_BATCH_TOKENS", number(batching.max_batch_tokens)),
-        ("MLOPS_MAX_BATCH_SIZE", number(batching.max_batch_size)),
-        ("MLOPS_QUEUE_CAPACITY", number(batching.queue_capacity)),
-        ("MLOPS_THREADS", number(server.threads)),
-        ("MLOPS_MAX_TEXT_LENGTH", number(server.max_text_length)),
-        ("MLOPS_LOG_LEVEL", server.log_level.map(|level| level.as_str().to_owned())),
-        ("MLOPS_ALLOWED_ORIGINS", origins),
-    ];
-    settings
-        .into_iter()
-        .filter(|(name, _)| service.env.iter().all(|variable| variable.name != *name))
-        .filter_map(|(name, value)| Some(EnvVar { name: name.to_owned(), value: Some(value?), value_from: None }))
-        .chain(service.env.iter().cloned())
-        .collect()
 }
 
 fn probe(service: &ValidatedService, route: &str, timing: ProbeTiming) -> Probe {
@@ -212,8 +215,4 @@ fn probe(service: &ValidatedService, route: &str, timing: ProbeTiming) -> Probe 
 
 fn quantities(map: &QuantityMap) -> BTreeMap<String, Quantity> {
     map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.as_str().to_owned()))).collect()
-}
-
-fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
 }

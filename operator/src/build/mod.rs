@@ -1,39 +1,65 @@
 //! Builds the children of a service: pure, and infallible, since [`ValidatedService`] can't be wrong.
 
 mod deployment;
+mod disruption_budget;
+mod environment;
+pub mod external;
+mod horizontal_pod_autoscaler;
+mod http_route;
 pub mod labels;
+mod network_policy;
+mod pod_monitor;
 mod service;
 mod service_account;
 
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 
-pub use self::deployment::CONTAINER;
-use crate::validate::ValidatedService;
+pub use self::deployment::{CONFIG_HASH, CONTAINER};
+use self::external::{HttpRoute, PodMonitor};
+use crate::{dereference::References, validate::ValidatedService};
 
-/// Every object that a service consists of, as it should be.
+/// Every object that a service consists of, as it should be. What is `None` must not exist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
     /// The identity of the pods, which has no token.
-    pub service_account: ServiceAccount,
+    pub service_account: Option<ServiceAccount>,
+    /// The traffic that the pods may take part in.
+    pub network_policy: Option<NetworkPolicy>,
     /// The address of the pods.
     pub service: Service,
     /// The pods.
     pub deployment: Deployment,
+    /// What chooses the number of pods.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// How many pods a drain of nodes may take.
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    /// How Prometheus finds the pods.
+    pub pod_monitor: Option<PodMonitor>,
+    /// How a Gateway finds the Service.
+    pub route: Option<HttpRoute>,
 }
 
 /// Builds the children of a service.
 #[must_use]
-pub fn build(service: &ValidatedService) -> Children {
+pub fn build(service: &ValidatedService, references: &References) -> Children {
     Children {
         service_account: service_account::build(service),
+        network_policy: network_policy::build(service),
         service: service::build(service),
-        deployment: deployment::build(service),
+        deployment: deployment::build(service, references),
+        autoscaler: horizontal_pod_autoscaler::build(service),
+        disruption_budget: disruption_budget::build(service),
+        pod_monitor: pod_monitor::build(service),
+        route: http_route::build(service),
     }
 }
 
@@ -46,6 +72,15 @@ fn metadata(service: &ValidatedService) -> ObjectMeta {
         owner_references: Some(vec![service.owner.clone()]),
         ..ObjectMeta::default()
     }
+}
+
+/// The pods of a service.
+fn pod_selector(service: &ValidatedService) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels::selector(service)), ..LabelSelector::default() }
+}
+
+fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use super::metadata;
 use crate::validate::ValidatedService;
 
-pub(super) fn build(service: &ValidatedService) -> ServiceAccount {
-    ServiceAccount {
+/// `None` where the spec names an account of somebody else's.
+pub(super) fn build(service: &ValidatedService) -> Option<ServiceAccount> {
+    service.service_account.is_none().then(|| ServiceAccount {
         metadata: metadata(service),
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
-    }
+    })
 }

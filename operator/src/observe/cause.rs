@@ -41,8 +41,21 @@ pub(super) fn of_deployment(status: &DeploymentStatus) -> Option<Cause> {
         .flatten()
         .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     let message = failure.message.clone().unwrap_or_default();
-    let reason = if message.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::ApplyFailed };
-    Some(Cause::new(reason, message))
+    Some(Cause::new(of_refusal(&message), message))
+}
+
+/// The API server refuses pods in words that have no code of their own.
+fn of_refusal(message: &str) -> Reason {
+    // Admission names what it looked up in vain: an account, a priority, a runtime.
+    let looked_up = ["serviceaccount \"", "PriorityClass with name ", "RuntimeClass \""];
+    let in_vain = message.contains("not found") || message.contains("was found");
+    if message.contains("exceeded quota") {
+        Reason::QuotaExceeded
+    } else if in_vain && looked_up.iter().any(|words| message.contains(words)) {
+        Reason::DependencyMissing
+    } else {
+        Reason::ApplyFailed
+    }
 }
 
 fn unschedulable(pod: &Pod) -> Option<Cause> {

@@ -8,10 +8,16 @@ use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStatus, ReplicaSet},
     core::v1::Pod,
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 pub use self::cause::Cause;
-use crate::{api::Reason, apply::Applied, validate::ValidatedService, watches::Stores};
+use crate::{
+    api::Reason,
+    apply::{Applied, MissingApi},
+    build::CONTAINER,
+    validate::ValidatedService,
+    watches::Stores,
+};
 
 /// The annotation by which a Deployment and its ReplicaSets agree on what is current.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -25,6 +31,8 @@ pub struct Observation {
     pub message: String,
     /// Pods by state.
     pub counts: Counts,
+    /// Digest of the image that a pod of the current spec runs, as the kubelet gives it.
+    pub image_digest: Option<String>,
 }
 
 /// Pods by state, over all revisions.
@@ -43,10 +51,28 @@ pub struct Counts {
 /// Observes a service whose children have been applied.
 #[must_use]
 pub fn observe(service: &ValidatedService, applied: &Applied, stores: &Stores) -> Observation {
-    let deployment = &*applied.deployment.object;
+    let deployment = &*applied.deployment;
     let current = current_replica_set(deployment, &stores.replica_sets_of(deployment));
     let pods = current.as_ref().map(|replica_set| stores.pods_of(replica_set)).unwrap_or_default();
-    judge(service, deployment, &pods)
+    judge(service, deployment, &pods, &applied.missing)
+}
+
+/// The pods of a service whose current spec could not be applied: what serves of an older one.
+#[must_use]
+pub fn counts(namespace: &str, name: &str, stores: &Stores) -> Counts {
+    let deployment = stores.deployments.get(&ObjectRef::new(name).within(namespace));
+    Counts::of(&deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default())
+}
+
+impl Counts {
+    fn of(status: &DeploymentStatus) -> Self {
+        Self {
+            total: status.replicas.unwrap_or(0),
+            updated: status.updated_replicas.unwrap_or(0),
+            ready: status.ready_replicas.unwrap_or(0),
+            available: status.available_replicas.unwrap_or(0),
+        }
+    }
 }
 
 fn current_replica_set(deployment: &Deployment, replica_sets: &[Arc<ReplicaSet>]) -> Option<Arc<ReplicaSet>> {
@@ -55,42 +81,57 @@ fn current_replica_set(deployment: &Deployment, replica_sets: &[Arc<ReplicaSet>]
 }
 
 /// `pods` are those of the current revision.
-fn judge(service: &ValidatedService, deployment: &Deployment, pods: &[Arc<Pod>]) -> Observation {
+fn judge(
+    service: &ValidatedService,
+    deployment: &Deployment,
+    pods: &[Arc<Pod>],
+    missing: &[MissingApi],
+) -> Observation {
     let status = deployment.status.clone().unwrap_or_default();
-    let counts = Counts {
-        total: status.replicas.unwrap_or(0),
-        updated: status.updated_replicas.unwrap_or(0),
-        ready: status.ready_replicas.unwrap_or(0),
-        available: status.available_replicas.unwrap_or(0),
-    };
+    let counts = Counts::of(&status);
     // Until the Deployment controller has seen what was applied, its counts are of an older spec.
     let seen = deployment.metadata.generation.is_some() && status.observed_generation >= deployment.metadata.generation;
-    let (reason, message) = if service.replicas == 0 {
-        (Reason::Suspended, suspended(service, counts))
-    } else if seen && is_complete(service.replicas, counts) {
-        (Reason::Serving, format!("{} of {} replicas serve", counts.available, service.replicas))
+    // What an autoscaler adds to the fewest pods is its own affair, and comes and goes.
+    let wanted = service.replicas().unwrap_or(service.scale.least());
+    let (reason, message) = if wanted == 0 {
+        stopping(service, counts, seen)
+    } else if seen && is_complete(wanted, counts) {
+        let meant = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(wanted);
+        (Reason::Serving, format!("{} of {meant} replicas serve", counts.available))
     } else {
         // Pods of the revision before the one just applied say nothing about it.
         let pods = if seen { pods } else { &[] };
         match cause::of_pods(service, pods).or_else(|| cause::of_deployment(&status)) {
             Some(Cause { reason, message }) => (reason, message),
-            None if seen => (Reason::RollingOut, progress(service.replicas, counts, &status)),
+            None if seen => (Reason::RollingOut, progress(wanted, counts, &status)),
             None => (Reason::RollingOut, "the Deployment's controller has yet to take up the current spec".to_owned()),
         }
     };
-    Observation { reason, message, counts }
+    let (reason, message) = match (reason, missing.first()) {
+        (Reason::Serving | Reason::RollingOut, Some(missing)) => (Reason::DependencyMissing, missing.to_string()),
+        _ => (reason, message),
+    };
+    Observation { reason, message, counts, image_digest: pods.iter().find_map(|pod| image_digest(pod)) }
 }
 
 fn is_complete(wanted: i32, counts: Counts) -> bool {
     counts.updated >= wanted && counts.total == counts.updated && counts.available >= wanted
 }
 
-fn suspended(service: &ValidatedService, counts: Counts) -> String {
+fn stopping(service: &ValidatedService, counts: Counts, seen: bool) -> (Reason, String) {
     let why = if service.suspended { "spec.suspend is true" } else { "spec.replicas is 0" };
     match counts.total {
-        0 => format!("{why}: no pod runs"),
-        left => format!("{why}: {left} pods are stopping"),
+        0 if seen => (Reason::Suspended, format!("{why}: no pod runs")),
+        left => (Reason::Suspended, format!("{why}: {left} pods are stopping")),
     }
+}
+
+/// The kubelet's name of an image ends in its digest.
+fn image_digest(pod: &Pod) -> Option<String> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let id = &statuses.iter().find(|status| status.name == CONTAINER)?.image_id;
+    let digest = id.rsplit('@').next()?;
+    digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
 fn progress(wanted: i32, counts: Counts, status: &DeploymentStatus) -> String {

@@ -3,18 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{api::SentimentService, validate::validate};
-
-fn service(spec: Value) -> ValidatedService {
-    let object: SentimentService = serde_json::from_value(json!({
-        "apiVersion": "kubesentiment.io/v1alpha1",
-        "kind": "SentimentService",
-        "metadata": {"name": "reviews", "namespace": "demo", "uid": "u"},
-        "spec": spec,
-    }))
-    .unwrap();
-    validate(&object, &"sentiment-service:distroless".parse().unwrap()).unwrap()
-}
+use crate::fixtures::valid;
 
 fn deployment(generation: i64, status: Value) -> Deployment {
     serde_json::from_value(json!({"metadata": {"generation": generation}, "status": status})).unwrap()
@@ -41,7 +30,7 @@ fn pod(container: Value) -> Arc<Pod> {
 }
 
 fn verdict(spec: Value, status: Value, pods: &[Arc<Pod>]) -> (Reason, String) {
-    let Observation { reason, message, .. } = judge(&service(spec), &deployment(1, status), pods);
+    let Observation { reason, message, .. } = judge(&valid(spec), &deployment(1, status), pods, &[]);
     (reason, message)
 }
 
@@ -64,10 +53,10 @@ fn an_old_pod_that_remains_is_a_rollout() {
 
 #[test]
 fn counts_of_an_older_generation_prove_nothing() {
-    let observation = judge(&service(json!({})), &deployment(2, counts(2, 2, 2)), &[]);
+    let observation = judge(&valid(json!({})), &deployment(2, counts(2, 2, 2)), &[], &[]);
     assert_eq!(observation.reason, Reason::RollingOut);
     let failed = pod(json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}));
-    let observation = judge(&service(json!({})), &deployment(2, counts(2, 2, 2)), &[failed]);
+    let observation = judge(&valid(json!({})), &deployment(2, counts(2, 2, 2)), &[failed], &[]);
     assert_eq!(observation.reason, Reason::RollingOut, "a pod of the revision before has no say");
 }
 
@@ -160,6 +149,12 @@ fn a_deployment_that_cannot_make_pods_says_why() {
     for (message, reason) in [
         ("pods \"r\" is forbidden: exceeded quota: small", Reason::QuotaExceeded),
         ("pods \"r\" is forbidden: violates PodSecurity", Reason::ApplyFailed),
+        (
+            "pods \"r\" is forbidden: error looking up service account demo/own: serviceaccount \"own\" not found",
+            Reason::DependencyMissing,
+        ),
+        ("pods \"r\" is forbidden: no PriorityClass with name own was found", Reason::DependencyMissing),
+        ("pods \"r\" is forbidden: pod rejected: RuntimeClass \"own\" not found", Reason::DependencyMissing),
     ] {
         let mut status = counts(0, 0, 0);
         status["conditions"] = json!([{"type": "ReplicaFailure", "status": "True", "message": message}]);
@@ -187,4 +182,37 @@ fn only_pods_of_the_current_revision_count() {
     let deployment: Deployment = serde_json::from_value(json!({"metadata": {"annotations": {REVISION: "2"}}})).unwrap();
     let found = current_replica_set(&deployment, &[replica_set("old", "1"), replica_set("new", "2")]);
     assert_eq!(found.unwrap().name_any(), "new");
+}
+
+#[test]
+fn more_pods_than_the_fewest_are_the_autoscalers_affair() {
+    let spec = json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 9}});
+    let mut deployment = deployment(1, counts(5, 5, 3));
+    deployment.spec.get_or_insert_default().replicas = Some(5);
+    let observation = judge(&valid(spec.clone()), &deployment, &[], &[]);
+    assert_eq!((observation.reason, observation.message.as_str()), (Reason::Serving, "3 of 5 replicas serve"));
+    assert_eq!(verdict(spec, counts(5, 5, 1), &[]).0, Reason::RollingOut);
+}
+
+#[test]
+fn a_missing_api_is_said_unless_worse_is_the_matter() {
+    let missing = [MissingApi { kind: "HTTPRoute", provider: "the Gateway API", field: "spec.route" }];
+    let judged = |status: Value, pods: &[Arc<Pod>]| judge(&valid(json!({})), &deployment(1, status), pods, &missing);
+    let observation = judged(counts(2, 2, 2), &[]);
+    assert_eq!(observation.reason, Reason::DependencyMissing);
+    assert!(observation.message.starts_with("spec.route needs the kind HTTPRoute"), "{}", observation.message);
+    let broken = pod(json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}));
+    assert_eq!(judged(counts(2, 1, 1), &[broken]).reason, Reason::ImagePullFailed);
+}
+
+#[test]
+fn the_digest_is_what_the_kubelet_says_runs() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let of = |image_id: String| {
+        let pods = [pod(json!({"ready": true, "imageID": image_id}))];
+        judge(&valid(json!({})), &deployment(1, counts(2, 2, 2)), &pods, &[]).image_digest
+    };
+    assert_eq!(of(format!("registry.example.com/s@{digest}")), Some(digest.clone()));
+    assert_eq!(of(digest.clone()), Some(digest));
+    assert_eq!(of(String::new()), None);
 }

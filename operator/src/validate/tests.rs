@@ -1,21 +1,13 @@
-#![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
-
 use serde_json::json;
 
 use super::*;
-
-fn service(spec: serde_json::Value) -> SentimentService {
-    serde_json::from_value(json!({
-        "apiVersion": "kubesentiment.io/v1alpha1",
-        "kind": "SentimentService",
-        "metadata": {"name": "reviews", "namespace": "demo", "uid": "u-1", "generation": 3},
-        "spec": spec,
-    }))
-    .unwrap()
-}
+use crate::{
+    api::Quantity,
+    fixtures::{default_image, service},
+};
 
 fn check(spec: serde_json::Value) -> Result<ValidatedService, Invalid> {
-    validate(&service(spec), &"sentiment-service:distroless".parse().unwrap())
+    validate(&service(spec), &default_image())
 }
 
 fn quantities(pairs: &[(&str, &str)]) -> QuantityMap {
@@ -25,20 +17,20 @@ fn quantities(pairs: &[(&str, &str)]) -> QuantityMap {
 #[test]
 fn an_empty_spec_is_a_working_service() {
     let valid = check(json!({})).unwrap();
-    assert_eq!(valid.replicas, 2);
+    assert_eq!(valid.replicas(), Some(2));
     assert_eq!(valid.image.to_string(), "sentiment-service:distroless");
     assert_eq!(valid.profile, Profile::Production);
     assert_eq!(valid.model_name, "default");
     assert_eq!(valid.requests, quantities(&[("cpu", "250m"), ("memory", "512Mi")]));
     assert_eq!(valid.limits, quantities(&[("cpu", "500m"), ("memory", "1Gi")]));
-    assert_eq!(valid.owner.uid, "u-1");
+    assert_eq!(valid.owner.uid, "00000000-0000-0000-0000-000000000001");
     assert_eq!(valid.owner.controller, Some(true));
 }
 
 #[test]
 fn suspending_runs_nothing() {
     let valid = check(json!({"suspend": true, "replicas": 5})).unwrap();
-    assert_eq!((valid.replicas, valid.suspended), (0, true));
+    assert_eq!((valid.replicas(), valid.suspended), (Some(0), true));
 }
 
 #[test]
@@ -94,6 +86,44 @@ fn what_predates_a_rule_is_refused_with_a_sentence() {
             "spec.podMetadata.labels: app.kubernetes.io/instance is the operator's own label: choose another key",
         ),
         (json!({"env": [{"name": "A"}, {"name": "A"}]}), "spec.env lists A twice: keep one"),
+        (
+            json!({"env": [{"name": "MLOPS_PORT", "value": "9000"}]}),
+            "spec.env: MLOPS_PORT is the operator's: set spec.service.port for another port of the Service",
+        ),
+        (
+            json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}),
+            "spec.replicas and spec.autoscaling are both set: remove one of them",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}),
+            "spec.autoscaling.minReplicas 4 exceeds maxReplicas 3: lower the one or raise the other",
+        ),
+        (
+            json!({"autoscaling": {"maxReplicas": 0}}),
+            "spec.autoscaling.maxReplicas is 0; set it to a number from 1 to 1000",
+        ),
+        (json!({"disruptionBudget": {}}), "spec.disruptionBudget: set exactly one of minAvailable and maxUnavailable"),
+        (
+            json!({"disruptionBudget": {"minAvailable": "half"}}),
+            "spec.disruptionBudget: \"half\" is neither a number of pods, such as 1, nor a percentage, such as 50%",
+        ),
+        (
+            json!({"networkPolicy": {"egressTo": [{"podSelector": {}}, {}]}}),
+            "spec.networkPolicy.egressTo[1]: set an ipBlock, or a podSelector, a namespaceSelector, or the last two together",
+        ),
+        (
+            json!({"model": {"labels": ["GOOD"]}}),
+            "spec.model.labels names a single class: name every class of the model by index, or leave it out",
+        ),
+        (json!({"model": {"neutralBand": 1.0}}), "spec.model.neutralBand is 1: set it to a number from 0 to below 1"),
+        (
+            json!({"cache": {"redis": {"host": "r", "port": 0}}}),
+            "spec.cache.redis.port is 0; set it to a number from 1 to 65535",
+        ),
+        (
+            json!({"monitoring": {"labels": {"app.kubernetes.io/name": "x"}}}),
+            "spec.monitoring.labels: app.kubernetes.io/name is the operator's own label: choose another key",
+        ),
     ];
     for (spec, sentence) in cases {
         assert_eq!(check(spec.clone()).unwrap_err().to_string(), sentence, "{spec}");
@@ -109,4 +139,29 @@ fn a_name_must_do_for_a_service() {
         let error = validate(&object, &"s:1".parse().unwrap()).unwrap_err();
         assert_eq!(error, Invalid::Name(name.to_owned()));
     }
+}
+
+#[test]
+fn an_autoscaler_always_has_a_target() {
+    let target = |autoscaling| match check(json!({"autoscaling": autoscaling})).unwrap().scale {
+        Scale::Auto(autoscaler) => (autoscaler.min, autoscaler.cpu, autoscaler.memory),
+        Scale::Fixed(_) => panic!("there is an autoscaler"),
+    };
+    assert_eq!(target(json!({"maxReplicas": 5})), (2, Some(80), None));
+    assert_eq!(target(json!({"maxReplicas": 1})), (1, Some(80), None));
+    assert_eq!(target(json!({"maxReplicas": 5, "targetMemoryUtilizationPercentage": 60})), (2, None, Some(60)));
+    let custom =
+        json!([{"type": "External", "external": {"metric": {"name": "m"}, "target": {"type": "Value", "value": 1}}}]);
+    assert_eq!(target(json!({"maxReplicas": 5, "metrics": custom})), (2, None, None));
+}
+
+#[test]
+fn secrets_have_default_keys() {
+    let valid = check(json!({
+        "auth": {"apiKeySecretRef": {"name": "keys"}},
+        "cache": {"redis": {"host": "redis", "passwordSecretRef": {"name": "redis"}}},
+    }))
+    .unwrap();
+    assert_eq!(valid.api_key.unwrap().key, "api-key");
+    assert_eq!(valid.cache.redis.unwrap().password.unwrap().key, "password");
 }

@@ -4,96 +4,43 @@
 //! stored. The rules are checked again here for objects that were stored before a rule existed,
 //! and because a typed value spares every later step the doubt.
 
+mod cache;
+mod invalid;
+mod network;
+mod resources;
+mod scale;
+
 use std::collections::BTreeMap;
 
-use k8s_openapi::{api::core::v1::EnvVar, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::{
+    api::core::v1::{EnvFromSource, EnvVar},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{Resource, ResourceExt};
-use thiserror::Error;
 
+pub use self::{
+    cache::{Cache, Redis, SecretKey},
+    invalid::Invalid,
+    scale::{Autoscaler, Budget, Scale},
+};
 use crate::{
     api::{
-        Image, InvalidQuantity, ModelSource, Probe, Profile, PullPolicy, Quantity, QuantityMap, Resources,
-        SentimentService, Server, ServiceType,
+        Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, PullPolicy, QuantityMap, Route,
+        Scheduling, SentimentService, Server, ServiceType,
     },
     image::{ImageReference, InvalidImage},
 };
 
 /// Name of the model when the spec gives none.
 const DEFAULT_MODEL_NAME: &str = "default";
-/// A loss of one pod, or a rollout, must interrupt nobody.
-const DEFAULT_REPLICAS: i32 = 2;
 /// The port of the Service and of the server, as the predecessor has it.
 pub const DEFAULT_PORT: i32 = 8000;
 /// The server's own default of `MLOPS_DRAIN_SECONDS`.
 const DEFAULT_DRAIN_SECONDS: i32 = 5;
 /// The server's own default of `MLOPS_MAX_REQUEST_TIMEOUT`.
 const DEFAULT_REQUEST_TIMEOUT: i32 = 30;
-/// Request and limit by resource name, from the predecessor's deployment guide.
-const DEFAULT_RESOURCES: [(&str, &str, &str); 2] = [("cpu", "250m", "500m"), ("memory", "512Mi", "1Gi")];
-
-/// Why a spec can't be built.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Invalid {
-    /// The object has no uid or namespace: it never came from an API server.
-    #[error("metadata.{0} is missing")]
-    Metadata(&'static str),
-    /// The name is no DNS label.
-    #[error(
-        "metadata.name \"{0}\" can't be the name of a Service: use at most 63 lower case letters, digits and '-', and begin with a letter"
-    )]
-    Name(String),
-    /// A number is out of its range.
-    #[error("spec.{field} is {value}; set it to a number from {min} to {max}")]
-    OutOfRange {
-        /// Path below `spec`.
-        field: &'static str,
-        /// What it is.
-        value: i32,
-        /// Smallest value that is allowed.
-        min: i32,
-        /// Largest value that is allowed.
-        max: i32,
-    },
-    /// Not exactly one model source is set.
-    #[error("spec.model.source names no source: set exactly one, such as builtin: {{}}")]
-    ModelSource,
-    /// The image can't be named.
-    #[error("spec.image: {0}")]
-    Image(#[from] InvalidImage),
-    /// A quantity can't be read.
-    #[error("spec.resources.{list}.{name}: {source}")]
-    Quantity {
-        /// `requests` or `limits`.
-        list: &'static str,
-        /// Resource name.
-        name: String,
-        /// What is wrong with it.
-        source: InvalidQuantity,
-    },
-    /// A request is larger than its limit.
-    #[error(
-        "spec.resources.requests.{name} {request} exceeds spec.resources.limits.{name} {limit}: lower the request or raise the limit"
-    )]
-    RequestOverLimit {
-        /// Resource name.
-        name: String,
-        /// The request.
-        request: Quantity,
-        /// The limit.
-        limit: Quantity,
-    },
-    /// A pod label would collide with the operator's own.
-    #[error("spec.podMetadata.labels: {0} is the operator's own label: choose another key")]
-    ReservedLabel(String),
-    /// An environment variable is listed twice.
-    #[error("spec.env lists {0} twice: keep one")]
-    DuplicateEnv(String),
-    /// An origin isn't one.
-    #[error(
-        "spec.server.allowedOrigins: \"{0}\" is not an origin: write a scheme and a host, such as https://shop.example.com, without a path and without '*'"
-    )]
-    Origin(String),
-}
+/// Variables that would move the server away from its probes and its Service.
+const OWN_VARIABLES: [&str; 2] = ["MLOPS_PORT", "MLOPS_HOST"];
 
 /// A service that can be built: every default is filled in and every rule holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,10 +63,14 @@ pub struct ValidatedService {
     pub profile: Profile,
     /// Name of the model in predictions and metrics.
     pub model_name: String,
-    /// Pods to run; zero when suspended.
-    pub replicas: i32,
-    /// Whether the zero comes from `suspend`.
+    /// What else was given of the model; its rules hold.
+    pub model: Model,
+    /// How many pods run while the service isn't suspended.
+    pub scale: Scale,
+    /// Whether no pod runs.
     pub suspended: bool,
+    /// Pods that a drain of nodes must leave; `None` where there is nothing to guard.
+    pub budget: Option<Budget>,
     /// Requests by resource name.
     pub requests: QuantityMap,
     /// Limits by resource name; never below a request.
@@ -130,14 +81,22 @@ pub struct ValidatedService {
     pub drain_seconds: i32,
     /// Seconds that one request may take.
     pub request_timeout: i32,
+    /// Where answers are kept.
+    pub cache: Cache,
+    /// The key that callers must send.
+    pub api_key: Option<SecretKey>,
     /// Startup probe.
     pub startup: ProbeTiming,
     /// Liveness probe.
     pub liveness: ProbeTiming,
     /// Readiness probe.
     pub readiness: ProbeTiming,
-    /// The user's environment variables; names are unique.
+    /// The user's environment variables; names are unique, and none is the operator's alone.
     pub env: Vec<EnvVar>,
+    /// Where further environment variables come from.
+    pub env_from: Vec<EnvFromSource>,
+    /// ConfigMap with the server's settings.
+    pub config_map: Option<String>,
     /// `/api/v1`, or empty where `MLOPS_DEBUG` removes the prefix.
     pub path_prefix: &'static str,
     /// How the Service is exposed.
@@ -146,10 +105,32 @@ pub struct ValidatedService {
     pub service_port: i32,
     /// Annotations of the Service.
     pub service_annotations: BTreeMap<String, String>,
+    /// How the service is published through a Gateway.
+    pub route: Option<Route>,
+    /// Which traffic is allowed; `None` for any.
+    pub network_policy: Option<NetworkPolicy>,
+    /// How Prometheus scrapes the pods.
+    pub monitoring: Option<Monitoring>,
+    /// Where the pods run.
+    pub scheduling: Scheduling,
+    /// A ServiceAccount that somebody else made.
+    pub service_account: Option<String>,
     /// The user's pod labels; none is the operator's.
     pub pod_labels: BTreeMap<String, String>,
     /// The user's pod annotations.
     pub pod_annotations: BTreeMap<String, String>,
+}
+
+impl ValidatedService {
+    /// What the Deployment's `replicas` must be, or `None` where the autoscaler decides.
+    #[must_use]
+    pub fn replicas(&self) -> Option<i32> {
+        match self.scale {
+            _ if self.suspended => Some(0),
+            Scale::Fixed(replicas) => Some(replicas),
+            Scale::Auto(_) => None,
+        }
+    }
 }
 
 /// The timing of a probe, in seconds and tries.
@@ -193,16 +174,17 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
     }
     let server = spec.server.clone().unwrap_or_default();
     check_server(&server)?;
-    check_model_source(spec.model.as_ref().and_then(|model| model.source.as_ref()))?;
+    let model = spec.model.clone().unwrap_or_default();
+    check_model(&model)?;
     let image_spec = spec.image.clone().unwrap_or_default();
-    let (requests, limits) = resources(spec.resources.as_ref())?;
+    let (requests, limits) = resources::resources(spec.resources.as_ref())?;
     let probes = spec.probes.clone().unwrap_or_default();
     let service_spec = spec.service.clone().unwrap_or_default();
     let pod_metadata = spec.pod_metadata.clone().unwrap_or_default();
-    if let Some(key) = pod_metadata.labels.keys().find(|key| is_reserved(key)) {
-        return Err(Invalid::ReservedLabel(key.clone()));
-    }
-    let replicas = in_range("replicas", spec.replicas.unwrap_or(DEFAULT_REPLICAS), 0, 1000)?;
+    let monitoring = spec.monitoring.clone().filter(|monitoring| monitoring.enabled);
+    check_labels("podMetadata.labels", &pod_metadata.labels)?;
+    check_labels("monitoring.labels", monitoring.as_ref().map_or(&BTreeMap::new(), |monitoring| &monitoring.labels))?;
+    let scale = scale::scale(spec)?;
 
     Ok(ValidatedService {
         namespace: service.namespace().ok_or(Invalid::Metadata("namespace"))?,
@@ -212,26 +194,33 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         pull_policy: image_spec.pull_policy.unwrap_or_default(),
         pull_secrets: image_spec.pull_secrets.into_iter().map(|secret| secret.name).collect(),
         profile: spec.profile,
-        model_name: spec
-            .model
-            .as_ref()
-            .and_then(|model| model.name.clone())
-            .unwrap_or_else(|| DEFAULT_MODEL_NAME.to_owned()),
-        replicas: if spec.suspend { 0 } else { replicas },
+        model_name: model.name.clone().unwrap_or_else(|| DEFAULT_MODEL_NAME.to_owned()),
+        model,
+        budget: scale::budget(spec.disruption_budget.as_ref(), &scale)?,
+        scale,
         suspended: spec.suspend,
         requests,
         limits,
         drain_seconds: server.drain_seconds.unwrap_or(DEFAULT_DRAIN_SECONDS),
         request_timeout: server.request_timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT),
         server,
+        cache: cache::cache(spec.cache.as_ref())?,
+        api_key: spec.auth.as_ref().map(|auth| SecretKey::new(&auth.api_key_secret_ref, "api-key")),
         startup: STARTUP.with(probes.startup),
         liveness: LIVENESS.with(probes.liveness),
         readiness: READINESS.with(probes.readiness),
-        env: unique(&spec.env)?,
+        env: env(&spec.env)?,
+        env_from: spec.env_from.clone(),
+        config_map: spec.config_map_ref.as_ref().map(|config| config.name.clone()),
         path_prefix: if debug_routes(&spec.env) { "" } else { "/api/v1" },
         service_type: service_spec.type_.unwrap_or_default(),
         service_port: in_range("service.port", service_spec.port.unwrap_or(DEFAULT_PORT), 1, 65535)?,
         service_annotations: service_spec.annotations,
+        route: spec.route.clone(),
+        network_policy: network::policy(spec.network_policy.as_ref())?,
+        monitoring,
+        scheduling: spec.scheduling.clone().unwrap_or_default(),
+        service_account: spec.service_account_name.clone(),
         pod_labels: pod_metadata.labels,
         pod_annotations: pod_metadata.annotations,
         name,
@@ -245,6 +234,13 @@ fn is_service_name(name: &str) -> bool {
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.last().is_some_and(|&last| last != b'-')
         && bytes.iter().all(|&byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn check_labels(field: &'static str, labels: &BTreeMap<String, String>) -> Result<(), Invalid> {
+    match labels.keys().find(|key| is_reserved(key)) {
+        Some(key) => Err(Invalid::ReservedLabel { field, key: key.clone() }),
+        None => Ok(()),
+    }
 }
 
 fn is_reserved(label: &str) -> bool {
@@ -284,10 +280,19 @@ fn is_origin(text: &str) -> bool {
         .is_some_and(|host| !host.is_empty() && !host.contains(['/', '*']))
 }
 
-fn check_model_source(source: Option<&ModelSource>) -> Result<(), Invalid> {
-    match source {
-        Some(ModelSource { builtin: None }) => Err(Invalid::ModelSource),
-        None | Some(ModelSource { builtin: Some(_) }) => Ok(()),
+fn check_model(model: &Model) -> Result<(), Invalid> {
+    if let Some(ModelSource { builtin: None }) = model.source {
+        return Err(Invalid::ModelSource);
+    }
+    if let Some(tokens) = model.max_tokens {
+        in_range("model.maxTokens", tokens, 4, 8192)?;
+    }
+    if model.labels.len() == 1 {
+        return Err(Invalid::SingleLabel);
+    }
+    match model.neutral_band {
+        Some(band) if !(0.0..1.0).contains(&band) => Err(Invalid::NeutralBand(band)),
+        _ => Ok(()),
     }
 }
 
@@ -296,44 +301,13 @@ fn image(spec: &Image, default: &ImageReference) -> Result<ImageReference, Inval
     if spec.debug { chosen.debug() } else { Ok(chosen) }
 }
 
-/// Fills in requests and limits. A default gives way to what was set: it's lowered to a given
-/// limit, or raised to a given request, so that the two never contradict each other.
-fn resources(spec: Option<&Resources>) -> Result<(QuantityMap, QuantityMap), Invalid> {
-    let Resources { mut requests, mut limits } = spec.cloned().unwrap_or_default();
-    for (list, map) in [("requests", &requests), ("limits", &limits)] {
-        for (name, quantity) in map {
-            quantity.nanos().map_err(|source| Invalid::Quantity { list, name: name.clone(), source })?;
-        }
-    }
-    // Every given quantity parses by now, so an order always exists.
-    let exceeds = |a: &Quantity, b: &Quantity| a.nanos().ok() > b.nanos().ok();
-    for (name, request) in &requests {
-        if let Some(limit) = limits.get(name).filter(|limit| exceeds(request, limit)) {
-            return Err(Invalid::RequestOverLimit {
-                name: name.clone(),
-                request: request.clone(),
-                limit: limit.clone(),
-            });
-        }
-    }
-    for (name, request, limit) in DEFAULT_RESOURCES {
-        let (mut request, mut limit) = (Quantity::new(request), Quantity::new(limit));
-        if let Some(given) = limits.get(name).filter(|given| exceeds(&request, given)) {
-            request = given.clone();
-        }
-        if let Some(given) = requests.get(name).filter(|given| exceeds(given, &limit)) {
-            limit = given.clone();
-        }
-        requests.entry(name.to_owned()).or_insert(request);
-        limits.entry(name.to_owned()).or_insert(limit);
-    }
-    Ok((requests, limits))
-}
-
-fn unique(env: &[EnvVar]) -> Result<Vec<EnvVar>, Invalid> {
+fn env(env: &[EnvVar]) -> Result<Vec<EnvVar>, Invalid> {
     for (index, variable) in env.iter().enumerate() {
         if env[..index].iter().any(|earlier| earlier.name == variable.name) {
             return Err(Invalid::DuplicateEnv(variable.name.clone()));
+        }
+        if OWN_VARIABLES.contains(&variable.name.as_str()) {
+            return Err(Invalid::OwnVariable(variable.name.clone()));
         }
     }
     Ok(env.to_vec())

@@ -1,0 +1,90 @@
+//! The Custom Resource Definition, as it stands in `crds/`.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::CustomResourceExt;
+use serde_json::json;
+
+use super::SentimentService;
+
+/// Fields of `spec` whose types are Kubernetes' own. `kubectl explain` has their texts under the
+/// object that they come from; a second copy would be two thirds of this definition.
+const OF_KUBERNETES: [&[&str]; 9] = [
+    &["autoscaling", "metrics"],
+    &["autoscaling", "behavior"],
+    &["env"],
+    &["envFrom"],
+    &["networkPolicy", "ingressFrom"],
+    &["networkPolicy", "egressTo"],
+    &["scheduling", "tolerations"],
+    &["scheduling", "affinity"],
+    &["scheduling", "topologySpreadConstraints"],
+];
+
+/// The longest name of an environment variable. Rules over names need a bound, since the API
+/// server weighs what they can cost.
+const LONGEST_VARIABLE: i64 = 253;
+
+/// The Custom Resource Definition.
+///
+/// `spec` defaults to `{}`. Without that, a server-side apply of `spec: {}` over a fuller spec of
+/// the same manager leaves `spec: null` behind, which the API server then refuses.
+#[must_use]
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = SentimentService::crd();
+    for version in &mut crd.spec.versions {
+        let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else {
+            continue;
+        };
+        root.required = None;
+        let Some(spec) = root.properties.as_mut().and_then(|properties| properties.get_mut("spec")) else {
+            continue;
+        };
+        spec.default = Some(JSON(json!({})));
+        for path in OF_KUBERNETES {
+            if let Some(field) = descend(spec, path) {
+                each_below(field, &mut |schema| schema.description = None);
+            }
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(variable)) =
+            descend(spec, &["env"]).and_then(|env| env.items.as_mut())
+            && let Some(name) = descend(variable, &["name"])
+        {
+            name.max_length = Some(LONGEST_VARIABLE);
+        }
+    }
+    crd
+}
+
+fn descend<'a>(schema: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSchemaProps> {
+    path.iter().try_fold(schema, |schema, name| schema.properties.as_mut()?.get_mut(*name))
+}
+
+/// Calls `change` for every schema below this one.
+fn each_below(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
+    let items = schema.items.iter_mut().filter_map(|items| match items {
+        JSONSchemaPropsOrArray::Schema(schema) => Some(&mut **schema),
+        JSONSchemaPropsOrArray::Schemas(_) => None,
+    });
+    for below in items.chain(schema.properties.iter_mut().flat_map(|properties| properties.values_mut())) {
+        change(below);
+        each_below(below, change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_kubernetes_are_found() {
+        let mut crd = crd();
+        let root = crd.spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
+        let spec = descend(root, &["spec"]).unwrap();
+        for path in OF_KUBERNETES {
+            let field = descend(spec, path).unwrap_or_else(|| panic!("spec has no field {path:?}"));
+            assert!(field.description.is_some(), "{path:?} itself keeps its text");
+        }
+    }
+}

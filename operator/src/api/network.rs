@@ -1,0 +1,162 @@
+//! Who reaches the pods, and how.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The Service in front of the pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// How the Service is exposed. Default: `ClusterIP`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// The port of the Service. Default: 8000, the port of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Annotations of the Service, as cloud load balancers read them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How a Service is exposed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "these are the names of core/v1, which documents them")]
+pub enum ServiceType {
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    NodePort,
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// The name in core/v1.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// The only traffic that the pods take part in: port 8000 in; out, DNS and what the spec itself
+/// names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicy {
+    /// Whether there is a NetworkPolicy.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Who may call port 8000, as in `networkpolicy.spec.ingress.from`. Default: everybody.
+    /// Where it is set, list the namespace of Prometheus too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(PEERS).message(PEERS_MESSAGE))]
+    pub ingress_from: Vec<NetworkPolicyPeer>,
+    /// What the pods may call beside DNS and the Redis server of the spec, as in
+    /// `networkpolicy.spec.egress.to`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(PEERS).message(PEERS_MESSAGE))]
+    pub egress_to: Vec<NetworkPolicyPeer>,
+}
+
+const PEERS: &str = "self.all(peer, has(peer.ipBlock) != (has(peer.podSelector) || has(peer.namespaceSelector)))";
+const PEERS_MESSAGE: &str =
+    "a peer is an ipBlock, or a podSelector, a namespaceSelector, or the last two together: set one of these";
+
+impl Default for NetworkPolicy {
+    fn default() -> Self {
+        Self { enabled: true, ingress_from: Vec::new(), egress_to: Vec::new() }
+    }
+}
+
+/// An `HTTPRoute` of the Gateway API, where that API is installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// The Gateways that the route attaches to.
+    #[schemars(length(min = 1, max = 32))]
+    pub parent_refs: Vec<ParentRef>,
+    /// Host names that it answers for, such as `reviews.example.com`. Default: those of the Gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        )
+    )]
+    pub hostnames: Vec<String>,
+    /// Path under which the whole service appears: with `/reviews`, callers send to
+    /// `/reviews/api/v1/predict`. The server sees its own paths. Default: `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^/([^/?#\s]+(/[^/?#\s]+)*)?$"))]
+    pub path: Option<String>,
+}
+
+/// A Gateway, or another parent of an `HTTPRoute`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentRef {
+    /// API group. Default: `gateway.networking.k8s.io`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub group: Option<String>,
+    /// Kind. Default: `Gateway`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: Option<String>,
+    /// Name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace. Default: that of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// Name of a listener. Default: all listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub section_name: Option<String>,
+    /// Port of a listener. Default: all ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+}
+
+/// A `PodMonitor` of the Prometheus Operator, where that API is installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitoring {
+    /// Whether there is a PodMonitor.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Time between scrapes, such as `30s` or `1m`. Default: Prometheus' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(ms|s|m|h)$"))]
+    pub interval: Option<String>,
+    /// Labels of the PodMonitor, by which a Prometheus selects it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new(
+        "self.all(key, !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/managed-by', 'app.kubernetes.io/version']))"
+    ).message("the labels app.kubernetes.io/name, instance, managed-by and version are the operator's own: choose another key"))]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for Monitoring {
+    fn default() -> Self {
+        Self { enabled: true, interval: None, labels: BTreeMap::new() }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,109 @@
+//! The rules of the Custom Resource Definition, evaluated here as the API server does it.
+
+use std::collections::BTreeSet;
+
+use kube::core::cel::Validator;
+use serde_json::{Value, json};
+
+use super::crd;
+use crate::{
+    fixtures::{default_image, service},
+    validate::validate,
+};
+
+/// For each rule in CEL a spec that breaks it, and the start of what it says.
+fn broken() -> Vec<(Value, &'static str)> {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let reserved = json!({"app.kubernetes.io/version": "9"});
+    vec![
+        (json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}), "set replicas or autoscaling, not both"),
+        (json!({"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}), "autoscaling.minReplicas exceeds"),
+        (json!({"image": {"tag": "a", "digest": digest}}), "set image.tag or image.digest, not both"),
+        (json!({"image": {"debug": true, "digest": digest}}), "image.debug picks the debug variant by its tag"),
+        (json!({"model": {"source": {}}}), "set exactly one model source"),
+        (json!({"model": {"labels": ["GOOD"]}}), "model.labels names the classes of the model by index"),
+        (json!({"model": {"neutralBand": 1.0}}), "model.neutralBand is a probability from 0 to below 1"),
+        (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}), "a request exceeds its limit"),
+        (json!({"server": {"allowedOrigins": ["https://a.example/x"]}}), "an origin is a scheme and a host"),
+        (json!({"env": [{"name": "MLOPS_HOST", "value": "::"}]}), "MLOPS_PORT and MLOPS_HOST are the operator's"),
+        (json!({"networkPolicy": {"ingressFrom": [{}]}}), "a peer is an ipBlock, or a podSelector"),
+        (
+            json!({"networkPolicy": {"egressTo": [{"ipBlock": {"cidr": "192.0.2.0/24"}, "podSelector": {}}]}}),
+            "a peer is an ipBlock, or a podSelector",
+        ),
+        (json!({"disruptionBudget": {}}), "set exactly one of disruptionBudget.minAvailable"),
+        (json!({"disruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}), "set exactly one of disruptionBudget"),
+        (json!({"disruptionBudget": {"maxUnavailable": "101%"}}), "a disruptionBudget is a number of pods"),
+        (json!({"disruptionBudget": {"minAvailable": -1}}), "a disruptionBudget is a number of pods"),
+        (json!({"podMetadata": {"labels": reserved}}), "the labels app.kubernetes.io/name"),
+        (json!({"monitoring": {"labels": reserved}}), "the labels app.kubernetes.io/name"),
+    ]
+}
+
+fn schema() -> Value {
+    let schema = crd().spec.versions.remove(0).schema.unwrap().open_api_v3_schema.unwrap();
+    serde_json::to_value(schema).unwrap()
+}
+
+/// What the rules say of an object, sorted.
+fn said(object: &Value) -> Vec<String> {
+    match Validator::new().validate(&schema(), object, None) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn object(spec: &Value) -> Value {
+    let mut object = serde_json::to_value(service(json!({}))).unwrap();
+    object["spec"] = spec.clone();
+    object
+}
+
+#[test]
+fn every_broken_rule_says_what_to_do_and_validate_knows_it_too() {
+    for (spec, sentence) in broken() {
+        let said = said(&object(&spec));
+        assert!(said.iter().any(|text| text.contains(sentence)), "{spec}: the rules say {said:?}");
+        assert!(validate(&service(spec.clone()), &default_image()).is_err(), "validate lets {spec} pass");
+    }
+    let mut named = object(&json!({}));
+    named["metadata"]["name"] = json!("1st");
+    assert!(said(&named)[0].contains("metadata.name becomes the name of the Service"));
+}
+
+#[test]
+fn no_rule_is_without_a_case() {
+    fn messages(schema: &Value, found: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(fields) => {
+                for rule in fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
+                    found.insert(rule["message"].as_str().expect("every rule has a message").to_owned());
+                }
+                fields.values().for_each(|value| messages(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| messages(value, found)),
+            _ => {}
+        }
+    }
+    let mut all = BTreeSet::new();
+    messages(&schema(), &mut all);
+    for message in all.iter().filter(|message| !message.starts_with("metadata.name")) {
+        assert!(broken().iter().any(|(_, sentence)| message.starts_with(sentence)), "no case breaks: {message}");
+    }
+}
+
+#[test]
+fn what_is_right_is_let_through() {
+    for spec in [
+        json!({}),
+        json!({"disruptionBudget": {"minAvailable": "100%"}}),
+        json!({"disruptionBudget": {"maxUnavailable": 0}}),
+        json!({"networkPolicy": {"ingressFrom": [{"podSelector": {}, "namespaceSelector": {}}]}}),
+        json!({"model": {"labels": ["BAD", "GOOD"], "neutralBand": 0.99}}),
+        json!({"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 1}}}),
+        json!({"server": {"allowedOrigins": ["https://shop.example.com", "http://localhost:3000"]}}),
+    ] {
+        assert_eq!(said(&object(&spec)), [""; 0], "{spec}");
+        validate(&service(spec.clone()), &default_image()).unwrap_or_else(|error| panic!("{spec}: {error}"));
+    }
+}

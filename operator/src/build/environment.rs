@@ -1,0 +1,107 @@
+//! The environment of the server's container.
+
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
+
+use crate::validate::{Redis, SecretKey, ValidatedService};
+
+/// The operator's variables in a fixed order, then the user's, which win over one of the same name.
+pub(super) fn build(service: &ValidatedService) -> Vec<EnvVar> {
+    let ours = [identity(service), model(service), server(service), cache(service), keys(service)].concat();
+    ours.into_iter()
+        .filter(|ours| service.env.iter().all(|variable| variable.name != ours.name))
+        .chain(service.env.iter().cloned())
+        .collect()
+}
+
+fn identity(service: &ValidatedService) -> Vec<EnvVar> {
+    let debug_routes = service.path_prefix.is_empty();
+    let settings = [
+        ("MLOPS_PROFILE", Some(service.profile.as_str().to_owned())),
+        // The image has the path with the prefix, for whoever runs the health check in the pod.
+        ("HEALTHCHECK_PATH", debug_routes.then(|| "/health".to_owned())),
+    ];
+    given(settings)
+}
+
+fn model(service: &ValidatedService) -> Vec<EnvVar> {
+    given([
+        ("MLOPS_MODEL_NAME", Some(service.model_name.clone())),
+        ("MLOPS_MAX_TOKENS", text(service.model.max_tokens)),
+        ("MLOPS_LABELS", list(&service.model.labels)),
+        ("MLOPS_NEUTRAL_BAND", text(service.model.neutral_band)),
+    ])
+}
+
+fn server(service: &ValidatedService) -> Vec<EnvVar> {
+    let server = &service.server;
+    let batching = server.batching.clone().unwrap_or_default();
+    given([
+        ("MLOPS_DRAIN_SECONDS", text(Some(service.drain_seconds))),
+        ("MLOPS_MAX_REQUEST_TIMEOUT", text(Some(service.request_timeout))),
+        ("MLOPS_MAX_BATCH_TOKENS", text(batching.max_batch_tokens)),
+        ("MLOPS_MAX_BATCH_SIZE", text(batching.max_batch_size)),
+        ("MLOPS_QUEUE_CAPACITY", text(batching.queue_capacity)),
+        ("MLOPS_THREADS", text(server.threads)),
+        ("MLOPS_MAX_TEXT_LENGTH", text(server.max_text_length)),
+        ("MLOPS_LOG_LEVEL", server.log_level.map(|level| level.as_str().to_owned())),
+        ("MLOPS_ALLOWED_ORIGINS", list(&server.allowed_origins)),
+    ])
+}
+
+fn cache(service: &ValidatedService) -> Vec<EnvVar> {
+    let entries = service.cache.memory_entries;
+    let memory = given([
+        ("MLOPS_PREDICTION_CACHE_ENABLED", entries.map(|entries| (entries > 0).to_string())),
+        ("MLOPS_PREDICTION_CACHE_MAX_SIZE", text(entries.filter(|entries| *entries > 0))),
+    ]);
+    memory.into_iter().chain(service.cache.redis.iter().flat_map(redis)).collect()
+}
+
+fn redis(redis: &Redis) -> Vec<EnvVar> {
+    let settings = given([
+        ("MLOPS_REDIS_ENABLED", Some(true.to_string())),
+        ("MLOPS_REDIS_HOST", Some(redis.host.clone())),
+        ("MLOPS_REDIS_PORT", text(Some(redis.port))),
+        ("MLOPS_REDIS_DB", text(Some(redis.database))),
+        ("MLOPS_REDIS_TLS", text(Some(redis.tls))),
+        ("MLOPS_REDIS_PREDICTION_CACHE_TTL", text(Some(redis.ttl))),
+    ]);
+    settings.into_iter().chain(redis.password.iter().map(|key| secret("MLOPS_REDIS_PASSWORD", key))).collect()
+}
+
+fn keys(service: &ValidatedService) -> Vec<EnvVar> {
+    service.api_key.iter().map(|key| secret("MLOPS_API_KEY", key)).collect()
+}
+
+/// The variables that have a value.
+fn given<const N: usize>(settings: [(&str, Option<String>); N]) -> Vec<EnvVar> {
+    settings
+        .into_iter()
+        .filter_map(|(name, value)| Some(EnvVar { name: name.to_owned(), value: Some(value?), value_from: None }))
+        .collect()
+}
+
+/// The kubelet reads the Secret, and the operator never does.
+fn secret(name: &str, key: &SecretKey) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: key.name.clone(),
+                key: key.key.clone(),
+                optional: Some(false),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+fn text(value: Option<impl ToString>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+/// A JSON list of texts can't fail to be written.
+fn list(texts: &[String]) -> Option<String> {
+    (!texts.is_empty()).then(|| serde_json::json!(texts).to_string())
+}

@@ -1,0 +1,139 @@
+//! Looks up what a spec refers to and the pods depend on: the content of its ConfigMap.
+
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client, ResourceExt};
+use ring::digest;
+use thiserror::Error;
+
+use crate::{validate::ValidatedService, watches::Stores};
+
+/// Bytes of the hash that go into the annotation: enough to tell versions of one object apart.
+const HASH_BYTES: usize = 8;
+
+/// What a spec refers to, as it stands now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// Hash of the content of the ConfigMap, where the spec names one.
+    pub config_hash: Option<String>,
+}
+
+/// Why a reference leads nowhere.
+#[derive(Debug, Error)]
+pub enum DereferenceError {
+    /// The ConfigMap doesn't exist.
+    #[error(
+        "ConfigMap \"{0}\", which spec.configMapRef names, doesn't exist in this namespace: create it, or remove spec.configMapRef"
+    )]
+    NoConfigMap(String),
+    /// The API server could not be asked.
+    #[error("ConfigMap \"{name}\" could not be read: {source}")]
+    Unreachable {
+        /// Its name.
+        name: String,
+        /// What went wrong.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Looks things up, and remembers what it read for as long as that doesn't change.
+pub struct Dereferencer {
+    client: Client,
+    read: Mutex<HashMap<(String, String), Arc<Read>>>,
+}
+
+/// What was read of a ConfigMap.
+struct Read {
+    version: Option<String>,
+    hash: String,
+}
+
+impl Dereferencer {
+    /// One that has read nothing yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, read: Mutex::default() }
+    }
+
+    /// Looks up what `service` refers to. Content is read anew only when the watch has seen a
+    /// change of it.
+    pub async fn dereference(
+        &self,
+        service: &ValidatedService,
+        stores: &Stores,
+    ) -> Result<References, DereferenceError> {
+        let Some(name) = &service.config_map else { return Ok(References::default()) };
+        let key = (service.namespace.clone(), name.clone());
+        let seen = stores.config_map_version(&service.namespace, name);
+        let known = self.lock().get(&key).cloned();
+        if let Some(known) = known
+            && seen.is_some()
+            && known.version == seen
+        {
+            return Ok(References { config_hash: Some(known.hash.clone()) });
+        }
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &service.namespace);
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|source| DereferenceError::Unreachable { name: name.clone(), source: Box::new(source) })?;
+        let Some(config_map) = found else {
+            self.lock().remove(&key);
+            // No pod of a suspended service would miss it.
+            if service.suspended {
+                return Ok(References::default());
+            }
+            return Err(DereferenceError::NoConfigMap(name.clone()));
+        };
+        let hash = hash(&config_map);
+        let read = Read { version: config_map.resource_version(), hash: hash.clone() };
+        self.lock().insert(key, Arc::new(read));
+        Ok(References { config_hash: Some(hash) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Read>>> {
+        // Each operation is a single call on the map, so a panic elsewhere leaves it whole.
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A hash of the content alone: a label on the ConfigMap is no reason to roll pods.
+fn hash(config_map: &ConfigMap) -> String {
+    // Both are sorted maps with text keys: their JSON is always the same, and can't fail.
+    let content = serde_json::to_vec(&(&config_map.data, &config_map.binary_data)).unwrap_or_default();
+    let digest = digest::digest(&digest::SHA256, &content);
+    digest.as_ref().iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
+        // Writing to a text can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn hash_of(object: serde_json::Value) -> String {
+        hash(&serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn the_content_alone_decides() {
+        let first = hash_of(json!({"metadata": {"name": "a"}, "data": {"server.yaml": "log_level: debug"}}));
+        assert_eq!(first.len(), 16);
+        assert_eq!(
+            first,
+            hash_of(json!({"metadata": {"labels": {"x": "y"}}, "data": {"server.yaml": "log_level: debug"}}))
+        );
+        assert_ne!(first, hash_of(json!({"data": {"server.yaml": "log_level: info"}})));
+        assert_ne!(first, hash_of(json!({"data": {"other.yaml": "log_level: debug"}})));
+        assert_ne!(first, hash_of(json!({"binaryData": {"server.yaml": "bG9n"}})));
+    }
+}

@@ -72,6 +72,8 @@ pub struct Metrics {
     request_duration: Family<DurationLabels, Histogram>,
     /// Requests being handled now.
     pub active_requests: Gauge,
+    /// Connections open now.
+    pub open_connections: Gauge,
     model_loaded: Gauge,
     inference_duration: Histogram,
     prediction_score: Histogram,
@@ -107,6 +109,7 @@ impl Metrics {
             requests: Family::default(),
             request_duration: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             active_requests: Gauge::default(),
+            open_connections: Gauge::default(),
             model_loaded: Gauge::default(),
             inference_duration: Histogram::new(DURATIONS),
             prediction_score: Histogram::new([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]),
@@ -137,6 +140,7 @@ impl Metrics {
         let duration = self.request_duration.clone();
         all.register("sentiment_request_duration_seconds", "Time from request to response", duration);
         all.register("sentiment_active_requests", "Requests being handled", self.active_requests.clone());
+        all.register("sentiment_open_connections", "Connections that are open", self.open_connections.clone());
         all.register("sentiment_model_loaded", "1 when the model serves", self.model_loaded.clone());
         let inference = self.inference_duration.clone();
         all.register("sentiment_inference_duration_seconds", "Time of one run of the model", inference);

@@ -76,7 +76,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
     }
     let drain = config.drain;
     let app = Arc::new(App::new(config));
-    let connections = Connections::accept(listener, http::router(&app));
+    let connections = Connections::accept(listener, &app);
 
     let loading = Arc::clone(&app);
     let load = tokio::task::spawn_blocking(move || startup::load(&loading, started));

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -114,4 +115,14 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
 #[must_use]
 pub fn usable_cpus() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Files that this process may have open, after the soft limit is raised to the hard one: the soft
+/// one is kept low for programs of an age that is over.
+#[must_use]
+pub fn open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let most = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    most.unwrap_or(u64::MAX)
 }

@@ -1,5 +1,6 @@
 //! Settings, read once from files and the environment into a type that can't be wrong.
 
+mod connections;
 mod error;
 mod files;
 mod jobs;
@@ -14,6 +15,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use axum::http::HeaderValue;
 use tracing::Level;
 
+pub use connections::ConnectionConfig;
 pub use error::ConfigError;
 pub use files::parse as parse_file;
 pub use jobs::{JobsConfig, QueueLimits};
@@ -137,6 +139,8 @@ pub struct Config {
     pub log_level: Level,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Limits of connections.
+    pub connections: ConnectionConfig,
     /// Longest time a request may take.
     pub request_timeout: Duration,
     /// Longest text in characters.
@@ -181,6 +185,7 @@ impl Config {
                 Profile::Local => LogFormat::Text,
                 _ => LogFormat::Json,
             }),
+            connections: ConnectionConfig::read(&read)?,
             request_timeout: read.required("MLOPS_MAX_REQUEST_TIMEOUT", |v| seconds(v, 1, 3600))?,
             max_text_length: read.required("MLOPS_MAX_TEXT_LENGTH", |v| within(v, 1, 10_000))?,
             drain: read.required("MLOPS_DRAIN_SECONDS", |v| seconds(v, 0, 3600))?,

@@ -57,6 +57,36 @@ pub const VARIABLES: &[Variable] = &[
         "a whole number of seconds from 1 to 3600",
         "Longest time a request may take",
     ),
+    variable(
+        "MLOPS_MAX_CONNECTIONS",
+        "8192",
+        "a whole number of connections from 1 to 1000000",
+        "Connections that may be open; one more is refused with 503, unless it is a probe's",
+    ),
+    variable(
+        "MLOPS_HEADER_TIMEOUT",
+        "10",
+        "a whole number of seconds from 1 to 3600",
+        "Longest time from a request's start to the end of its head",
+    ),
+    variable(
+        "MLOPS_BODY_TIMEOUT",
+        "10",
+        "a whole number of seconds from 1 to 3600",
+        "Longest wait for the next part of a body",
+    ),
+    variable(
+        "MLOPS_KEEP_ALIVE_TIMEOUT",
+        "75",
+        "a whole number of seconds from 1 to 3600",
+        "Longest time that a connection is kept between requests",
+    ),
+    variable(
+        "MLOPS_WRITE_TIMEOUT",
+        "30",
+        "a whole number of seconds from 1 to 3600",
+        "Longest wait for a client to take the next part of a response",
+    ),
     variable("MLOPS_MAX_TEXT_LENGTH", "512", "a whole number of characters from 1 to 10000", "Longest text"),
     variable(
         "MLOPS_DRAIN_SECONDS",

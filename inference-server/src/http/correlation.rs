@@ -28,10 +28,13 @@ impl CorrelationId {
             let usable = value.to_str().is_ok_and(|id| id.bytes().all(|byte| byte.is_ascii_graphic()));
             usable && (1..=LONGEST).contains(&value.len())
         });
-        Self(given.cloned().unwrap_or_else(|| {
-            let id = Uuid::new_v4().to_string();
-            HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
-        }))
+        given.cloned().map_or_else(Self::make, Self)
+    }
+
+    /// A new one.
+    pub(super) fn make() -> Self {
+        let id = Uuid::new_v4().to_string();
+        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none")))
     }
 
     /// The id as text.
@@ -51,7 +54,9 @@ pub(super) async fn correlate(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let headers = std::mem::take(response.headers_mut());
+        let extensions = std::mem::take(response.extensions_mut());
         response = if in_protocol { error.render_for_protocol() } else { error.render(&id) };
+        response.extensions_mut().extend(extensions);
         // What the layers inside have added, such as Allow or CORS, but for the length of no body.
         for (name, value) in &headers {
             if !response.headers().contains_key(name) {

@@ -62,6 +62,12 @@ pub enum ApiError {
     /// The body did not arrive whole.
     #[error("the body could not be read")]
     BrokenBody,
+    /// The client takes too long over the body.
+    #[error("the body did not come within {0} seconds")]
+    BodyTooSlow(u64),
+    /// The client takes too long over the head.
+    #[error("the request's head did not come within {0} seconds")]
+    HeadTooSlow(u64),
     /// No such route.
     #[error("there is nothing at this path")]
     NotFound,
@@ -83,6 +89,9 @@ pub enum ApiError {
     /// The queue is full.
     #[error("{0}")]
     Overloaded(String),
+    /// All places for connections are taken.
+    #[error("as many connections are open as MLOPS_MAX_CONNECTIONS allows")]
+    TooManyConnections,
     /// The process is about to end.
     #[error("the server is stopping")]
     Stopping,
@@ -126,12 +135,15 @@ impl ApiError {
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::UnknownModel(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::ModelLoading
+            | Self::Overloaded(_)
+            | Self::TooManyConnections
+            | Self::Stopping
+            | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Model(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -149,13 +161,14 @@ impl ApiError {
             Self::NotFound | Self::UnknownModel(_) => "E1007",
             Self::MethodNotAllowed => "E1008",
             Self::Protocol(_) => "E1009",
+            Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "E1010",
             Self::ModelLoading => "E2001",
             Self::Model(_) => "E2002",
             Self::TimedOut(_) => "E2003",
             Self::Unauthorized => "E3002",
             Self::Internal(_) => "E4001",
             Self::Stopping | Self::NotReady(_) => "E4002",
-            Self::Overloaded(_) => "E4003",
+            Self::Overloaded(_) | Self::TooManyConnections => "E4003",
         }
     }
 
@@ -171,13 +184,14 @@ impl ApiError {
             Self::NotFound | Self::UnknownModel(_) => "Not found",
             Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
+            Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "Request did not arrive in time",
             Self::ModelLoading => "Sentiment analysis model is not loaded",
             Self::Model(_) => "Model inference failed",
             Self::TimedOut(_) => "Model inference timed out",
             Self::Unauthorized => "Unauthorized access to API endpoint",
             Self::Internal(_) => "Internal server error occurred",
             Self::Stopping | Self::NotReady(_) => "Service is temporarily unavailable",
-            Self::Overloaded(_) => "Service is overloaded",
+            Self::Overloaded(_) | Self::TooManyConnections => "Service is overloaded",
         }
     }
 
@@ -185,9 +199,11 @@ impl ApiError {
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::Job(error) => error.retry_after(),
-            Self::ModelLoading | Self::Overloaded(_) | Self::Stopping | Self::NotReady(_) => {
-                Some(HeaderValue::from_static("1"))
-            }
+            Self::ModelLoading
+            | Self::Overloaded(_)
+            | Self::TooManyConnections
+            | Self::Stopping
+            | Self::NotReady(_) => Some(HeaderValue::from_static("1")),
             _ => None,
         }
     }
@@ -259,6 +275,24 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// A whole response, for a connection on which no request has come to a handler.
+#[must_use]
+pub fn refusal(error: &ApiError) -> Vec<u8> {
+    let id = CorrelationId::make();
+    let body = serde_json::to_vec(&ErrorBody::of(error, id.as_str(), clock::unix_seconds())).unwrap_or_default();
+    let retry = if error.retry_after().is_some() { "retry-after: 1\r\n" } else { "" };
+    let mut response = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-correlation-id: {}\r\n{retry}connection: \
+         close\r\n\r\n",
+        error.status(),
+        body.len(),
+        id.as_str()
+    )
+    .into_bytes();
+    response.extend_from_slice(&body);
+    response
 }
 
 pub(super) async fn not_found() -> ApiError {

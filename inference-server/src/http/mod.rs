@@ -2,7 +2,9 @@
 
 mod auth;
 mod batch_jobs;
+mod bodies;
 mod correlation;
+mod crowd;
 mod docs;
 mod error;
 mod health;
@@ -31,8 +33,10 @@ use utoipa_axum::{
 };
 
 pub use batch_jobs::{JobError, run_jobs};
+pub use bodies::BodyLeftUnread;
 pub use correlation::CorrelationId;
-pub use error::ApiError;
+pub use crowd::Crowded;
+pub use error::{ApiError, refusal};
 pub use state::{App, Serving};
 
 /// Routes that document themselves.
@@ -50,6 +54,8 @@ pub fn router(app: &Arc<App>) -> Router {
         router = router.layer(cors(app));
     }
     router
+        .layer(middleware::from_fn_with_state(Arc::clone(app), bodies::watch))
+        .layer(middleware::from_fn(crowd::close_crowd))
         // A route layer knows the route's template, which is what the series are labelled by.
         .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
         .layer(middleware::from_fn(correlation::correlate))
@@ -91,12 +97,13 @@ fn routes(app: &Arc<App>) -> Routes {
     routes.routes(routes!(info::root)).merge(protocol)
 }
 
-/// Behind the API key, and for no longer than a request may take.
+/// Behind the API key, only while there are places for connections, and for no longer than a request may take.
 fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
     let routes = openapi::guarded(routes, app);
     routes
         .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key))
+        .layer(middleware::from_fn(crowd::refuse_crowd))
 }
 
 fn cors(app: &App) -> CorsLayer {

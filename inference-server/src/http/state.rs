@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::predict_batch;
+use super::{bodies, predict_batch};
 use crate::{
     cache::{Cache, Redis},
     config::Config,
@@ -50,6 +50,8 @@ pub struct App {
     pub jobs: Option<Jobs>,
     /// Texts of requests that are with the engine.
     pub(super) foreground: Foreground,
+    /// Bytes of memory for bodies.
+    pub(super) bodies: Arc<Semaphore>,
     serving: OnceLock<Serving>,
     draining: AtomicBool,
 }
@@ -67,6 +69,7 @@ impl App {
             metrics,
             cache,
             batches,
+            bodies: Arc::new(Semaphore::new(bodies::MOST_BYTES)),
             jobs,
             foreground: Foreground::new(),
             serving: OnceLock::new(),

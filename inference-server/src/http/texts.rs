@@ -42,7 +42,8 @@ pub(super) struct Receiving<const MOST: usize>;
 
 impl<const MOST: usize> Failing for Receiving<MOST> {
     fn failures() -> Vec<ApiError> {
-        vec![ApiError::BrokenBody, ApiError::BodyTooLarge(MOST)]
+        // As many seconds as the settings' default.
+        vec![ApiError::BrokenBody, ApiError::BodyTooLarge(MOST), ApiError::BodyTooSlow(10)]
     }
 }
 

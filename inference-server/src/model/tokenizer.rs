@@ -14,6 +14,8 @@ use crate::engine::{Tokenize, Tokens};
 pub struct Tokenizer {
     pipeline: PipelineTokenizer,
     options: EncodeOptions,
+    /// Tokens of a text with nothing in it: the special ones.
+    of_nothing: usize,
 }
 
 impl Tokenizer {
@@ -42,7 +44,9 @@ impl Tokenizer {
             truncation: Override::With(truncation),
             ..EncodeOptions::default()
         };
-        Ok(Self { pipeline, options })
+        let nothing = pipeline.encode("", &options).wait().map_err(|error| bad(error.to_string()))?;
+        let of_nothing = nothing.first().map_or(0, |encoding| encoding.ids().len());
+        Ok(Self { pipeline, options, of_nothing })
     }
 }
 
@@ -50,6 +54,9 @@ impl Tokenize for Tokenizer {
     fn tokenize(&self, text: &str) -> Result<Tokens, String> {
         let encodings = self.pipeline.encode(text, &self.options).wait().map_err(|error| error.to_string())?;
         let encoding = encodings.into_iter().next().ok_or("no encoding")?;
+        if encoding.ids().len() <= self.of_nothing {
+            return Err("nothing in it is visible to the model".to_owned());
+        }
         Ok(Tokens {
             ids: encoding.ids().iter().map(|token| u32::from(*token)).collect(),
             type_ids: encoding.type_ids().map(<[u8]>::to_vec),

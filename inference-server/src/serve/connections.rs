@@ -1,75 +1,102 @@
-//! Accepts connections and serves HTTP/1.1 on them.
+//! Accepts connections and bounds them: how many are open, and how long each may keep the server
+//! waiting.
+
+mod activity;
+mod connection;
+mod lane;
+mod socket;
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinHandle,
 };
 
-/// Open connections at most; more wait in the kernel's backlog. Each costs a file descriptor and
-/// some kilobytes, so this bounds memory well before any usual limit of descriptors.
-const MOST_CONNECTIONS: usize = 8192;
-
-/// How long a client may take to send its request's head. Idle connections between requests count
-/// too, so that they don't keep others out for good.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
+use crate::{
+    config::ConnectionConfig,
+    http::{self, App},
+    startup,
+};
+use connection::{Shared, serve};
+use lane::Lane;
 
 /// Largest request head in bytes.
-const HEAD_BYTES: usize = 32 * 1024;
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Connections beyond the limit that are answered at the same time, so that probes get through and
+/// the others learn why they don't.
+const CROWD: usize = 256;
+
+/// How long a connection may be without a request before it can lose its place to a new one: long
+/// enough for a head to arrive after the handshake.
+const GRACE: Duration = Duration::from_secs(1);
+const CROWD_GRACE: Duration = Duration::from_millis(100);
+
+/// File descriptors that are not for connections: the model, logs, Redis, traces.
+const OTHER_FILES: u64 = 128;
 
 /// A running accept loop.
 pub(super) struct Connections {
     stop: watch::Sender<bool>,
-    accepting: JoinHandle<GracefulShutdown>,
+    accepting: JoinHandle<()>,
 }
 
 impl Connections {
     /// Starts to accept.
-    pub(super) fn accept(listener: TcpListener, router: Router) -> Self {
+    pub(super) fn accept(listener: TcpListener, app: &Arc<App>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept_all(listener, router, stopped));
+        let limits = ConnectionConfig { most: affordable(app.config.connections.most), ..app.config.connections };
+        let mut http = http1::Builder::new();
+        // The connection's own clock watches the head, as it tells an idle client from a slow one.
+        http.header_read_timeout(None).max_buf_size(HEAD_BYTES).half_close(false);
+        let shared = Shared { http, router: http::router(app), limits, stopped };
+        let accepting = tokio::spawn(accept_all(listener, Arc::clone(app), shared));
         Self { stop, accepting }
     }
 
     /// Stops to accept, then waits until each open request has its response.
     pub(super) async fn finish(self) {
         self.stop.send_replace(true);
-        if let Ok(open) = self.accepting.await {
-            open.shutdown().await;
-        }
+        let _ = self.accepting.await;
+        // Each connection holds a receiver.
+        self.stop.closed().await;
     }
 }
 
-async fn accept_all(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> GracefulShutdown {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_BYTES).half_close(false);
+/// As many connections as the limit of open files leaves room for.
+fn affordable(asked: usize) -> usize {
+    let room = startup::open_files().saturating_sub(OTHER_FILES + CROWD as u64);
+    let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
+    if room < asked {
+        tracing::warn!(connections = room, asked, "fewer connections than asked for: raise the limit of open files");
+    }
+    asked.min(room)
+}
+
+async fn accept_all(listener: TcpListener, app: Arc<App>, mut shared: Shared) {
+    let places = Lane::new(shared.limits.most, GRACE);
+    let crowd = Lane::new(CROWD, CROWD_GRACE);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return graceful;
-        };
         let stream = tokio::select! {
             accepted = accept_one(&listener) => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return graceful,
+            _ = shared.stopped.wait_for(|stopped| *stopped) => return,
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let (place, crowded) = match places.enter() {
+            Some(place) => (place, false),
+            None => match crowd.enter() {
+                Some(place) => (place, true),
+                // Even refusing has its bounds.
+                None => continue,
+            },
+        };
+        app.metrics.open_connections.inc();
+        let (app, shared) = (Arc::clone(&app), shared.clone());
         tokio::spawn(async move {
-            // An error is a client that sent nonsense or went away; neither concerns the server.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-            drop(place);
+            serve(stream, place, crowded, shared).await;
+            app.metrics.open_connections.dec();
         });
     }
 }

@@ -37,7 +37,8 @@ Tells the sentiment of texts.
 An error is one flat JSON object whose `error_code` stays the same; under `/v2` it has the shape of the Open Inference \
 Protocol. What this document doesn't name is answered 404 (`E1007`) as a path and 405 (`E1008`) as a method.";
 
-/// Documents what the layers of the guarded routes add: the key and the time-out.
+/// Documents what the layers of the guarded routes add: the key, the time-out, and the limit of
+/// connections.
 pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
     let key = SecurityRequirement::new(KEY, Vec::<String>::new());
     let requirements = match app.config.api_key {
@@ -45,7 +46,8 @@ pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
         // Where no key is set, one that is sent isn't looked at.
         None => vec![SecurityRequirement::default(), key],
     };
-    let added = [ApiError::Unauthorized, ApiError::TimedOut(app.config.request_timeout.as_secs())];
+    let timed_out = ApiError::TimedOut(app.config.request_timeout.as_secs());
+    let added = [ApiError::Unauthorized, timed_out, ApiError::TooManyConnections];
     for (path, operation) in operations(routes.get_openapi_mut()) {
         operation.security = Some(requirements.clone());
         failures::add(&mut operation.responses.responses, &added, protocol::owns(path));

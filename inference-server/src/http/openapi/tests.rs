@@ -98,6 +98,7 @@ fn errors_are_documented_by_their_codes() {
     for (name, status, schema, expected) in [
         ("POST /api/v1/predict", "400", "Error", "E1002 E1004 E1006"),
         ("POST /api/v1/predict", "401", "Error", "E3002"),
+        ("POST /api/v1/predict", "408", "Error", "E1010"),
         ("POST /api/v1/predict", "413", "Error", "E1005"),
         ("POST /api/v1/predict", "422", "Error", "E1001"),
         ("POST /api/v1/predict", "500", "Error", "E2002"),
@@ -107,6 +108,7 @@ fn errors_are_documented_by_their_codes() {
         ("POST /api/v1/batch/predict", "503", "Error", "E2001 E4002 E4003 E7004 E7005"),
         ("GET /api/v1/batch/results/{id}", "404", "Error", "E7001 E7002"),
         ("GET /api/v1/batch/results/{id}", "422", "Error", "E1001"),
+        ("GET /api/v1/model-info", "503", "Error", "E4003"),
         ("DELETE /api/v1/batch/jobs/{id}", "404", "Error", "E7001 E7003"),
         ("GET /api/v1/ready", "503", "Error", "E4002"),
         ("POST /v2/models/{name}/infer", "400", "ProtocolError", "E1002 E1004 E1006 E1009"),

@@ -93,7 +93,7 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
-	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server
+	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-native
 
 .PHONY: contract
 contract: onnxruntime ## The server against schemathesis, a client of version 1, and Python's ONNX Runtime

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cpus;
 pub mod engine;
 pub mod http;
 pub mod jobs;

@@ -8,6 +8,7 @@ use std::{env, process::ExitCode, sync::Arc, time::Instant};
 use crate::{
     cli::Arguments,
     config::{Config, ConfigError, Environment, LogFormat, Reader, Settings},
+    cpus,
     http::{self, App},
     logging,
     startup::{self, StartError},
@@ -19,7 +20,9 @@ use signals::{Signals, Stop};
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
     let started = Instant::now();
-    native::return_large_blocks();
+    // HTTP is a small part of the work; more threads than this only take CPU from inference.
+    let http_threads = cpus::usable().div_ceil(4);
+    native::keep_heap_small(http_threads);
     let environment: Environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -36,11 +39,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     startup::tell_of_settings(&settings);
 
     let termination_log = config.termination_log.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        // HTTP is a small part of the work; more threads than this only take CPU from inference.
-        .worker_threads(startup::usable_cpus().div_ceil(4).max(1))
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(http_threads).enable_all().build();
     let outcome = runtime.map_err(StartError::Threads).and_then(|runtime| {
         let outcome = runtime.block_on(serve(config, started));
         runtime.shutdown_background();

@@ -1,6 +1,6 @@
 //! From nothing to serving, and what is said when that fails.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Instant};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::{
     cache::Parts,
     config::{Config, ConfigError, Reader, Settings},
+    cpus,
     engine::Engine,
     http::{App, Serving},
     model::{Model, ModelError},
@@ -75,9 +76,10 @@ pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
 
 /// Loads the model, starts the engine, and makes the application ready.
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
-    let threads = app.config.engine.threads.unwrap_or_else(usable_cpus);
-    let model = Model::load(&app.config, threads)?;
-    let engine = Engine::start(&app.config.engine, &model.tokenizer, model.classifiers, Arc::clone(&app.metrics))
+    let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
+    let model = Model::load(&app.config)?;
+    let metrics = Arc::clone(&app.metrics);
+    let engine = Engine::start(&app.config.engine, threads, &model.tokenizer, || model.classifier(), metrics)
         .map_err(StartError::Threads)?;
     if let Some(redis) = app.redis() {
         let (max_tokens, labels) = (model.max_tokens, model.labels.clone());
@@ -108,13 +110,6 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         "ready"
     );
     Ok(())
-}
-
-/// CPUs that this process may use: its affinity and its cgroup's quota, version 1 and 2, rounded
-/// down but at least one. A quota of half a CPU so gets one worker, which is throttled less than two.
-#[must_use]
-pub fn usable_cpus() -> usize {
-    thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Files that this process may have open, after the soft limit is raised to the hard one: the soft

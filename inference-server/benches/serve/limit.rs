@@ -1,15 +1,21 @@
-//! What ONNX Runtime itself can do on this machine: the same texts, tokenized beforehand, in
-//! batches of equal length, with no HTTP and no queue.
+//! What ONNX Runtime itself can do on this machine: the same texts, tokenized beforehand, with no
+//! HTTP and no tokenizing.
+//!
+//! A thread inside a run for each CPU isn't among the settings: ADR 11 and the design measured it at
+//! a quarter to a half of what a run for each CPU reaches.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use inference_server::{
     config::Config,
-    engine::{Classify, Tokens},
+    engine::{Classify, Memory, Queue, Queued, Tokens},
     model::Model,
     process,
 };
@@ -23,11 +29,12 @@ pub struct Limit {
     pub mean_tokens: f64,
 }
 
-/// The best of all settings, each tried for `each`.
+/// The best of all settings, each tried for `each`: batches of texts of equal length, so that next
+/// to nothing is padding.
 pub fn measure(config: &Config, threads: usize, texts: &[String], each: Duration) -> Limit {
     let mut best = Limit { per_second: 0.0, per_cpu_second: 0.0, setting: String::new(), mean_tokens: 0.0 };
-    for sharing in ["one session for all threads", "a session for each thread"] {
-        let (mut classifiers, tokens) = load(config, threads, sharing, texts);
+    for (sharing, sessions) in [("one session for all threads", 1), ("a session for each thread", threads)] {
+        let (mut classifiers, tokens) = load(config, threads, sessions, texts);
         let count: usize = tokens.iter().map(|text| text.ids.len()).sum();
         best.mean_tokens = count as f64 / tokens.len() as f64;
         for batch in [1, 4, 8, 16, 32] {
@@ -45,33 +52,94 @@ pub fn measure(config: &Config, threads: usize, texts: &[String], each: Duration
     best
 }
 
-fn load(config: &Config, threads: usize, sharing: &str, texts: &[String]) -> (Vec<Box<dyn Classify>>, Vec<Tokens>) {
-    let mut model = Model::load(config, threads).unwrap();
-    let mut tokens: Vec<Tokens> = texts.iter().map(|text| model.tokenizer.tokenize(text).unwrap()).collect();
-    // So that neighbours, which share a batch, need no padding.
+/// Classifiers over so many sessions, and the texts sorted by length: neighbours share a batch.
+fn load(config: &Config, threads: usize, sessions: usize, texts: &[String]) -> (Vec<Box<dyn Classify>>, Vec<Tokens>) {
+    let models: Vec<Model> = (0..sessions).map(|_| Model::load(config).unwrap()).collect();
+    let mut tokens: Vec<Tokens> = texts.iter().map(|text| models[0].tokenizer.tokenize(text).unwrap()).collect();
     tokens.sort_by_key(|text| text.ids.len());
-    let mut classifiers = std::mem::take(&mut model.classifiers);
-    if sharing.starts_with('a') {
-        classifiers = (0..threads).flat_map(|_| Model::load(config, 1).unwrap().classifiers).collect();
-    }
-    (classifiers, tokens)
+    (models.iter().cycle().take(threads).map(Model::classifier).collect(), tokens)
 }
 
 fn run(classifiers: &mut [Box<dyn Classify>], tokens: &[Tokens], batch: usize, time: Duration) -> (f64, f64) {
     let batches: Vec<&[Tokens]> = tokens.chunks(batch).collect();
     // A stride through all lengths, so that a run cut short has seen its share of each.
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let next = AtomicUsize::new(0);
     let stride = (batches.len() * 5 / 8) | 1;
+    each_thread(classifiers, time, |classifier| {
+        let index = next.fetch_add(1, Ordering::Relaxed) * stride % batches.len();
+        let batch: Vec<&Tokens> = batches[index].iter().collect();
+        classifier.classify(&batch, Memory::Keep).unwrap();
+        batch.len()
+    })
+}
+
+/// A text of which only the length and the turn matter.
+struct Waiting {
+    text: usize,
+    tokens: usize,
+    arrived: Instant,
+}
+
+impl Queued for Waiting {
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+    fn arrived(&self) -> Instant {
+        self.arrived
+    }
+    fn deadline(&self) -> Instant {
+        self.arrived + Duration::from_hours(1)
+    }
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+}
+
+/// Texts a second when no more than `in_hand` are there to choose batches from, as many as that
+/// many connections have open: the queue's own choice, with no HTTP and no waiting.
+pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: usize, time: Duration) -> f64 {
+    let model = Model::load(config).unwrap();
+    let tokens: Vec<Tokens> = texts.iter().map(|text| model.tokenizer.tokenize(text).unwrap()).collect();
+    let mut classifiers: Vec<_> = (0..threads).map(|_| model.classifier()).collect();
+    let next = AtomicUsize::new(0);
+    let queue = Mutex::new(Queue::new(config.engine.max_batch_tokens, config.engine.max_batch_size));
+    let refill = |texts: usize| {
+        let mut queue = queue.lock().unwrap();
+        for _ in 0..texts {
+            let text = next.fetch_add(1, Ordering::Relaxed) % tokens.len();
+            queue.push(Waiting { text, tokens: tokens[text].ids.len(), arrived: Instant::now() });
+        }
+    };
+    refill(in_hand);
+    let (per_second, _) = each_thread(&mut classifiers, time, |classifier| {
+        let batch = queue.lock().unwrap().take(Instant::now(), 1).batch;
+        let batch: Vec<&Tokens> = batch.iter().map(|waiting| &tokens[waiting.text]).collect();
+        if batch.is_empty() {
+            thread::yield_now();
+            return 0;
+        }
+        classifier.classify(&batch, Memory::Keep).unwrap();
+        refill(batch.len());
+        batch.len()
+    });
+    per_second
+}
+
+/// Calls `work` on a thread for each classifier until the time is over. It returns how many texts it
+/// ran; the result is texts a second and texts for each second of CPU time.
+fn each_thread(
+    classifiers: &mut [Box<dyn Classify>],
+    time: Duration,
+    work: impl Fn(&mut dyn Classify) -> usize + Sync,
+) -> (f64, f64) {
+    let done = AtomicUsize::new(0);
     let cpu = process::usage().unwrap().cpu_seconds;
     let start = Instant::now();
     thread::scope(|scope| {
         for classifier in classifiers {
             scope.spawn(|| {
                 while start.elapsed() < time {
-                    let index = next.fetch_add(1, Ordering::Relaxed) * stride % batches.len();
-                    let batch: Vec<&Tokens> = batches[index].iter().collect();
-                    classifier.classify(&batch).unwrap();
-                    done.fetch_add(batch.len(), Ordering::Relaxed);
+                    done.fetch_add(work(classifier.as_mut()), Ordering::Relaxed);
                 }
             });
         }

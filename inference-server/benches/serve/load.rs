@@ -104,6 +104,7 @@ impl Client {
 fn complete(answer: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(answer).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
+    assert!(!head.starts_with("HTTP/1.1 503") || head.contains("\r\nretry-after: "), "503 without Retry-After: {head}");
     let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
     (body.len() >= length).then(|| head.get(9..12)?.parse().ok()).flatten()
 }

@@ -52,6 +52,11 @@ impl Server {
         Self { child, address, first_answer: start.elapsed() }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// What it has done so far.
     pub async fn done(&self) -> Done {
         let text = Client::connect(&self.address).await.unwrap().get("/api/v1/metrics").await.unwrap();
@@ -60,7 +65,7 @@ impl Server {
             line.parse::<f64>().unwrap()
         };
         Done {
-            cpu_seconds: process::usage_of(&self.child.id().to_string()).unwrap().cpu_seconds,
+            cpu_seconds: process::usage_of(&self.id()).unwrap().cpu_seconds,
             runs: value("sentiment_batch_size_count"),
             texts: value("sentiment_batch_size_sum"),
             tokens: value("sentiment_tokens_total"),

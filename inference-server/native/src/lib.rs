@@ -1,8 +1,10 @@
-//! What the inference server needs of native code and its crates don't offer: two unsafe calls, each
+//! What the inference server needs of native code and its crates don't offer: the unsafe calls, each
 //! behind a safe function, so that the server itself forbids `unsafe`.
 
 mod allocator;
+mod pages;
 mod session;
 
-pub use allocator::return_large_blocks;
-pub use session::SharedSession;
+pub use allocator::keep_heap_small;
+pub use pages::forget_code_of_the_start;
+pub use session::{Memory, SharedSession};

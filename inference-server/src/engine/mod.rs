@@ -4,6 +4,8 @@
 
 mod admission;
 mod batcher;
+mod lane;
+mod priority;
 mod queue;
 mod tokenizing;
 mod worker;
@@ -15,11 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use native::Memory;
 use tokio::sync::oneshot;
 
 use crate::{config::EngineConfig, metrics::Metrics};
 use admission::{Admission, Place};
 pub use batcher::Batcher;
+pub use lane::Lane;
 pub use queue::{Queue, Queued};
 use tokenizing::{Text, TokenizerPool};
 
@@ -38,10 +42,11 @@ pub trait Tokenize: Send + Sync + 'static {
     fn tokenize(&self, text: &str) -> Result<Tokens, String>;
 }
 
-/// Runs a batch through the model. One worker owns one.
+/// Runs a batch through the model. Each worker owns one.
 pub trait Classify: Send + 'static {
-    /// Logits for each text, in the order given. The error is a sentence.
-    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String>;
+    /// Logits for each text, in the order given, and what then becomes of the memory that the run
+    /// took. The error is a sentence.
+    fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String>;
 }
 
 /// What the engine says about one text.
@@ -85,27 +90,27 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts one worker thread for each classifier, and the tokenizer threads.
+    /// Starts the tokenizer threads and `threads` workers on each [`Lane`]. Each worker gets a
+    /// classifier of its own.
     pub fn start(
         config: &EngineConfig,
+        threads: usize,
         tokenizer: &Arc<dyn Tokenize>,
-        classifiers: Vec<Box<dyn Classify>>,
+        classifier: impl Fn() -> Box<dyn Classify>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let batcher = Arc::new(Batcher::new(config.max_batch_tokens, config.max_batch_size, Arc::clone(&metrics)));
         // Tokenizing costs about a hundredth of inference, so a few threads keep every worker fed.
-        let threads = NonZeroUsize::MIN.saturating_add(classifiers.len() / 4);
-        let tokenizers = TokenizerPool::start(threads, config.queue_capacity, tokenizer, &batcher)?;
-        let workers = classifiers
-            .into_iter()
-            .enumerate()
-            .map(|(index, classifier)| {
-                let (batcher, metrics) = (Arc::clone(&batcher), Arc::clone(&metrics));
-                thread::Builder::new()
-                    .name(format!("inference-{index}"))
-                    .spawn(move || worker::run(classifier, &batcher, &metrics))
-            })
-            .collect::<Result<_, _>>()?;
+        let tokenizer_threads = NonZeroUsize::MIN.saturating_add(threads / 4);
+        let tokenizers = TokenizerPool::start(tokenizer_threads, config.queue_capacity, tokenizer, &batcher)?;
+        let mut workers = Vec::new();
+        for lane in Lane::ALL {
+            for index in 0..threads.max(1) {
+                let (classifier, batcher, metrics) = (classifier(), Arc::clone(&batcher), Arc::clone(&metrics));
+                let thread = thread::Builder::new().name(format!("{}-{index}", lane.name()));
+                workers.push(thread.spawn(move || worker::run(lane, classifier, &batcher, &metrics))?);
+            }
+        }
         let admission = Admission::new(config.queue_capacity, metrics);
         Ok(Self { admission, batcher, tokenizers: Some(tokenizers), workers })
     }

@@ -98,7 +98,7 @@ fn a_text_longer_than_the_budget_runs_alone() {
 }
 
 #[test]
-fn short_texts_do_not_wait_behind_a_long_one_nor_share_its_batch() {
+fn a_short_text_overtakes_a_long_one_that_came_shortly_before() {
     let start = Instant::now();
     let mut queue = queue(texts(start, &[400, 8, 9, 400, 10]), 1024, 8);
     assert_eq!(ids(&queue.take(start, 1).batch), [1, 2, 4]);
@@ -106,26 +106,53 @@ fn short_texts_do_not_wait_behind_a_long_one_nor_share_its_batch() {
 }
 
 #[test]
-fn a_long_text_is_overtaken_by_a_few_runs_only() {
+fn a_long_text_is_overtaken_for_a_bounded_time_only() {
     let start = Instant::now();
-    let mut queue = queue(texts(start, &[400, 300]), 64, 1);
-    let mut order = Vec::new();
-    for id in 2..14 {
-        let arrived = start + Duration::from_millis(id);
+    let mut queue = queue(texts(start, &[408]), 1024, 1);
+    // 400 tokens more, so whatever comes within 80 ms goes first, and nothing that comes later.
+    for (id, (after, overtakes)) in [(1, true), (40, true), (79, true), (81, false)].into_iter().enumerate() {
+        let arrived = start + Duration::from_millis(after);
         let deadline = arrived + Duration::from_mins(1);
-        queue.push(Text { id: usize::try_from(id).unwrap(), tokens: 8, arrived, deadline, gone: false });
-        order.extend(ids(&queue.take(arrived, 1).batch));
+        queue.push(Text { id: id + 1, tokens: 8, arrived, deadline, gone: false });
+        assert_eq!(ids(&queue.take(arrived, 1).batch), [if overtakes { id + 1 } else { 0 }]);
     }
-    // Whatever comes: four runs of short ones, then the long one that has waited longest.
-    assert_eq!(order, [2, 3, 4, 5, 0, 6, 7, 8, 9, 1, 10, 11]);
+    assert_eq!(queue.len(), 1);
+}
+
+/// However many short texts come, and here more than can be run: a text goes at the latest when
+/// those that waited before it have gone, and those that came within its 100 ms of ageing.
+#[test]
+fn no_text_starves_while_short_ones_keep_coming() {
+    const ARRIVALS: usize = 6;
+    for seed in 0..20 {
+        let mut next = numbers(seed);
+        let mut draw = |most: usize| next.next().unwrap() % most;
+        let start = Instant::now();
+        let mut queue = Queue::new(256, 4);
+        let mut last_runs = Vec::new();
+        for run in 0..300 {
+            let now = start + Duration::from_millis(10 * run as u64);
+            for _ in 0..ARRIVALS {
+                let tokens = if draw(20) == 0 { 200 + draw(300) } else { 3 + draw(40) };
+                last_runs.push(run + queue.len() + 10 * ARRIVALS);
+                let id = last_runs.len() - 1;
+                queue.push(Text { id, tokens, arrived: now, deadline: now + Duration::from_hours(1), gone: false });
+            }
+            queue.take(now, 1);
+            let late = queue.waiting.iter().find(|text| last_runs[text.id] <= run);
+            assert!(late.is_none(), "seed {seed}, run {run}: {late:?} still waits");
+        }
+    }
 }
 
 #[test]
 fn free_workers_share_what_waits() {
     let start = Instant::now();
     let mut queue = queue(texts(start, &[10; 8]), 1024, 32);
-    assert_eq!(queue.take(start, 2).batch.len(), 4);
-    assert_eq!(queue.take(start, 1).batch.len(), 4);
+    let taken = queue.take(start, 2);
+    assert_eq!((taken.batch.len(), taken.left), (4, 4));
+    let taken = queue.take(start, 1);
+    assert_eq!((taken.batch.len(), taken.left), (4, 0));
 }
 
 #[test]

@@ -26,7 +26,7 @@ struct Scripted {
 }
 
 impl Classify for Scripted {
-    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
+    fn classify(&mut self, batch: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         let permit = self.permits.lock().unwrap().recv_timeout(Duration::from_secs(10));
         permit.map_err(|_| "no permit".to_owned())?;
@@ -54,15 +54,13 @@ fn start(capacity: usize) -> Bench {
     let (permits, receiver) = mpsc::channel();
     let runs = Arc::new(AtomicUsize::new(0));
     let metrics = Arc::new(Metrics::new());
-    let classifier = Scripted { permits: Arc::new(Mutex::new(receiver)), runs: Arc::clone(&runs) };
+    let permits_of_runs = Arc::new(Mutex::new(receiver));
+    let classifier = || -> Box<dyn Classify> {
+        Box::new(Scripted { permits: Arc::clone(&permits_of_runs), runs: Arc::clone(&runs) })
+    };
     let config = EngineConfig { threads: None, max_batch_tokens: 512, max_batch_size: 32, queue_capacity: capacity };
-    let engine = Engine::start(
-        &config,
-        &(Arc::new(Letters) as Arc<dyn Tokenize>),
-        vec![Box::new(classifier)],
-        Arc::clone(&metrics),
-    )
-    .unwrap();
+    let tokenizer = Arc::new(Letters) as Arc<dyn Tokenize>;
+    let engine = Engine::start(&config, 1, &tokenizer, classifier, Arc::clone(&metrics)).unwrap();
     Bench { engine: Arc::new(engine), permits, runs, metrics }
 }
 

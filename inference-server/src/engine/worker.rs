@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Batcher, Classify, EngineError, Outcome, Queued, Tokens, admission::Place};
+use super::{Batcher, Classify, EngineError, Lane, Memory, Outcome, Queued, Tokens, admission::Place, priority};
 use crate::metrics::{Metrics, Rejection};
 
 /// A tokenized text that waits for a worker.
@@ -37,20 +37,23 @@ impl Queued for Job {
     }
 }
 
-/// Serves until the batcher is closed and empty.
-pub(super) fn run(mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {
-    while let Some(taken) = batcher.next() {
+/// Serves a lane until the batcher is closed and the lane empty.
+pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {
+    priority::give_way(lane.nice());
+    while let Some(taken) = batcher.next(lane) {
         metrics.reject_many(Rejection::Expired, taken.expired.len());
         for job in taken.expired {
             answer(job.reply, Err(EngineError::Expired));
         }
         if !taken.batch.is_empty() {
-            run_batch(classifier.as_mut(), taken.batch, metrics);
+            // Before a lull the memory goes back; while texts wait, the next run is to be fast.
+            let memory = if taken.left == 0 { Memory::Return } else { Memory::Keep };
+            run_batch(classifier.as_mut(), taken.batch, memory, metrics);
         }
     }
 }
 
-fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, metrics: &Metrics) {
+fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, memory: Memory, metrics: &Metrics) {
     let (tokens, replies): (Vec<Tokens>, Vec<_>) = batch
         .into_iter()
         .map(|Job { tokens, place, reply, .. }| {
@@ -63,7 +66,7 @@ fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, metrics: &Metrics) 
 
     let start = Instant::now();
     // A panic here costs these texts their answer, never the service its worker.
-    let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens)))
+    let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens, memory)))
         .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
     let inference = start.elapsed();
     observe(metrics, &tokens, inference);

@@ -76,13 +76,12 @@ pub struct Model {
     pub labels: Labels,
     /// Its tokenizer.
     pub tokenizer: Arc<dyn Tokenize>,
-    /// One for each worker.
-    pub classifiers: Vec<Box<dyn Classify>>,
+    session: session::OnnxSession,
 }
 
 impl Model {
     /// Loads the model that the settings name, and runs it once.
-    pub fn load(config: &Config, threads: usize) -> Result<Self, ModelError> {
+    pub fn load(config: &Config) -> Result<Self, ModelError> {
         let directory = ModelDirectory::open(&config.model.path)?;
         let max_tokens = directory.token_limit(&config.model)?;
         // Side by side: together they take most of the start, and neither needs the other.
@@ -98,9 +97,10 @@ impl Model {
         })?;
 
         let tokens = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
+        // Before the warm-up, which then maps again what serving needs.
+        native::forget_code_of_the_start();
         let session = session.warm_up(&tokens).map_err(ModelError::WarmUp)?;
         let labels = directory.labels(&config.model, session.classes)?;
-        let classifiers = (0..threads).map(|_| Box::new(session.clone()) as Box<dyn Classify>).collect();
         let tokenizer_file = directory.tokenizer_file();
         let file = directory.model_file;
         Ok(Self {
@@ -110,7 +110,13 @@ impl Model {
             max_tokens,
             labels,
             tokenizer: Arc::new(tokenizer),
-            classifiers,
+            session,
         })
+    }
+
+    /// A handle to the model for one worker. The weights are shared by all.
+    #[must_use]
+    pub fn classifier(&self) -> Box<dyn Classify> {
+        Box::new(self.session.clone())
     }
 }

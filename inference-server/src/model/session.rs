@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use native::SharedSession;
+use native::{Memory, SharedSession};
 use ort::{
     environment::Environment,
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
@@ -138,7 +138,7 @@ pub(super) struct OnnxSession {
 }
 
 impl Classify for OnnxSession {
-    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
+    fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String> {
         let longest = batch.iter().map(|text| text.ids.len()).max().unwrap_or_default();
         let tensors: Vec<Vec<i64>> = self.feeds.iter().map(|feed| fill(*feed, batch, longest)).collect();
         let inputs = tensors
@@ -149,7 +149,7 @@ impl Classify for OnnxSession {
         let mut logits = vec![0.0_f32; batch.len() * self.classes];
         let shape = [batch.len(), self.classes];
         let mut output = TensorRefMut::from_array_view_mut((shape, logits.as_mut_slice())).map_err(sentence)?;
-        self.shared.run(&inputs, &mut output).map_err(sentence)?;
+        self.shared.run(&inputs, &mut output, memory).map_err(sentence)?;
         drop(output);
         Ok(logits.chunks_exact(self.classes.max(1)).map(<[f32]>::to_vec).collect())
     }

@@ -15,6 +15,7 @@ pub mod model;
 pub mod process;
 pub mod serve;
 pub mod startup;
+pub mod traces;
 mod version;
 
 pub use version::version;

@@ -3,7 +3,12 @@
 mod connections;
 mod signals;
 
-use std::{env, process::ExitCode, sync::Arc, time::Instant};
+use std::{
+    env,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     cli::Arguments,
@@ -12,9 +17,13 @@ use crate::{
     http::{self, App},
     logging,
     startup::{self, StartError},
+    traces::Traces,
 };
 use connections::Connections;
 use signals::{Signals, Stop};
+
+/// Longest wait for the collector to take the last traces. A pod's grace period has room for that.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// The whole life of the process after its command line.
 #[must_use]
@@ -74,7 +83,8 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
         tracing::info!(%address, prefix = config.prefix(), profile = config.profile.as_str(), "listening");
     }
     let drain = config.drain;
-    let app = Arc::new(App::new(config));
+    let traces = config.tracing.as_ref().map(Traces::start).transpose()?;
+    let app = Arc::new(App::new(config).with_traces(traces));
     let connections = Connections::accept(listener, &app);
 
     let loading = Arc::clone(&app);
@@ -104,6 +114,10 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
     let lost = app.jobs.as_ref().map_or(0, |jobs| jobs.figures().active_jobs);
     if lost > 0 {
         tracing::warn!(jobs = lost, "stopped with batch jobs unfinished");
+    }
+    if app.traces.is_some() {
+        let finish = move || app.traces.as_ref().map(|traces| traces.finish(FLUSH_WITHIN));
+        let _ = tokio::task::spawn_blocking(finish).await;
     }
     Ok(())
 }

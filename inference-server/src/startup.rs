@@ -12,6 +12,7 @@ use crate::{
     engine::Engine,
     http::{App, Serving},
     model::{Model, ModelError},
+    traces::TracesError,
     version,
 };
 
@@ -33,6 +34,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Traces can't be exported as the settings ask.
+    #[error("InvalidConfig: {0}")]
+    Traces(#[from] TracesError),
     /// Threads can't be started.
     #[error("StartFailed: can't start threads: {0}")]
     Threads(io::Error),

@@ -8,12 +8,13 @@ mod origins;
 mod reader;
 mod redis;
 mod settings;
+mod tracing;
 mod variables;
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
+use ::tracing::Level;
 use axum::http::HeaderValue;
-use tracing::Level;
 
 pub use connections::ConnectionConfig;
 pub use error::ConfigError;
@@ -22,6 +23,7 @@ pub use jobs::{JobsConfig, QueueLimits};
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
+pub use tracing::TracingConfig;
 pub use variables::{VARIABLES, Variable};
 
 /// Where the service runs; decides the default of the log format.
@@ -155,6 +157,8 @@ pub struct Config {
     pub cache_entries: Option<usize>,
     /// Where answers are kept for all pods; `None` for nowhere.
     pub redis: Option<RedisConfig>,
+    /// Where traces are sent; `None` for nowhere.
+    pub tracing: Option<TracingConfig>,
     /// The queue and the batches.
     pub engine: EngineConfig,
     /// Batch jobs; `None` takes none.
@@ -206,6 +210,7 @@ impl Config {
                 .required("MLOPS_PREDICTION_CACHE_ENABLED", parse_bool)?
                 .then_some(read.required("MLOPS_PREDICTION_CACHE_MAX_SIZE", |v| within(v, 1, 1_000_000))?),
             redis: RedisConfig::read(&read)?,
+            tracing: TracingConfig::read(&read)?,
             engine: EngineConfig {
                 threads: read.optional("MLOPS_THREADS", |v| within(v, 0, 256))?.filter(|threads| *threads > 0),
                 max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,

@@ -106,6 +106,11 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_BODY_TIMEOUT", "3601"),
         ("MLOPS_KEEP_ALIVE_TIMEOUT", "long"),
         ("MLOPS_WRITE_TIMEOUT", "-1"),
+        ("MLOPS_ENABLE_TRACING", "2"),
+        ("MLOPS_OTLP_ENDPOINT", "collector:4317"),
+        ("MLOPS_OTLP_ENDPOINT", "grpc://collector:4317"),
+        ("MLOPS_OTLP_ENDPOINT", "http://collector:4318/?a=b"),
+        ("MLOPS_TRACING_SAMPLE_RATIO", "1.5"),
         ("MLOPS_MAX_TEXT_LENGTH", "10001"),
         ("MLOPS_DRAIN_SECONDS", "-1"),
         ("MLOPS_MODEL_BACKEND", "pytorch"),
@@ -208,4 +213,21 @@ async_batch:
   result_cache_max_size: 1000
 ";
     assert_eq!(parse_file(file).unwrap().len(), 9);
+}
+
+#[test]
+fn traces_go_where_an_endpoint_is_set() {
+    let endpoint = |pairs: &[(&str, &str)]| read(pairs).unwrap().tracing.map(|tracing| tracing.endpoint);
+    assert_eq!(endpoint(&[]), None);
+    assert_eq!(endpoint(&[("MLOPS_ENABLE_TRACING", "true")]).unwrap(), "http://localhost:4318/v1/traces");
+    for (written, meant) in [
+        ("http://collector:4318", "http://collector:4318/v1/traces"),
+        ("http://collector:4318/", "http://collector:4318/v1/traces"),
+        ("https://example.com/otlp", "https://example.com/otlp/v1/traces"),
+        ("https://example.com/otlp/v1/traces", "https://example.com/otlp/v1/traces"),
+    ] {
+        assert_eq!(endpoint(&[("MLOPS_OTLP_ENDPOINT", written)]).unwrap(), meant);
+        assert_eq!(endpoint(&[("OTEL_EXPORTER_OTLP_ENDPOINT", written)]).unwrap(), meant);
+        assert_eq!(endpoint(&[("MLOPS_OTLP_ENDPOINT", written), ("MLOPS_ENABLE_TRACING", "false")]), None);
+    }
 }

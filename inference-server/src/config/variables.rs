@@ -87,6 +87,34 @@ pub const VARIABLES: &[Variable] = &[
         "a whole number of seconds from 1 to 3600",
         "Longest wait for a client to take the next part of a response",
     ),
+    variable(
+        "MLOPS_ENABLE_TRACING",
+        "",
+        "true or false",
+        "Send traces to a collector; default true when an endpoint is set",
+    ),
+    Variable {
+        also: Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ..variable(
+            "MLOPS_OTLP_ENDPOINT",
+            "",
+            "a URL like http://collector:4318, where OTLP is spoken over HTTP",
+            "Collector of traces; default http://localhost:4318",
+        )
+    },
+    Variable {
+        also: Some("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        ..variable("MLOPS_OTLP_CA", "", "a path", "PEM file of authorities for the collector; default the system's")
+    },
+    Variable {
+        also: Some("OTEL_TRACES_SAMPLER_ARG"),
+        ..variable(
+            "MLOPS_TRACING_SAMPLE_RATIO",
+            "1",
+            "a number from 0 to 1",
+            "Part of the traces that begin here which is recorded",
+        )
+    },
     variable("MLOPS_MAX_TEXT_LENGTH", "512", "a whole number of characters from 1 to 10000", "Longest text"),
     variable(
         "MLOPS_DRAIN_SECONDS",

@@ -56,6 +56,25 @@ pub struct Outcome {
     pub logits: Vec<f32>,
     /// How long the model ran, for the whole batch that the text was in.
     pub inference: Duration,
+    /// When each step was taken.
+    pub timeline: Timeline,
+}
+
+/// The steps of one text on its way through the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// A tokenizer thread took it.
+    pub tokenizing: Instant,
+    /// Its tokens were there, and it began to wait for a worker.
+    pub queued: Instant,
+    /// The run of its batch began.
+    pub run: Instant,
+    /// The run ended.
+    pub done: Instant,
+    /// Its length in tokens.
+    pub tokens: usize,
+    /// Texts of the batch.
+    pub batch_size: usize,
 }
 
 /// Why a text has no outcome.

@@ -71,11 +71,15 @@ fn tokenize_all(texts: &Receiver<Text>, tokenizer: &dyn Tokenize, batcher: &Batc
             // Its handler has answered already; the place is what has to be given back.
             continue;
         }
+        let tokenizing = Instant::now();
         // A text that makes the tokenizer panic must not end the thread for all who come after.
         let tokens = catch_unwind(AssertUnwindSafe(|| tokenizer.tokenize(&content)))
             .unwrap_or_else(|_| Err("the tokenizer panicked".to_owned()));
         match tokens {
-            Ok(tokens) => batcher.push(Job { tokens, arrived, deadline, place, reply }),
+            Ok(tokens) => {
+                let queued = Instant::now();
+                batcher.push(Job { tokens, arrived, tokenizing, queued, deadline, place, reply });
+            }
             // An error means that the caller has gone: nobody is left to tell.
             Err(error) => drop(reply.send(Err(EngineError::Tokenizer(error)))),
         }

@@ -7,13 +7,18 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Batcher, Classify, EngineError, Lane, Memory, Outcome, Queued, Tokens, admission::Place, priority};
+use super::{
+    Batcher, Classify, EngineError, Lane, Memory, Outcome, Queued, Timeline, Tokens, admission::Place, priority,
+};
 use crate::metrics::{Metrics, Rejection};
 
 /// A tokenized text that waits for a worker.
 pub(super) struct Job {
     pub(super) tokens: Tokens,
     pub(super) arrived: Instant,
+    /// When a tokenizer thread took it, and when it was done.
+    pub(super) tokenizing: Instant,
+    pub(super) queued: Instant,
     pub(super) deadline: Instant,
     pub(super) place: Place,
     pub(super) reply: oneshot::Sender<Result<Outcome, EngineError>>,
@@ -54,34 +59,37 @@ pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batch
 }
 
 fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, memory: Memory, metrics: &Metrics) {
-    let (tokens, replies): (Vec<Tokens>, Vec<_>) = batch
+    let (tokens, waiting): (Vec<Tokens>, Vec<_>) = batch
         .into_iter()
-        .map(|Job { tokens, place, reply, .. }| {
+        .map(|Job { tokens, tokenizing, queued, place, reply, .. }| {
             // Taken: the place is free for another text while the model runs.
             drop(place);
-            (tokens, reply)
+            (tokens, (reply, tokenizing, queued))
         })
         .unzip();
     let tokens: Vec<&Tokens> = tokens.iter().collect();
 
-    let start = Instant::now();
+    let run = Instant::now();
     // A panic here costs these texts their answer, never the service its worker.
     let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens, memory)))
         .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
-    let inference = start.elapsed();
+    let done = Instant::now();
+    let inference = done - run;
     observe(metrics, &tokens, inference);
 
     match result {
-        Ok(logits) if logits.len() == replies.len() => {
-            for (reply, logits) in replies.into_iter().zip(logits) {
-                answer(reply, Ok(Outcome { logits, inference }));
+        Ok(logits) if logits.len() == waiting.len() => {
+            let batch_size = waiting.len();
+            for (((reply, tokenizing, queued), logits), tokens) in waiting.into_iter().zip(logits).zip(tokens) {
+                let timeline = Timeline { tokenizing, queued, run, done, tokens: tokens.ids.len(), batch_size };
+                answer(reply, Ok(Outcome { logits, inference, timeline }));
             }
         }
         Ok(logits) => {
-            let sentence = format!("{} outputs for {} texts", logits.len(), replies.len());
-            fail(replies, &sentence);
+            let sentence = format!("{} outputs for {} texts", logits.len(), waiting.len());
+            fail(waiting.into_iter().map(|(reply, ..)| reply).collect(), &sentence);
         }
-        Err(sentence) => fail(replies, &sentence),
+        Err(sentence) => fail(waiting.into_iter().map(|(reply, ..)| reply).collect(), &sentence),
     }
 }
 

@@ -1,7 +1,9 @@
-//! `X-Correlation-ID`: echoed or made, in every response, error and log line.
+//! `X-Correlation-ID` and the trace: taken from the caller or made, in every response and log line.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
@@ -9,11 +11,15 @@ use axum::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{ApiError, protocol};
+use super::{ApiError, App, protocol};
+use crate::traces::{TraceContext, Traces};
 
 /// The header's name as people know it.
 pub(super) const HEADER_NAME: &str = "X-Correlation-ID";
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// The request's own place in the trace, as the draft of level 2 of W3C's trace context names it.
+pub(super) const TRACE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Longest id that is taken from a caller, so that logs and responses stay small.
 const LONGEST: usize = 128;
@@ -44,13 +50,16 @@ impl CorrelationId {
     }
 }
 
-/// Gives a request its id, and errors their body.
-pub(super) async fn correlate(mut request: Request, next: Next) -> Response {
+/// Gives a request its id and its place in a trace, and errors their body.
+pub(super) async fn correlate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = CorrelationId::of(&request);
     let in_protocol = protocol::owns(request.uri().path());
+    let trace = TraceContext::of(request.headers(), || app.traces.as_ref().is_some_and(Traces::sample));
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(trace);
     // At the error level, so that every line has it whatever the log level.
-    let span = tracing::error_span!("request", correlation_id = id.as_str());
+    let trace_id = format!("{:032x}", trace.trace_id);
+    let span = tracing::error_span!("request", correlation_id = id.as_str(), trace_id);
     let mut response = next.run(request).instrument(span).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let headers = std::mem::take(response.headers_mut());
@@ -65,5 +74,8 @@ pub(super) async fn correlate(mut request: Request, next: Next) -> Response {
         }
     }
     response.headers_mut().insert(HEADER, id.0);
+    if let Ok(trace) = HeaderValue::from_str(&trace.to_string()) {
+        response.headers_mut().insert(TRACE, trace);
+    }
     response
 }

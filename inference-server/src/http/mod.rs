@@ -17,6 +17,7 @@ mod protocol;
 mod state;
 mod texts;
 mod timeout;
+mod traced;
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,6 +40,8 @@ pub use crowd::Crowded;
 pub use error::{ApiError, refusal};
 pub use state::{App, Serving};
 
+use crate::traces;
+
 /// Routes that document themselves.
 type Routes = OpenApiRouter<Arc<App>>;
 
@@ -53,12 +56,15 @@ pub fn router(app: &Arc<App>) -> Router {
     if !app.config.allowed_origins.is_empty() {
         router = router.layer(cors(app));
     }
-    router
+    router = router
         .layer(middleware::from_fn_with_state(Arc::clone(app), bodies::watch))
         .layer(middleware::from_fn(crowd::close_crowd))
         // A route layer knows the route's template, which is what the series are labelled by.
-        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
-        .layer(middleware::from_fn(correlation::correlate))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe));
+    if app.traces.is_some() {
+        router = router.layer(middleware::from_fn_with_state(Arc::clone(app), traced::trace));
+    }
+    router.layer(middleware::from_fn_with_state(Arc::clone(app), correlation::correlate))
 }
 
 /// Every route that is documented.
@@ -110,7 +116,7 @@ fn cors(app: &App) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(app.config.allowed_origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([header::CONTENT_TYPE, auth::API_KEY, correlation::HEADER])
-        .expose_headers([correlation::HEADER, predict::INFERENCE_TIME, predict::BACKEND])
+        .allow_headers([header::CONTENT_TYPE, auth::API_KEY, correlation::HEADER, traces::PARENT, traces::STATE])
+        .expose_headers([correlation::HEADER, correlation::TRACE, predict::INFERENCE_TIME, predict::BACKEND])
         .max_age(Duration::from_mins(10))
 }

@@ -57,7 +57,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
 }
 
 /// Known methods only: a label value that callers choose would be unbounded.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

@@ -18,6 +18,7 @@ use crate::{
     jobs::{Foreground, Jobs},
     metrics::Metrics,
     model::Labels,
+    traces::Traces,
 };
 
 /// The model and the engine that runs it, once both are ready.
@@ -52,6 +53,8 @@ pub struct App {
     pub(super) foreground: Foreground,
     /// Bytes of memory for bodies.
     pub(super) bodies: Arc<Semaphore>,
+    /// The way to the collector of traces, if there is one.
+    pub traces: Option<Traces>,
     serving: OnceLock<Serving>,
     draining: AtomicBool,
 }
@@ -72,9 +75,16 @@ impl App {
             bodies: Arc::new(Semaphore::new(bodies::MOST_BYTES)),
             jobs,
             foreground: Foreground::new(),
+            traces: None,
             serving: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// Sends traces of requests to a collector.
+    #[must_use]
+    pub fn with_traces(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Starts to serve predictions. Only the first call counts.

@@ -28,6 +28,7 @@ use crate::{
     cache::Answer,
     engine::{EngineError, Outcome},
     metrics::Rejection,
+    traces,
 };
 
 /// Longest text of the contract; the settings may allow less.
@@ -224,7 +225,7 @@ async fn run(
         WhenFull::Refuse => serving.engine.classify(text, deadline).await,
         WhenFull::Wait | WhenFull::WaitBehindRequests => serving.engine.classify_patiently(text, deadline).await,
     };
-    let Outcome { logits, inference } = outcome.map_err(|error| match error {
+    let Outcome { logits, inference, timeline } = outcome.map_err(|error| match error {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
         EngineError::Full { .. } => {
             app.metrics.reject_many(Rejection::QueueFull, 1);
@@ -234,6 +235,7 @@ async fn run(
         EngineError::Model(_) => ApiError::Model(error.to_string()),
         EngineError::Stopped => ApiError::Stopping,
     })?;
+    traces::add_text(&timeline);
     let verdict = serving
         .labels
         .judge(&logits)

@@ -1,0 +1,189 @@
+//! Sends spans to a collector in batches, from a thread of its own.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use opentelemetry::{InstrumentationScope, Key, KeyValue};
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{BatchSpanProcessor, SpanData, SpanProcessor},
+};
+use tokio_rustls::rustls::crypto::ring;
+use ureq::{
+    Agent,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+
+use crate::{config::TracingConfig, version};
+
+/// Longest wait for the collector's answer; what OTLP itself proposes.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Largest answer that is read.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Name of the service where neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
+const SERVICE: &str = "sentiment-service";
+
+/// Why spans can't be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// The file of authorities can't be read.
+    #[error("the authorities of MLOPS_OTLP_CA can't be read from {path}: {source}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file of authorities holds none.
+    #[error("{path}, which MLOPS_OTLP_CA names, holds no certificate in PEM form")]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+    },
+    /// One of the exporter's own variables is wrong.
+    #[error("the exporter of traces can't be set up: {0}")]
+    Exporter(#[from] ExporterBuildError),
+}
+
+/// The way to the collector. It never makes a request wait: when its queue is full, spans are dropped.
+pub struct Traces {
+    processor: BatchSpanProcessor,
+    sample_ratio: f64,
+    pub(super) scope: InstrumentationScope,
+}
+
+impl Traces {
+    /// Starts the thread that exports.
+    pub fn start(config: &TracingConfig) -> Result<Self, TracesError> {
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(Collector::new(config)?)
+            .with_endpoint(&config.endpoint)
+            .build()?;
+        let mut processor = BatchSpanProcessor::builder(exporter).build();
+        processor.set_resource(&resource());
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(version()).build();
+        Ok(Self { processor, sample_ratio: config.sample_ratio, scope })
+    }
+
+    /// Whether a trace that begins here is recorded.
+    #[must_use]
+    pub fn sample(&self) -> bool {
+        fastrand::f64() < self.sample_ratio
+    }
+
+    pub(super) fn export(&self, span: SpanData) {
+        self.processor.on_end(span);
+    }
+
+    /// Sends what is left, and waits for that no longer than this.
+    pub fn finish(&self, within: Duration) {
+        if let Err(error) = self.processor.shutdown_with_timeout(within) {
+            tracing::warn!(%error, "the last traces may be lost");
+        }
+    }
+}
+
+fn resource() -> Resource {
+    let with_version = || Resource::builder().with_attribute(KeyValue::new("service.version", version()));
+    let resource = with_version().build();
+    let name = resource.get(&Key::from_static_str("service.name"));
+    match name {
+        Some(name) if !name.as_str().starts_with("unknown_service") => resource,
+        _ => with_version().with_service_name(SERVICE).build(),
+    }
+}
+
+/// The collector, and whether it answers: one log line says that it stops to, one that it does again.
+struct Collector {
+    agent: Agent,
+    endpoint: String,
+    failing: AtomicBool,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.endpoint)
+    }
+}
+
+impl Collector {
+    fn new(config: &TracingConfig) -> Result<Self, TracesError> {
+        let mut agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_WITHIN));
+        // Loading the system's authorities takes longer than the rest of the start.
+        if config.endpoint.starts_with("https:") {
+            let tls = TlsConfig::builder()
+                .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+                .root_certs(RootCerts::Specific(Arc::new(authorities(config.authorities.as_deref())?)))
+                .build();
+            agent = agent.tls_config(tls);
+        }
+        let (agent, endpoint) = (agent.build().new_agent(), config.endpoint.clone());
+        Ok(Self { agent, endpoint, failing: AtomicBool::new(false) })
+    }
+
+    fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ureq::Error> {
+        let (parts, body) = request.into_parts();
+        let (parts, mut body) = self.agent.run(Request::from_parts(parts, &body[..]))?.into_parts();
+        let body = body.with_config().limit(MOST_BYTES).read_to_vec()?;
+        Ok(Response::from_parts(parts, body.into()))
+    }
+
+    fn note(&self, problem: Option<String>) {
+        let failing = problem.is_some();
+        if self.failing.swap(failing, Ordering::Relaxed) == failing {
+            return;
+        }
+        if let Some(problem) = problem {
+            let endpoint = &self.endpoint;
+            tracing::warn!(endpoint, problem, "traces can't be sent and are dropped until they can");
+        } else {
+            tracing::info!(endpoint = self.endpoint, "traces are sent again");
+        }
+    }
+}
+
+#[async_trait]
+impl HttpClient for Collector {
+    /// Blocks, which only ever stops the exporter's own thread.
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.send(request);
+        self.note(match &answer {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(format!("the collector answers {}", answer.status())),
+            Err(error) => Some(error.to_string()),
+        });
+        Ok(answer?)
+    }
+}
+
+/// The certificates in a file, or the system's.
+fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, TracesError> {
+    let Some(path) = file else {
+        let system = rustls_native_certs::load_native_certs().certs;
+        return Ok(system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect());
+    };
+    let pem = fs::read(path).map_err(|source| TracesError::Authorities { path: path.to_owned(), source })?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(TracesError::NoAuthority { path: path.to_owned() });
+    }
+    Ok(certificates)
+}

@@ -4,6 +4,8 @@
 //! `make deploy` has started the node and installed the operator.
 
 mod node {
+    pub mod autoscaling;
+    pub mod disrupting;
     pub mod failing;
     pub mod flux;
     pub mod following;
@@ -18,7 +20,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
-use node::{failing, flux, following, healing, namespaced, operating, refused, serving};
+use node::{autoscaling, disrupting, failing, flux, following, healing, namespaced, operating, refused, serving};
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
@@ -55,6 +57,10 @@ fn main() -> ExitCode {
         case("a_spec_from_before_the_rule_is_refused", refused::stored_before_the_rule),
         case("another_managers_field_is_left_to_it", refused::another_manager),
         case("a_name_that_is_taken_is_left_alone", refused::name_taken),
+        case("load_takes_it_from_one_pod_to_three_and_back", autoscaling::load),
+        case("no_ready_pod_is_lost_in_a_handover", autoscaling::handover),
+        case("a_budget_blocks_an_eviction", disrupting::budget),
+        case("a_network_policy_blocks_who_isnt_listed", disrupting::network_policy),
         case("flux_deploys_a_folder_and_prunes", flux::folder),
         case("flux_tells_a_failure_at_once", flux::failure_is_told),
         case("an_operator_for_listed_namespaces_needs_roles_only", namespaced::roles_only),

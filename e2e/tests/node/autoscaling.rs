@@ -154,8 +154,10 @@ impl Floor {
                 let stream = deployments.watch(&WatchParams::default(), "0").await.map_err(failure)?;
                 futures::pin_mut!(stream);
                 while let Some(event) = stream.try_next().await.map_err(failure)? {
-                    let (WatchEvent::Added(deployment) | WatchEvent::Modified(deployment)) = event else {
-                        return Err(format!("an unexpected event: {event:?}"));
+                    let deployment = match event {
+                        WatchEvent::Added(deployment) | WatchEvent::Modified(deployment) => deployment,
+                        WatchEvent::Bookmark(_) => continue,
+                        other => return Err(format!("an unexpected event: {other:?}")),
                     };
                     let ready = deployment.status.and_then(|status| status.ready_replicas).unwrap_or_default();
                     lowest.fetch_min(ready, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use std::{
 use futures::TryStreamExt;
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{WatchEvent, WatchParams},
 };
 use kubesentiment_e2e::{
@@ -61,7 +61,7 @@ pub async fn load(client: Client) -> Outcome {
 pub async fn handover(client: Client) -> Outcome {
     addon("metrics-server")?;
     let (namespace, _) = serving(&client, "handover", fixed(2)).await?;
-    let floor = Floor::watch(&client, &namespace, 2);
+    let floor = Floor::watch(&client, &namespace, 2).await?;
     service(&client, &namespace, "reviews", autoscaled(2)).await.map_err(failure)?;
     within(Duration::from_mins(2), "the first measurement", || measured(&client, &namespace)).await?;
     heals(&client, &namespace).await?;
@@ -145,13 +145,15 @@ struct Floor {
 }
 
 impl Floor {
-    fn watch(client: &Client, namespace: &str, begin: i32) -> Self {
+    async fn watch(client: &Client, namespace: &str, begin: i32) -> Result<Self, Failure> {
         let (lowest, versions) = (Arc::new(AtomicI32::new(begin)), Arc::new(AtomicI32::new(0)));
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+        // From the present version on: version 0 would begin with whatever the API server still remembers.
+        let present = deployments.get("reviews").await.map_err(failure)?.resource_version().unwrap_or_default();
         let task = tokio::spawn({
             let (lowest, versions) = (lowest.clone(), versions.clone());
             async move {
-                let stream = deployments.watch(&WatchParams::default(), "0").await.map_err(failure)?;
+                let stream = deployments.watch(&WatchParams::default(), &present).await.map_err(failure)?;
                 futures::pin_mut!(stream);
                 while let Some(event) = stream.try_next().await.map_err(failure)? {
                     let deployment = match event {
@@ -166,7 +168,7 @@ impl Floor {
                 Err("the watch has ended".to_owned())
             }
         });
-        Self { lowest, versions, task }
+        Ok(Self { lowest, versions, task })
     }
 
     /// The lowest count, and how many versions were seen.

@@ -3,8 +3,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -109,27 +109,50 @@ fn complete(answer: &[u8]) -> Option<u16> {
     (body.len() >= length).then(|| head.get(9..12)?.parse().ok()).flatten()
 }
 
-/// Each of `connections` sends its next request when the last one is answered.
-pub async fn closed(address: &str, requests: &Arc<Vec<Vec<u8>>>, connections: usize, time: Duration) -> Run {
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut tasks = JoinSet::new();
-    let start = Instant::now();
-    for _ in 0..connections {
-        let (requests, next) = (Arc::clone(requests), Arc::clone(&next));
-        let mut client = Client::connect(address).await.unwrap();
-        tasks.spawn(async move {
-            let mut samples = Vec::new();
-            while start.elapsed() < time {
-                let text = next.fetch_add(1, Ordering::Relaxed) % requests.len();
-                let sent = Instant::now();
-                let status = client.send(&requests[text]).await.unwrap();
-                samples.push(Sample { text, status, took: sent.elapsed() });
-            }
-            samples
-        });
+/// A load of connections each of which sends its next request when the last one is answered.
+pub struct Closed {
+    tasks: JoinSet<Vec<Sample>>,
+    /// From when on answers count, and then until when.
+    since: Arc<OnceLock<Instant>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Closed {
+    /// Starts the load. All connections send their first request at once, so the first second isn't
+    /// what the load is like.
+    pub async fn start(address: &str, requests: &Arc<Vec<Vec<u8>>>, connections: usize) -> Self {
+        let next = Arc::new(AtomicUsize::new(0));
+        let (since, stop) = (Arc::new(OnceLock::<Instant>::new()), Arc::new(AtomicBool::new(false)));
+        let mut tasks = JoinSet::new();
+        for _ in 0..connections {
+            let (requests, next) = (Arc::clone(requests), Arc::clone(&next));
+            let (since, stop) = (Arc::clone(&since), Arc::clone(&stop));
+            let mut client = Client::connect(address).await.unwrap();
+            tasks.spawn(async move {
+                let mut samples = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let text = next.fetch_add(1, Ordering::Relaxed) % requests.len();
+                    let sent = Instant::now();
+                    let status = client.send(&requests[text]).await.unwrap();
+                    if since.get().is_some_and(|since| sent >= *since) {
+                        samples.push(Sample { text, status, took: sent.elapsed() });
+                    }
+                }
+                samples
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Self { tasks, since, stop }
     }
-    let samples = tasks.join_all().await.into_iter().flatten().collect();
-    Run { samples, time: start.elapsed() }
+
+    /// What is sent from now on for this long, and its answers; ends the load.
+    pub async fn measure(self, time: Duration) -> Run {
+        let start = *self.since.get_or_init(Instant::now);
+        tokio::time::sleep(time).await;
+        self.stop.store(true, Ordering::Relaxed);
+        let samples = self.tasks.join_all().await.into_iter().flatten().collect();
+        Run { samples, time: start.elapsed() }
+    }
 }
 
 /// Requests come at this rate whether or not earlier ones are answered, at random distances.

@@ -26,6 +26,7 @@ use inference_server::{
     cpus,
 };
 use limit::Limit;
+use load::Closed;
 use report::{LEGEND, Table, print_memory};
 use server::Server;
 
@@ -134,9 +135,9 @@ impl Subject {
         Table::header();
         let mut peak: f64 = 0.0;
         for connections in [1, 8, 32, 128] {
-            load::closed(&server.address, &requests, connections, Duration::from_secs(1)).await;
+            let load = Closed::start(&server.address, &requests, connections).await;
             let before = table.before().await;
-            let run = load::closed(&server.address, &requests, connections, row).await;
+            let run = load.measure(row).await;
             peak = peak.max(run.accepted());
             table.row(&format!("closed, {connections} connections"), &run, &before).await;
         }
@@ -166,9 +167,9 @@ impl Subject {
         let server = self.start(&requests[0]).await;
         let table = Table { server: &server, limit: &limit };
         Table::header();
-        load::closed(&server.address, &requests, 32, Duration::from_secs(1)).await;
+        let load = Closed::start(&server.address, &requests, 32).await;
         let before = table.before().await;
-        let run = load::closed(&server.address, &requests, 32, row * 2).await;
+        let run = load.measure(row * 2).await;
         table.row("closed, 32 connections", &run, &before).await;
         for (name, even) in [("short", 0), ("long", 1)] {
             let select = |sample: &load::Sample| sample.text % 2 == even;

@@ -5,6 +5,7 @@
 
 mod node {
     pub mod autoscaling;
+    pub mod depending;
     pub mod disrupting;
     pub mod failing;
     pub mod flux;
@@ -20,7 +21,9 @@ use std::{process::ExitCode, sync::Arc};
 
 use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
-use node::{autoscaling, disrupting, failing, flux, following, healing, namespaced, operating, refused, serving};
+use node::{
+    autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, serving,
+};
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         case("a_bad_setting_is_named", failing::bad_setting),
         case("a_missing_secret_is_named", failing::missing_secret),
         case("a_limit_below_the_model_is_named", failing::out_of_memory),
+        case("a_kind_that_isnt_installed_is_named", depending::late_api),
         case("a_pod_that_fits_nowhere_is_told", failing::unschedulable),
         case("an_exceeded_quota_is_told", failing::quota),
         case("a_spec_from_before_the_rule_is_refused", refused::stored_before_the_rule),

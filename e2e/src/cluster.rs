@@ -64,7 +64,15 @@ pub fn addon(name: &str) -> Result<(), Failure> {
 
 /// Runs a command in the network of the node, from where pods and Services are reached.
 pub fn in_node(arguments: &[&str]) -> Result<String, Failure> {
-    run(Command::new(repository().join("e2e/cluster/exec.sh")).args(arguments))
+    run(&mut node_command(arguments))
+}
+
+/// A command in the network of the node, to be started by the caller.
+#[must_use]
+pub fn node_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(repository().join("e2e/cluster/exec.sh"));
+    command.args(arguments);
+    command
 }
 
 /// Asks a server for the label of a text.

@@ -4,12 +4,14 @@ pub mod api_server;
 pub mod argocd;
 pub mod cluster;
 mod harness;
+mod load;
 mod objects;
 mod wait;
 
 use std::path::PathBuf;
 
 pub use harness::{Case, run_cases};
+pub use load::Report;
 pub use objects::{condition, name_of, namespace, ready, resource_versions, service, sweep};
 pub use wait::{eventually, within};
 

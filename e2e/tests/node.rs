@@ -14,6 +14,7 @@ mod node {
     pub mod namespaced;
     pub mod operating;
     pub mod refused;
+    pub mod rolling;
     pub mod serving;
 }
 
@@ -23,6 +24,7 @@ use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
 use node::{
     autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, serving,
+    autoscaling, disrupting, failing, flux, following, healing, namespaced, operating, refused, rolling, serving,
 };
 use tokio::runtime::Runtime;
 
@@ -46,7 +48,9 @@ fn main() -> ExitCode {
         case("a_pod_is_debugged_without_a_shell_of_its_own", serving::debugging),
         case("deleted_children_come_back", healing::deleted_children),
         case("nothing_moves_for_a_minute", healing::quiet_minute),
-        case("a_rollout_loses_no_request", healing::rollout_under_load),
+        case("a_rollout_loses_no_request", rolling::update),
+        case("an_eviction_loses_no_request", rolling::eviction),
+        case("a_resumed_service_loses_no_request", rolling::resume),
         case("scale_suspend_and_resume", healing::scale_and_suspend),
         case("a_change_is_followed_from_a_terminal", following::progress),
         case("a_wrong_tag_is_told_while_the_old_pods_serve", failing::wrong_tag),

@@ -12,8 +12,8 @@ use kube::{
 };
 use kubesentiment_e2e::{
     Outcome,
-    cluster::{in_node, kubectl, predict},
-    ensure, eventually, failure, ready, resource_versions, service, within,
+    cluster::{kubectl, predict},
+    ensure, eventually, failure, ready, resource_versions, within,
 };
 use kubesentiment_operator::api::SentimentService;
 use serde_json::json;
@@ -74,36 +74,6 @@ pub async fn quiet_minute(client: Client) -> Outcome {
     tokio::time::sleep(Duration::from_mins(1)).await;
     let after = resource_versions(&client, &namespace).await?;
     ensure!(before == after, "{before:?} became {after:?}");
-    Ok(())
-}
-
-/// Requests that come in while the pods are replaced are all answered.
-pub async fn rollout_under_load(client: Client) -> Outcome {
-    let (namespace, address) = serving(&client, "rollout", json!({"replicas": 1})).await?;
-    let url = format!("http://{address}/api/v1/predict");
-    // Bounded in count and time: about 40 seconds of a request every 50 ms, each on a new connection.
-    let load = tokio::task::spawn_blocking(move || {
-        let script = r#"
-            failed=0; sent=0; end=$((SECONDS + 40))
-            while ((SECONDS < end && sent < 2000)); do
-                sent=$((sent + 1))
-                code=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$0" -H 'content-type: application/json' -d '{"text": "fine"}')
-                [[ $code == 200 ]] || { failed=$((failed + 1)); echo "request $sent: $code"; }
-                sleep 0.05
-            done
-            echo "$sent sent, $failed failed""#;
-        in_node(&["bash", "-c", script, &url])
-    });
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    for round in ["one", "two"] {
-        let spec = json!({"replicas": 1, "podMetadata": {"annotations": {"round": round}}});
-        service(&client, &namespace, "reviews", spec).await.map_err(failure)?;
-        eventually("the rollout", || ready(&client, &namespace, "reviews", "True", "Serving")).await?;
-    }
-    let report = load.await.map_err(failure)??;
-    ensure!(report.contains(", 0 failed"), "{report}");
-    let sent: u32 = report.split(' ').next().and_then(|count| count.trim().parse().ok()).unwrap_or_default();
-    ensure!(sent > 200, "only {sent} requests were sent");
     Ok(())
 }
 

@@ -1,0 +1,154 @@
+//! Pods come and go under constant load, and no caller notices.
+
+use std::{
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{EvictParams, ListParams, Patch, PatchParams},
+};
+use kubesentiment_e2e::{
+    Failure, Outcome, Report,
+    cluster::{node_command, predict},
+    ensure, eventually, failure, ready, service,
+};
+use kubesentiment_operator::api::SentimentService;
+use serde_json::{Value, json};
+
+use super::serving::serving;
+
+/// Requests a second: well below what two pods of half a CPU take, as a rollout isn't an overload.
+const RATE: u64 = 500;
+
+/// Requests of one test at least.
+const REQUESTS: u64 = 20_000;
+
+/// The program that calls the service, in the node's network.
+struct Load {
+    program: Child,
+    begun: Instant,
+}
+
+impl Load {
+    fn start(address: &str) -> Result<Self, Failure> {
+        let program = node_command(&[env!("CARGO_BIN_EXE_load"), address, &RATE.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failure)?;
+        Ok(Self { program, begun: Instant::now() })
+    }
+
+    /// Goes on until there were enough requests, and then checks that each was answered in time.
+    async fn finish(self) -> Result<Report, Failure> {
+        let least = Duration::from_secs(REQUESTS / RATE + 2);
+        tokio::time::sleep(least.saturating_sub(self.begun.elapsed())).await;
+        let report = tokio::task::spawn_blocking(move || {
+            // Waiting closes the program's input first, which ends it.
+            let output = self.program.wait_with_output().map_err(failure)?;
+            serde_json::from_slice::<Report>(&output.stdout).map_err(failure)
+        });
+        let report = report.await.map_err(failure)??;
+        println!("    {}", json!(report));
+        ensure!(report.sent >= REQUESTS, "only {} requests were sent", report.sent);
+        ensure!(report.failed == 0, "{} of {} requests failed: {:?}", report.failed, report.sent, report.failures);
+        ensure!(report.over_a_second == 0, "the slowest took {} ms", report.slowest_ms);
+        let run = report.sent - report.cached;
+        ensure!(run * 100 > report.sent && report.cached > run, "{run} of {} were run by the model", report.sent);
+        Ok(report)
+    }
+}
+
+fn two_pods(more: Value) -> Value {
+    let mut spec = json!({"replicas": 2});
+    if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
+        spec.extend(more);
+    }
+    spec
+}
+
+async fn pod_names(client: &Client, namespace: &str) -> Result<Vec<String>, Failure> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pods = pods.list(&ListParams::default()).await.map_err(failure)?;
+    let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    Ok(staying.map(ResourceExt::name_any).collect())
+}
+
+/// Waits until two other pods than these serve.
+async fn replaced(client: &Client, namespace: &str, old: &[String]) -> Outcome {
+    eventually("other pods", || async {
+        let message = ready(client, namespace, "reviews", "True", "Serving").await?;
+        let now = pod_names(client, namespace).await?;
+        ensure!(now.len() == 2 && now.iter().all(|name| !old.contains(name)), "{message}: {now:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// All pods are replaced twice, by a change of the pod template.
+pub async fn update(client: Client) -> Outcome {
+    let (namespace, address) = serving(&client, "rolling", two_pods(json!({}))).await?;
+    let load = Load::start(&address)?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for round in ["one", "two"] {
+        let old = pod_names(&client, &namespace).await?;
+        let spec = two_pods(json!({"podMetadata": {"annotations": {"round": round}}}));
+        service(&client, &namespace, "reviews", spec).await.map_err(failure)?;
+        replaced(&client, &namespace, &old).await?;
+    }
+    load.finish().await.map(drop)
+}
+
+/// Both pods are evicted, one after the other, as a drain of their node does it.
+pub async fn eviction(client: Client) -> Outcome {
+    let (namespace, address) = serving(&client, "eviction", two_pods(json!({}))).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let load = Load::start(&address)?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let old = pod_names(&client, &namespace).await?;
+    for pod in &old {
+        // A disruption budget may ask for patience, and a drain tries again too.
+        eventually("an eviction", || async {
+            pods.evict(pod, &EvictParams::default()).await.map_err(failure)?;
+            Ok(())
+        })
+        .await?;
+        eventually("a pod in its place", || async {
+            let message = ready(&client, &namespace, "reviews", "True", "Serving").await?;
+            let now = pod_names(&client, &namespace).await?;
+            ensure!(message == "2 of 2 replicas serve" && !now.contains(pod), "{message}: {now:?}");
+            Ok(())
+        })
+        .await?;
+    }
+    replaced(&client, &namespace, &old).await?;
+    load.finish().await.map(drop)
+}
+
+/// A service that was suspended answers every request from its first answer on.
+pub async fn resume(client: Client) -> Outcome {
+    let (namespace, address) = serving(&client, "resume", two_pods(json!({}))).await?;
+    let services: Api<SentimentService> = Api::namespaced(client.clone(), &namespace);
+    let suspend = |on: bool| {
+        let patch = json!({"spec": {"suspend": on}});
+        let services = services.clone();
+        async move { services.patch("reviews", &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(failure) }
+    };
+    suspend(true).await?;
+    eventually("suspension", || async {
+        ready(&client, &namespace, "reviews", "False", "Suspended").await?;
+        let left = pod_names(&client, &namespace).await?;
+        ensure!(left.is_empty(), "{left:?} are left");
+        Ok(())
+    })
+    .await?;
+    suspend(false).await?;
+    // The Service's address outlives its pods. The second pod comes while the load is on.
+    eventually("an answer", || async { predict(&address, "fine").map(drop) }).await?;
+    let load = Load::start(&address)?;
+    eventually("serving again", || ready(&client, &namespace, "reviews", "True", "Serving")).await?;
+    load.finish().await.map(drop)
+}

@@ -77,9 +77,10 @@ docs: ## API documentation of the crates in target/doc
 ##@ Check
 
 .PHONY: test
-test: ## Everything: lint, unit, contract, API server and real node
+test: ## Everything: lint, unit, fuzzing, contract, API server and real node
 	@scripts/timed.sh "lint" $(MAKE) lint
 	@scripts/timed.sh "unit tests" $(MAKE) unit
+	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "server against programs of others" $(MAKE) contract
 	@scripts/timed.sh "operator against a real API server" $(MAKE) api-server
 	@scripts/timed.sh "real node" $(MAKE) e2e
@@ -94,6 +95,10 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
 	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-native
+
+.PHONY: fuzz
+fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (default 20)
+	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
 contract: onnxruntime ## The server against schemathesis, a client of version 1, and Python's ONNX Runtime

@@ -1,0 +1,87 @@
+//! Any bytes as the body of any route that takes one: the real router, tokenizer and engine, with a
+//! classifier that counts in place of the model. The first byte chooses the route.
+
+#![no_main]
+
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, header},
+};
+use inference_server::{
+    config::Config,
+    engine::{Classify, Engine, Memory, Tokenize, Tokens},
+    http::{App, Serving, router},
+    model::{Labels, Tokenizer},
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tower_service::Service;
+
+const ROUTES: [&str; 6] = [
+    "/api/v1/predict",
+    "/api/v1/predict/batch",
+    "/api/v1/batch/predict",
+    "/api/v1/explain",
+    "/api/v1/feedback",
+    "/v2/models/default/infer",
+];
+
+/// What a body may be answered with. 500 and 504 are not among these.
+const STATUSES: [u16; 9] = [200, 201, 202, 400, 404, 413, 422, 503, 507];
+
+struct Counting;
+
+impl Classify for Counting {
+    fn classify(&mut self, batch: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
+        Ok(batch.iter().map(|text| vec![text.ids.len() as f32, 9.0]).collect())
+    }
+}
+
+static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default");
+    let settings = [("MLOPS_MAX_TEXT_LENGTH", "10000"), ("MLOPS_ASYNC_BATCH_ENABLED", "true")];
+    let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = Config::read(&environment).expect("the settings are good");
+    let tokenizer: Arc<dyn Tokenize> =
+        Arc::new(Tokenizer::load(&model.join("tokenizer.json"), 512).expect("the default model's tokenizer is good"));
+    let app = Arc::new(App::new(config));
+    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics))
+        .expect("threads start");
+    app.start_serving(Serving {
+        engine,
+        labels: Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0),
+        model_file: model.join("model.onnx"),
+        is_quantized: true,
+        max_tokens: 512,
+        threads: 1,
+    });
+    let runtime = Runtime::new().expect("threads start");
+    (runtime, router(&app))
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Some((route, body)) = data.split_first() else { return };
+    let route = ROUTES[usize::from(*route) % ROUTES.len()];
+    let (runtime, router) = &*SERVER;
+    let request = Request::post(route).body(Body::from(body.to_vec())).expect("a request");
+    let (parts, body) = runtime.block_on(async {
+        let response = router.clone().call(request).await.expect("a router can't fail");
+        let (parts, body) = response.into_parts();
+        (parts, to_bytes(body, usize::MAX).await.expect("a body from memory"))
+    });
+    let status = parts.status.as_u16();
+    assert!(STATUSES.contains(&status), "{route} is answered {status}: {}", String::from_utf8_lossy(&body));
+    assert_eq!(parts.headers[header::CONTENT_TYPE], "application/json");
+    let answer: Value = serde_json::from_slice(&body).expect("JSON");
+    if status >= 400 {
+        let sentence = if route.starts_with("/v2") { &answer["error"] } else { &answer["detail"] };
+        assert!(sentence.as_str().is_some_and(|sentence| !sentence.is_empty()), "{answer}");
+    }
+});

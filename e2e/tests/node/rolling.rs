@@ -12,8 +12,8 @@ use kube::{
 };
 use kubesentiment_e2e::{
     Failure, Outcome, Report,
-    cluster::{node_command, predict},
-    ensure, eventually, failure, ready, service,
+    cluster::{node_command, predict, process_of},
+    ensure, eventually, failure, ready, service, within,
 };
 use kubesentiment_operator::api::SentimentService;
 use serde_json::{Value, json};
@@ -22,6 +22,9 @@ use super::serving::serving;
 
 /// Requests a second: well below what two pods of half a CPU take, as a rollout isn't an overload.
 const RATE: u64 = 500;
+
+/// Bytes; each of a pod's two volumes may hold 64 MiB.
+const MORE_THAN_A_VOLUME_MAY_HOLD: usize = 80 << 20;
 
 /// Requests of one test at least.
 const REQUESTS: u64 = 20_000;
@@ -70,11 +73,16 @@ fn two_pods(more: Value) -> Value {
     spec
 }
 
+fn stays(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && phase != Some("Failed")
+}
+
+/// The pods that neither end nor have failed.
 async fn pod_names(client: &Client, namespace: &str) -> Result<Vec<String>, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pods = pods.list(&ListParams::default()).await.map_err(failure)?;
-    let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    Ok(staying.map(ResourceExt::name_any).collect())
+    Ok(pods.items.iter().filter(|pod| stays(pod)).map(ResourceExt::name_any).collect())
 }
 
 /// Waits until two other pods than these serve.
@@ -128,10 +136,38 @@ pub async fn eviction(client: Client) -> Outcome {
     load.finish().await.map(drop)
 }
 
+/// The kubelet evicts a pod that fills its disk, and gives it a second where a drain gives it thirty.
+pub async fn full_disk(client: Client) -> Outcome {
+    let (namespace, address) = serving(&client, "full-disk", two_pods(json!({}))).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let names = pod_names(&client, &namespace).await?;
+    let name = names.first().ok_or("no pod")?;
+    let pod = pods.get(name).await.map_err(failure)?;
+    let folder = format!("/proc/{}/root/app/tmp", process_of(&pod, "/app/sentiment-server")?);
+    let load = Load::start(&address)?;
+    std::fs::write(format!("{folder}/too-much"), vec![0; MORE_THAN_A_VOLUME_MAY_HOLD]).map_err(failure)?;
+    // The kubelet measures volumes once a minute.
+    within(Duration::from_mins(3), "the kubelet's eviction", || async {
+        let status = pods.get(name).await.map_err(failure)?.status.unwrap_or_default();
+        ensure!(status.reason.as_deref() == Some("Evicted"), "it is {:?}, {:?}", status.phase, status.reason);
+        Ok(())
+    })
+    .await?;
+    eventually("a pod in its place", || async {
+        let message = ready(&client, &namespace, "reviews", "True", "Serving").await?;
+        let now = pod_names(&client, &namespace).await?;
+        ensure!(now.len() == 2 && !now.contains(name), "{message}: {now:?}");
+        Ok(())
+    })
+    .await?;
+    load.finish().await.map(drop)
+}
+
 /// A service that was suspended answers every request from its first answer on.
 pub async fn resume(client: Client) -> Outcome {
     let (namespace, address) = serving(&client, "resume", two_pods(json!({}))).await?;
     let services: Api<SentimentService> = Api::namespaced(client.clone(), &namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let suspend = |on: bool| {
         let patch = json!({"spec": {"suspend": on}});
         let services = services.clone();
@@ -140,8 +176,9 @@ pub async fn resume(client: Client) -> Outcome {
     suspend(true).await?;
     eventually("suspension", || async {
         ready(&client, &namespace, "reviews", "False", "Suspended").await?;
-        let left = pod_names(&client, &namespace).await?;
-        ensure!(left.is_empty(), "{left:?} are left");
+        // Those that are about to end still answer.
+        let left = pods.list(&ListParams::default()).await.map_err(failure)?.items.len();
+        ensure!(left == 0, "{left} pods are left");
         Ok(())
     })
     .await?;

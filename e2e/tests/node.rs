@@ -23,8 +23,8 @@ use std::{process::ExitCode, sync::Arc};
 use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
 use node::{
-    autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, serving,
-    autoscaling, disrupting, failing, flux, following, healing, namespaced, operating, refused, rolling, serving,
+    autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, rolling,
+    serving,
 };
 use tokio::runtime::Runtime;
 

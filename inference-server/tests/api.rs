@@ -314,6 +314,65 @@ fn the_key_guards_predictions_and_nothing_that_probes_need() {
 }
 
 #[test]
+fn every_route_but_the_open_ones_asks_for_the_key() {
+    let server = Server::start(&[("MLOPS_API_KEY", "s3cret")]);
+    let document = json(&mut server.get("/openapi.json"));
+    let mut open = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let url = format!("http://{}{}", server.address, path.replace("{name}", "default").replace("{id}", "none"));
+        for method in operations.as_object().unwrap().keys() {
+            let request = ureq::http::Request::builder().method(method.to_uppercase().as_str()).uri(&url);
+            let status = if method == "post" {
+                server.agent.run(request.body("{}").unwrap()).unwrap().status()
+            } else {
+                server.agent.run(request.body(()).unwrap()).unwrap().status()
+            };
+            if status != 401 {
+                open.push(format!("{method} {path} {status}"));
+            }
+        }
+    }
+    open.sort_unstable();
+    assert_eq!(
+        open,
+        [
+            "get / 200 OK",
+            "get /api/v1/health 200 OK",
+            "get /api/v1/health/details 200 OK",
+            "get /api/v1/metrics 200 OK",
+            "get /api/v1/ready 200 OK",
+            "get /v2 200 OK",
+            "get /v2/health/live 200 OK",
+            "get /v2/health/ready 200 OK",
+            "get /v2/models/{name}/ready 200 OK",
+        ]
+    );
+}
+
+#[test]
+fn a_browser_is_told_what_it_may_send_before_it_has_the_key() {
+    let server = Server::start(&[("MLOPS_API_KEY", "s3cret"), ("MLOPS_ALLOWED_ORIGINS", r#"["https://app.example"]"#)]);
+    let request = ureq::http::Request::builder()
+        .method("OPTIONS")
+        .uri(server.url("/predict"))
+        .header("Origin", "https://app.example")
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "x-api-key,traceparent");
+    let response = server.agent.run(request.body(()).unwrap()).unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["access-control-allow-origin"]),
+        (200.try_into().unwrap(), &"https://app.example".parse().unwrap())
+    );
+    let allowed = response.headers()["access-control-allow-headers"].to_str().unwrap();
+    for header in ["content-type", "x-api-key", "x-correlation-id", "traceparent", "tracestate"] {
+        assert!(allowed.contains(header), "{header} is not in {allowed}");
+    }
+    let answer = server.agent.get(server.url("/health")).header("Origin", "https://app.example").call().unwrap();
+    let exposed = answer.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.contains("traceresponse") && exposed.contains("x-correlation-id"), "{exposed}");
+}
+
+#[test]
 fn debug_serves_without_the_prefix() {
     let mut server = Server::start(&[("MLOPS_DEBUG", "true")]);
     assert_error(server.get("/health"), 404, "E1007");

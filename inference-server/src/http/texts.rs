@@ -96,7 +96,8 @@ pub(super) fn schema(most: usize) -> RefOr<Schema> {
         .schema_type(Type::String)
         .description(Some(format!(
             "At least one character that isn't white space, which is cut away at both ends. At most {most} characters \
-             by this server's settings (`MLOPS_MAX_TEXT_LENGTH`), more is a 400; over {LONGEST_TEXT} is a 422 on any."
+             by this server's settings (`MLOPS_MAX_TEXT_LENGTH`), more is a 400; over {LONGEST_TEXT} is a 422 on any. One \
+             in which the model sees nothing, such as a lone control character, is a 400."
         )))
         .min_length(Some(1))
         .max_length(Some(most))

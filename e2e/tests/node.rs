@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         case("a_service_answers_from_a_hardened_pod", serving::demo),
         case("the_predecessors_routes_answer", serving::routes),
         case("kubectl_explains_and_lists", serving::kubectl_face),
+        case("the_crd_applies_client_side", |_| async { serving::client_side_crd() }),
         case("a_pod_is_debugged_without_a_shell_of_its_own", serving::debugging),
         case("deleted_children_come_back", healing::deleted_children),
         case("nothing_moves_for_a_minute", healing::quiet_minute),

@@ -5,7 +5,7 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use kubesentiment_e2e::{
     Failure, Outcome,
     cluster::{in_node, kubectl, predict},
-    ensure, eventually, failure, name_of, namespace, ready, service,
+    ensure, eventually, failure, name_of, namespace, ready, repository, service,
 };
 use serde_json::{Value, json};
 
@@ -116,6 +116,19 @@ pub async fn kubectl_face(client: Client) -> Outcome {
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
         ensure!(flat.contains(sentence), "{sentence} is missing in {text}");
     }
+    Ok(())
+}
+
+/// `kubectl apply` without `--server-side` keeps a copy of the definition in an annotation, and
+/// annotations hold 262144 bytes in all.
+pub fn client_side_crd() -> Outcome {
+    let path = repository().join("crds/sentimentservices.kubesentiment.io.yaml");
+    let size = std::fs::metadata(&path).map_err(failure)?.len();
+    println!("the CustomResourceDefinition takes {size} bytes as YAML (aim: under 100000)");
+    ensure!(size < 100_000, "it takes {size} bytes");
+    let path = path.display().to_string();
+    let said = kubectl(&["apply", "--server-side=false", "--dry-run=server", "-f", &path])?;
+    ensure!(said.contains("sentimentservices.kubesentiment.io"), "kubectl says {said}");
     Ok(())
 }
 

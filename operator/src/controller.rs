@@ -223,7 +223,7 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     // Admit: a template that the spec doesn't explain may have to wait for its turn.
     stores.deployments_ready().await;
     operator.settled.cancelled().await;
-    let live = stores.find(&stores.deployments, &children.deployment);
+    let live = stores.deployments.get(&ObjectRef::from_obj(&children.deployment));
     let held = operator.rollouts.admit(&key, valid.generation, &mut children.deployment, live.as_deref(), wake);
 
     // Apply.
@@ -235,9 +235,9 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
             return Ok(Action::await_change());
         }
         Err(error) => {
-            operator.rollouts.leave(&key);
-            if let Some(reason) = error.reason() {
-                operator.fail(object, stores, &previous, reason, &error.to_string()).await?;
+            match error.reason() {
+                Some(reason) => drop(operator.fail(object, stores, &previous, reason, &error.to_string()).await?),
+                None => operator.rollouts.leave(&key),
             }
             return Err(error.into());
         }
@@ -266,7 +266,6 @@ impl Operator {
         message: &str,
     ) -> Result<Action, Error> {
         let key = ObjectRef::from_obj(object);
-        self.rollouts.leave(&key);
         let readable = previous.is_some();
         let previous = previous.or_else(|| lock(&self.unreadable).get(&key).cloned()).unwrap_or_default();
         let status = self.fail(object, stores, &previous, Reason::InvalidSpec, message).await?;
@@ -276,7 +275,8 @@ impl Operator {
         Ok(Action::await_change())
     }
 
-    /// Reports that the current spec isn't in force, and what still serves.
+    /// Reports that the current spec isn't in force, and what still serves. Such a service neither
+    /// waits for its turn to roll out nor takes a place.
     async fn fail(
         &self,
         object: &Guarded,
@@ -285,6 +285,7 @@ impl Operator {
         reason: Reason,
         message: &str,
     ) -> Result<SentimentServiceStatus, Error> {
+        self.rollouts.leave(&ObjectRef::from_obj(object));
         let meta = object.meta();
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let counts = observe::counts(namespace, meta.name.as_deref().unwrap_or_default(), stores);

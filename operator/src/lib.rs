@@ -14,6 +14,7 @@ pub mod dereference;
 mod fixtures;
 pub mod http;
 pub mod image;
+mod kind;
 pub mod leader;
 pub mod metrics;
 pub mod observe;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// Series of requests that somebody must have caused: a watch begins anew by itself.
-fn requests(metrics: &Metrics) -> Vec<String> {
+pub(super) fn requests(metrics: &Metrics) -> Vec<String> {
     let text = metrics.render().unwrap_or_default();
     let requests = text.lines().filter(|line| line.starts_with("kubesentiment_operator_api_requests_total"));
     // What the cluster does not have is looked for now and then.

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::counting::requests;
+
 const OLD: &str = "sentiment-service:1";
 const NEW: &str = "sentiment-service:2";
 const SERVICES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -51,16 +53,6 @@ impl Release {
         let text = self.metrics.render().unwrap_or_default();
         let prefix = format!("kubesentiment_operator_{name} ");
         text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_default().to_owned()
-    }
-
-    /// All requests but watches, which begin anew by themselves.
-    fn requests(&self) -> Vec<String> {
-        let text = self.metrics.render().unwrap_or_default();
-        // What the cluster does not have is looked for now and then.
-        let looked_for = |line: &str| line.contains("verb=\"list\"") && line.contains("code=\"404\"");
-        let counted =
-            |line: &&str| line.contains("api_requests_total{") && !line.contains("verb=\"watch\"") && !looked_for(line);
-        text.lines().filter(counted).map(str::to_owned).collect()
     }
 }
 
@@ -160,9 +152,9 @@ pub async fn in_turn() -> Outcome {
     ensure!(gauges == ["2", "4", "2"], "the gauges are {gauges:?}");
 
     // Waiting costs nothing.
-    let before = new.requests();
+    let before = requests(&new.metrics);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    ensure!(new.requests() == before, "requests went from {before:?} to {:?}", new.requests());
+    ensure!(requests(&new.metrics) == before, "requests went from {before:?} to {:?}", requests(&new.metrics));
 
     // A rollout is complete: one more goes.
     let [done, rolling] = first.iter().collect::<Vec<_>>()[..] else { return Err(format!("{first:?}")) };

@@ -7,6 +7,7 @@ mod autoscaling;
 mod cache;
 mod crd;
 mod image;
+mod labels;
 mod model;
 mod network;
 mod pod;

@@ -7,6 +7,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::labels::{OWN_LABELS, OWN_LABELS_MESSAGE};
+
 /// The Service in front of the pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -145,9 +147,7 @@ pub struct Monitoring {
     /// Labels of the PodMonitor, by which a Prometheus selects it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
-    #[x_kube(validation = Rule::new(
-        "self.all(key, !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/managed-by', 'app.kubernetes.io/version']))"
-    ).message("the labels app.kubernetes.io/name, instance, managed-by and version are the operator's own: choose another key"))]
+    #[x_kube(validation = Rule::new(OWN_LABELS).message(OWN_LABELS_MESSAGE))]
     pub labels: BTreeMap<String, String>,
 }
 

@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint}
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::QuantityMap;
+use super::{
+    QuantityMap,
+    labels::{OWN_LABELS, OWN_LABELS_MESSAGE},
+};
 
 /// Resources of each pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -69,9 +72,7 @@ pub struct PodMetadata {
     /// Labels, added to the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
-    #[x_kube(validation = Rule::new(
-        "self.all(key, !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/managed-by', 'app.kubernetes.io/version']))"
-    ).message("the labels app.kubernetes.io/name, instance, managed-by and version are the operator's own: choose another key"))]
+    #[x_kube(validation = Rule::new(OWN_LABELS).message(OWN_LABELS_MESSAGE))]
     pub labels: BTreeMap<String, String>,
     /// Annotations. A change of them rolls the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

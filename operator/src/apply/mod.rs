@@ -20,7 +20,6 @@ use std::{
 };
 
 use k8s_openapi::{
-    NamespaceResourceScope,
     api::apps::v1::Deployment,
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference},
 };
@@ -30,7 +29,7 @@ use kube::{
     core::Status,
     runtime::reflector::{ObjectRef, Store},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 pub use self::error::ApplyError;
 pub use self::ledger::Ledger;
@@ -38,6 +37,7 @@ use self::projection::project;
 use crate::{
     api::MANAGER,
     build::Children,
+    kind::Kind,
     validate::ValidatedService,
     watches::{Installed, Stores},
 };
@@ -117,9 +117,7 @@ impl Applier {
         stores: &Stores,
     ) -> Result<Applied, ApplyError> {
         let mut done = Vec::new();
-        if children.autoscaler.is_none() {
-            self.prune(&stores.autoscalers, service, &mut done).await?;
-        }
+        self.prune(children.autoscaler.as_ref(), &stores.autoscalers, service, &mut done).await?;
         self.ensure_some(children.service_account.as_ref(), &stores.service_accounts, &mut done).await?;
         self.ensure_some(children.network_policy.as_ref(), &stores.network_policies, &mut done).await?;
         self.ensure(&children.service, &stores.services, &mut done).await?;
@@ -140,21 +138,11 @@ impl Applier {
                 .then_some(HTTP_ROUTE),
         ];
 
-        if children.service_account.is_none() {
-            self.prune(&stores.service_accounts, service, &mut done).await?;
-        }
-        if children.network_policy.is_none() {
-            self.prune(&stores.network_policies, service, &mut done).await?;
-        }
-        if children.disruption_budget.is_none() {
-            self.prune(&stores.disruption_budgets, service, &mut done).await?;
-        }
-        if children.pod_monitor.is_none() {
-            self.prune(&stores.pod_monitors, service, &mut done).await?;
-        }
-        if children.route.is_none() {
-            self.prune(&stores.routes, service, &mut done).await?;
-        }
+        self.prune(children.service_account.as_ref(), &stores.service_accounts, service, &mut done).await?;
+        self.prune(children.network_policy.as_ref(), &stores.network_policies, service, &mut done).await?;
+        self.prune(children.disruption_budget.as_ref(), &stores.disruption_budgets, service, &mut done).await?;
+        self.prune(children.pod_monitor.as_ref(), &stores.pod_monitors, service, &mut done).await?;
+        self.prune(children.route.as_ref(), &stores.routes, service, &mut done).await?;
         Ok(Applied { deployment, changes: done, missing: missing.into_iter().flatten().collect() })
     }
 
@@ -245,13 +233,18 @@ impl Applier {
         Ok(Arc::new(after))
     }
 
-    /// Deletes the child of this kind that an earlier spec asked for. Without one, it asks nothing.
+    /// Deletes the child of this kind that an earlier spec asked for, where this one doesn't.
+    /// Without one, it asks nothing.
     async fn prune<K: Kind>(
         &self,
+        desired: Option<&K>,
         store: &Store<K>,
         service: &ValidatedService,
         done: &mut Vec<(String, Change)>,
     ) -> Result<(), ApplyError> {
+        if desired.is_some() {
+            return Ok(());
+        }
         let Some(live) = store.get(&ObjectRef::new(&service.name).within(&service.namespace)) else { return Ok(()) };
         let child = Child::of(&*live);
         self.ledger.remove(&child.key());
@@ -272,22 +265,6 @@ impl Applier {
             Err(error) => Err(child.failed(error)),
         }
     }
-}
-
-/// A kind of child.
-trait Kind:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + 'static
-{
-}
-
-impl<K> Kind for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + 'static
-{
 }
 
 /// The names of a child, for requests and messages.

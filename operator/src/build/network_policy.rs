@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::{Uri, uri::Scheme};
 use k8s_openapi::{
     api::{
         core::v1::EnvVar,
@@ -70,13 +71,9 @@ fn collector(variable: &EnvVar) -> Option<NetworkPolicyEgressRule> {
     if !COLLECTORS.contains(&variable.name.as_str()) {
         return None;
     }
-    let (scheme, rest) = variable.value.as_deref()?.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (authority, if scheme == "https" { 443 } else { 80 }),
-    };
-    Some(call(host, port))
+    let endpoint: Uri = variable.value.as_deref()?.parse().ok()?;
+    let default_port = if endpoint.scheme()? == &Scheme::HTTPS { 443 } else { 80 };
+    Some(call(endpoint.host()?, endpoint.port_u16().unwrap_or(default_port).into()))
 }
 
 fn port(protocol: &str, number: i32) -> NetworkPolicyPort {

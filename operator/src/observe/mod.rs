@@ -94,7 +94,7 @@ fn judge(
     // What an autoscaler adds to the fewest pods is its own affair, and comes and goes.
     let wanted = service.replicas().unwrap_or(service.scale.least());
     let (reason, message) = if wanted == 0 {
-        stopping(service, counts, seen)
+        (Reason::Suspended, suspended(service, counts))
     } else if seen && is_complete(wanted, counts) {
         let meant = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(wanted);
         (Reason::Serving, format!("{} of {meant} replicas serve", counts.available))
@@ -118,11 +118,11 @@ fn is_complete(wanted: i32, counts: Counts) -> bool {
     counts.updated >= wanted && counts.total == counts.updated && counts.available >= wanted
 }
 
-fn stopping(service: &ValidatedService, counts: Counts, seen: bool) -> (Reason, String) {
+fn suspended(service: &ValidatedService, counts: Counts) -> String {
     let why = if service.suspended { "spec.suspend is true" } else { "spec.replicas is 0" };
     match counts.total {
-        0 if seen => (Reason::Suspended, format!("{why}: no pod runs")),
-        left => (Reason::Suspended, format!("{why}: {left} pods are stopping")),
+        0 => format!("{why}: no pod runs"),
+        left => format!("{why}: {left} pods are stopping"),
     }
 }
 

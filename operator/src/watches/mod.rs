@@ -38,6 +38,7 @@ use crate::{
         external::{HttpRoute, PodMonitor},
         labels,
     },
+    kind::Kind,
     metrics::Metrics,
     queue::Queue,
 };
@@ -116,14 +117,6 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// The live object of the same name, if the watch has seen it.
-    pub fn find<K>(&self, store: &Store<K>, object: &K) -> Option<Arc<K>>
-    where
-        K: Resource<DynamicType = ()> + Clone + 'static,
-    {
-        store.get(&ObjectRef::from_obj(object))
-    }
-
     /// The `resourceVersion` of a ConfigMap, if the watch has seen it.
     #[must_use]
     pub fn config_map_version(&self, namespace: &str, name: &str) -> Option<String> {
@@ -231,16 +224,7 @@ fn children_config() -> watcher::Config {
     watcher_config().labels(&format!("{}={MANAGER}", labels::MANAGED_BY))
 }
 
-fn watch_children<K>(client: &Client, scope: &Scope, metrics: &Metrics) -> Watch<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+fn watch_children<K: Kind>(client: &Client, scope: &Scope, metrics: &Metrics) -> Watch<K> {
     watch(scope.api(client), children_config(), metrics)
 }
 

@@ -7,13 +7,11 @@
 use std::{fmt::Debug, sync::Arc};
 
 use futures::{Stream, stream};
-use k8s_openapi::NamespaceResourceScope;
-use kube::{Client, Resource, runtime::watcher};
-use serde::de::DeserializeOwned;
+use kube::{Client, runtime::watcher};
 use tokio::sync::watch;
 
 use super::{Scope, Told, Watch, children_config, follow, is_missing, required, trim};
-use crate::metrics::Metrics;
+use crate::{kind::Kind, metrics::Metrics};
 
 /// Whether an API is installed, as far as its watch has been told. Clones share what they know.
 #[derive(Clone, Debug)]
@@ -48,16 +46,7 @@ impl Installed {
 }
 
 /// Like a watch of children, but the absence of their API is a state and no fault.
-pub(super) fn watch_children<K>(client: &Client, scope: &Scope, metrics: &Metrics) -> (Watch<K>, Installed)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+pub(super) fn watch_children<K: Kind>(client: &Client, scope: &Scope, metrics: &Metrics) -> (Watch<K>, Installed) {
     let installed = Installed::unknown();
     let found = installed.clone();
     let tell = move |event: &watcher::Result<watcher::Event<K>>| match event {

@@ -102,7 +102,7 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 
 .PHONY: contract
 contract: onnxruntime ## The server against schemathesis, a client of version 1, and Python's ONNX Runtime
-	@scripts/fetch-contract-tools.sh .cache/contract
+	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@cargo test --locked -p kubesentiment-inference-server --test contract
 
 .PHONY: api-server

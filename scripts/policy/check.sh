@@ -17,14 +17,7 @@ trap 'rm -rf "$work"' EXIT
 
 requirements=$here/checkov-requirements.txt
 checkov=$cache/checkov-$(sha256sum "$requirements" | cut -c1-16)
-install_checkov() {
-  rm -rf "$checkov.part"
-  python3 -m venv "$checkov.part"
-  "$checkov.part/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
-  # Programs in bin name their folder, so they are run by python -m.
-  mv "$checkov.part" "$checkov"
-}
-[[ -d $checkov ]] || step "installing checkov" install_checkov
+step "installing checkov" "$root/scripts/python-packages.sh" "$requirements" "$checkov"
 
 # A file for each way of installing, and one for all children of a spec, so that checks see what belongs together.
 render_all() {
@@ -41,7 +34,7 @@ render_all() {
 
 # Findings as lines: TOOL CHECK VARIANT KIND/NAME
 findings() {
-  "$checkov/bin/python" -m checkov.main --skip-download --quiet --compact --framework kubernetes \
+  PYTHONPATH=$checkov python3 -m checkov.main --skip-download --quiet --compact --framework kubernetes \
     --directory "$work" --output json 2>"$work/checkov.err" >"$work/checkov.out" || true
   jq -r '.results.failed_checks[] | (.resource | split(".")) as $resource
     | "checkov \(.check_id) \(.file_path | ltrimstr("/") | rtrimstr(".yaml")) \($resource[0])/\($resource[2])"' \

@@ -6,6 +6,7 @@
 
 use std::{
     env,
+    fmt::Display,
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpStream, ToSocketAddrs},
     process::ExitCode,
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubesentiment_e2e::{Failure, Report, failure};
+use kubesentiment_e2e::{Problem, Report};
 use serde_json::{Value, json};
 
 const CONNECTIONS: u32 = 16;
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
         .map(|number| {
             let (address, stop) = (address.clone(), Arc::clone(&stop));
             let first = begun + pace * number / CONNECTIONS;
-            thread::spawn(move || Caller { address, number, connection: None }.call_until(&stop, first, pace))
+            let caller = Caller { address, number, begun, connection: None };
+            thread::spawn(move || caller.call_until(&stop, first, pace))
         })
         .collect();
     thread::spawn({
@@ -81,6 +83,7 @@ struct Connection {
 struct Caller {
     address: String,
     number: u32,
+    begun: Instant,
     connection: Option<Connection>,
 }
 
@@ -90,17 +93,16 @@ impl Caller {
         let mut due = first;
         while !stop.load(Ordering::Relaxed) && first.elapsed() < LONGEST {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            let asked = self.ask(u32::try_from(report.sent).unwrap_or(u32::MAX));
+            let answer = self.ask(u32::try_from(report.sent).unwrap_or(u32::MAX));
             // From when it was due: a caller that was held up has waited for all of that.
-            let took = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
-            report.count(took, asked.map_err(|problem| format!("{:.1} s: {problem}", first.elapsed().as_secs_f32())));
+            report.count(milliseconds_since(self.begun), milliseconds_since(due), answer);
             due += pace;
         }
         report
     }
 
     /// Sends one request; true when the answer came from a cache.
-    fn ask(&mut self, count: u32) -> Result<bool, Failure> {
+    fn ask(&mut self, count: u32) -> Result<bool, Problem> {
         let text = if count.is_multiple_of(ONE_NEW_TEXT_IN) {
             format!("caller {} was told {count} times that all is well", self.number)
         } else {
@@ -108,7 +110,7 @@ impl Caller {
         };
         let mut connection = match self.connection.take() {
             Some(open) => open,
-            None => connect(&self.address).map_err(|error| format!("connect: {error}"))?,
+            None => connect(&self.address).map_err(|error| Problem::Unanswered(format!("connect: {error}")))?,
         };
         let (answer, stays_open) = connection.ask(&self.address, &text)?;
         if stays_open && connection.requests < REQUESTS_PER_CONNECTION {
@@ -116,6 +118,10 @@ impl Caller {
         }
         Ok(answer["cached"] == true)
     }
+}
+
+fn milliseconds_since(moment: Instant) -> u64 {
+    u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn connect(address: &str) -> io::Result<Connection> {
@@ -128,33 +134,38 @@ fn connect(address: &str) -> io::Result<Connection> {
 
 impl Connection {
     /// The answer, and whether the server keeps the connection.
-    fn ask(&mut self, host: &str, text: &str) -> Result<(Value, bool), Failure> {
+    fn ask(&mut self, host: &str, text: &str) -> Result<(Value, bool), Problem> {
         let body = json!({ "text": text }).to_string();
         let head = format!("POST /api/v1/predict HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n", body.len());
         self.requests += 1;
-        let on = |error: io::Error| format!("request {} of its connection: {error}", self.requests);
-        self.stream.get_mut().write_all(format!("{head}{body}").as_bytes()).map_err(on)?;
+        let requests = self.requests;
+        let broken = |why: &dyn Display| Problem::Unanswered(format!("request {requests} of its connection: {why}"));
+        self.stream.get_mut().write_all(format!("{head}{body}").as_bytes()).map_err(|error| broken(&error))?;
         let (mut status, mut length, mut stays_open) = (String::new(), 0, true);
         loop {
             let mut line = String::new();
-            if self.stream.read_line(&mut line).map_err(on)? == 0 {
-                return Err(format!("request {} of its connection: closed without an answer", self.requests));
+            if self.stream.read_line(&mut line).map_err(|error| broken(&error))? == 0 {
+                return Err(broken(&"closed without an answer"));
             }
             let line = line.trim_end().to_ascii_lowercase();
             match line.split_once(": ") {
                 _ if line.is_empty() => break,
-                Some(("content-length", value)) => length = value.parse().map_err(failure)?,
+                Some(("content-length", value)) => {
+                    length = value.parse().map_err(|_| Problem::Answered(line.clone()))?;
+                }
                 Some(("connection", value)) => stays_open = value != "close",
                 _ if status.is_empty() => status = line,
                 _ => {}
             }
         }
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).map_err(on)?;
+        self.stream.read_exact(&mut body).map_err(|error| broken(&error))?;
         if !status.starts_with("http/1.1 200") {
-            return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
+            return Err(Problem::Answered(format!("{status}: {}", String::from_utf8_lossy(&body))));
         }
-        let answer: Value = serde_json::from_slice(&body).map_err(failure)?;
-        if answer["label"].is_string() { Ok((answer, stays_open)) } else { Err(format!("no label in {answer}")) }
+        match serde_json::from_slice::<Value>(&body) {
+            Ok(answer) if answer["label"].is_string() => Ok((answer, stays_open)),
+            _ => Err(Problem::Answered(format!("no label in {}", String::from_utf8_lossy(&body)))),
+        }
     }
 }

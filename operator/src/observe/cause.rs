@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{
-    apps::v1::DeploymentStatus,
-    core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+use k8s_openapi::{
+    api::{
+        apps::v1::DeploymentStatus,
+        core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+    },
+    jiff::{SignedDuration, Timestamp},
 };
 
 use crate::{api::Reason, build::CONTAINER, validate::ValidatedService};
 
 /// A condition message is read in a terminal: the server's own sentence is far shorter than this.
 const LONGEST: usize = 1024;
+
+/// A ReplicaSet replaces a pod at once; what ended longer ago has another successor.
+const REPLACED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// Why pods don't serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +35,46 @@ impl Cause {
 
 /// The first pod that has failed, by name, decides.
 pub(super) fn of_pods(service: &ValidatedService, pods: &[Arc<Pod>]) -> Option<Cause> {
-    let live = || pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let live = || pods.iter().filter(|pod| is_live(pod));
     live().find_map(|pod| of_container(service, pod)).or_else(|| live().find_map(|pod| unschedulable(pod)))
+}
+
+/// A pod that the kubelet has evicted stays for a look, long after another has taken its place.
+fn is_live(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none() && !is_evicted(pod)
+}
+
+fn is_evicted(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+}
+
+/// Why the kubelet ended a pod whose place another is about to take.
+pub(super) fn of_eviction(pods: &[Arc<Pod>]) -> Option<String> {
+    let coming = pods.iter().filter(|pod| is_live(pod) && !is_ready(pod));
+    let since = coming.filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).map(|time| time.0).max()?;
+    let (_, status) = pods
+        .iter()
+        .filter(|pod| is_evicted(pod))
+        .filter_map(|pod| Some((ended(pod)?, pod.status.as_ref()?)))
+        .filter(|(ended, _)| since.duration_since(*ended).abs() <= REPLACED_WITHIN)
+        .max_by_key(|(ended, _)| *ended)?;
+    let reason = status.reason.as_deref().unwrap_or("Failed");
+    Some(match status.message.as_deref() {
+        Some(message) => format!("a pod was ended by its node, {reason}: {}", clip(message.trim())),
+        None => format!("a pod was ended by its node: {reason}"),
+    })
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// When the last of a pod's containers ended.
+fn ended(pod: &Pod) -> Option<Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let states = statuses.iter().filter_map(|status| status.state.as_ref()?.terminated.as_ref());
+    states.filter_map(|ended| ended.finished_at.as_ref()).map(|time| time.0).max()
 }
 
 /// The Deployment can't make pods.

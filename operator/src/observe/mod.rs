@@ -103,7 +103,13 @@ fn judge(
         let pods = if seen { pods } else { &[] };
         match cause::of_pods(service, pods).or_else(|| cause::of_deployment(&status)) {
             Some(Cause { reason, message }) => (reason, message),
-            None if seen => (Reason::RollingOut, progress(wanted, counts, &status)),
+            None if seen => {
+                let mut message = progress(wanted, counts, &status);
+                if let Some(eviction) = cause::of_eviction(pods) {
+                    message += &format!("; {eviction}");
+                }
+                (Reason::RollingOut, message)
+            }
             None => (Reason::RollingOut, "the Deployment's controller has yet to take up the current spec".to_owned()),
         }
     };

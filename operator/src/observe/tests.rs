@@ -1,5 +1,6 @@
 #![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
@@ -215,4 +216,33 @@ fn the_digest_is_what_the_kubelet_says_runs() {
     assert_eq!(of(format!("registry.example.com/s@{digest}")), Some(digest.clone()));
     assert_eq!(of(digest.clone()), Some(digest));
     assert_eq!(of(String::new()), None);
+}
+
+/// A pod that the kubelet has evicted, and the one that takes its place so many seconds later.
+fn evicted(seconds: i64, ready: bool) -> Vec<Arc<Pod>> {
+    let ended = Timestamp::UNIX_EPOCH;
+    let created = ended + SignedDuration::from_secs(seconds);
+    let old = json!({"metadata": {"name": "a"}, "status": {
+        "phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume \"tmp\" exceeds the limit \"64Mi\". ",
+        "containerStatuses": [{
+            "name": "sentiment", "image": "s:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": ended.to_string()}},
+        }],
+    }});
+    let ready = if ready { "True" } else { "False" };
+    let new = json!({"metadata": {"name": "b", "creationTimestamp": created.to_string()}, "status": {
+        "phase": "Running", "conditions": [{"type": "Ready", "status": ready}],
+    }});
+    [old, new].into_iter().map(|pod| Arc::new(serde_json::from_value(pod).unwrap())).collect()
+}
+
+#[test]
+fn an_evicted_pod_is_told_until_another_has_its_place() {
+    let progress = "2 of 2 replicas are of the current spec, 1 serve";
+    let why = "; a pod was ended by its node, Evicted: Usage of EmptyDir volume \"tmp\" exceeds the limit \"64Mi\".";
+    let during = verdict(json!({}), counts(2, 2, 1), &evicted(1, false));
+    assert_eq!(during, (Reason::RollingOut, format!("{progress}{why}")));
+    for later in [evicted(3600, false), evicted(1, true)] {
+        assert_eq!(verdict(json!({}), counts(2, 2, 1), &later), (Reason::RollingOut, progress.to_owned()));
+    }
 }

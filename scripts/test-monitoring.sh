@@ -20,7 +20,8 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# A service of its own that has answered, refused and cached; its scrape, and that of each operator.
+# A service of its own that has answered, refused, cached, compared and been judged; its scrape, and that of each
+# operator.
 scrape_node() {
   made=yes
   kubectl create namespace "$namespace" >/dev/null
@@ -31,13 +32,18 @@ metadata: {name: scraped, namespace: $namespace}
 spec: {replicas: 1}
 EOF
   kubectl wait --namespace "$namespace" ssvc/scraped --for=condition=Ready --timeout=2m >/dev/null
-  local pod ip path body
+  local pod ip path call texts
   pod=$(kubectl get pods --namespace "$namespace" --output jsonpath='{.items[0].metadata.name}')
   ip=$(kubectl get pod --namespace "$namespace" "$pod" --output jsonpath='{.status.podIP}')
   path=$(kubectl get pod --namespace "$namespace" "$pod" --output jsonpath='{.spec.containers[0].readinessProbe.httpGet.path}')
-  for body in '{"text": "I love it"}' '{"text": "I love it"}' '{"text": ""}'; do
+  # As many predictions as are compared with the drift baseline.
+  printf -v texts '"I love it",%.0s' {1..500}
+  for call in \
+    'predict {"text": "I love it"}' 'predict {"text": "I love it"}' 'predict {"text": ""}' \
+    "predict/batch {\"texts\": [${texts%,}]}" \
+    'feedback {"prediction_id": "96d7c911-f640-44b3-82f4-0ad05a41a878", "corrected_label": "NEGATIVE"}'; do
     "$root/e2e/cluster/exec.sh" curl --silent --show-error --output /dev/null --max-time 10 \
-      --header 'content-type: application/json' --data "$body" "http://$ip:8000${path%/ready}/predict"
+      --header 'content-type: application/json' --data "${call#* }" "http://$ip:8000${path%/ready}/${call%% *}"
   done
   kubectl get --raw "/api/v1/namespaces/$namespace/pods/$pod:8000/proxy${path%/ready}/metrics" >"$work/server.prom"
   for pod in $(kubectl get pods --namespace kubesentiment-system --selector app.kubernetes.io/component=operator --output name); do

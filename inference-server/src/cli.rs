@@ -1,6 +1,6 @@
 //! The command line. Settings come from files and the environment.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Folder whose *.yaml files hold settings, in place of `MLOPS_CONFIG_DIR`.
     #[arg(long, value_name = "FOLDER")]
     pub config_dir: Option<String>,
+    /// Read texts, one a line, from a file (- for standard input), and print their drift baseline.
+    #[arg(long, value_name = "FILE")]
+    pub make_drift_baseline: Option<PathBuf>,
 }
 
 impl Arguments {

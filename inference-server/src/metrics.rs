@@ -1,5 +1,7 @@
 //! Prometheus series. The first seven are the predecessor's, names and labels included.
 
+mod insight;
+
 use std::{
     fmt::{self, Write},
     sync::atomic::AtomicU64,
@@ -13,6 +15,7 @@ use prometheus_client::{
 };
 
 use crate::{cache::RedisSeries, jobs::JobMetrics, process};
+pub use insight::Insight;
 
 /// Content type of the text that [`Metrics::render`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -92,6 +95,8 @@ pub struct Metrics {
     pub cache_shared: Counter,
     /// The cache's second level.
     pub redis: RedisSeries,
+    /// Drift and feedback.
+    pub insight: Insight,
     resident_memory: Gauge,
     cpu_seconds: Counter<f64, AtomicU64>,
     /// Series of batch jobs.
@@ -123,6 +128,7 @@ impl Metrics {
             cache_misses: Counter::default(),
             cache_shared: Counter::default(),
             redis: RedisSeries::default(),
+            insight: Insight::default(),
             resident_memory: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
@@ -160,6 +166,7 @@ impl Metrics {
         let shared = self.cache_shared.clone();
         all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
         self.redis.register(all);
+        self.insight.register(all);
         let memory = self.resident_memory.clone();
         all.register("process_resident_memory_bytes", "Resident memory", memory);
         let cpu = self.cpu_seconds.clone();

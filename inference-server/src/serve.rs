@@ -5,6 +5,9 @@ mod signals;
 
 use std::{
     env,
+    fs::File,
+    io::{self, BufReader},
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,6 +17,7 @@ use crate::{
     cli::Arguments,
     config::{Config, ConfigError, Environment, LogFormat, Reader, Settings},
     cpus,
+    drift::{self, MakeError},
     http::{self, App},
     logging,
     startup::{self, StartError},
@@ -40,6 +44,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&settings, error),
     };
+    if let Some(texts) = &arguments.make_drift_baseline {
+        return make_drift_baseline(&config, texts);
+    }
     if arguments.print_config {
         print!("{}", Reader::new(&settings).print());
         return ExitCode::SUCCESS;
@@ -69,6 +76,25 @@ fn refuse(settings: &Settings, error: ConfigError) -> ExitCode {
     let error = StartError::from(error);
     error.write_termination_log(Reader::new(settings).raw("MLOPS_TERMINATION_LOG").as_ref());
     fail(&error)
+}
+
+/// Prints the baseline of a file's texts, or of standard input's.
+fn make_drift_baseline(config: &Config, texts: &Path) -> ExitCode {
+    let made = if texts == Path::new("-") {
+        drift::make(config, io::stdin().lock())
+    } else {
+        File::open(texts).map_err(MakeError::from).and_then(|file| drift::make(config, BufReader::new(file)))
+    };
+    match made {
+        Ok(baseline) => {
+            print!("{baseline}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn fail(error: &StartError) -> ExitCode {

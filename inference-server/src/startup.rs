@@ -9,6 +9,7 @@ use crate::{
     cache::Parts,
     config::{Config, ConfigError, Reader, Settings},
     cpus,
+    drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
     engine::Engine,
     http::{App, Serving},
     model::{Model, ModelError},
@@ -26,6 +27,9 @@ pub enum StartError {
     /// The model can't be served.
     #[error("ModelLoadFailed: {0}")]
     Model(ModelError),
+    /// The drift baseline can't be used.
+    #[error("InvalidConfig: {0}")]
+    Baseline(#[from] BaselineError),
     /// The address can't be listened on.
     #[error("StartFailed: can't listen on {address}: {source}")]
     Listen {
@@ -82,6 +86,9 @@ pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
     let model = Model::load(&app.config)?;
+    if let Some(monitor) = &app.drift {
+        watch(monitor, &model)?;
+    }
     let metrics = Arc::clone(&app.metrics);
     let engine = Engine::start(&app.config.engine, threads, &model.tokenizer, || model.classifier(), metrics)
         .map_err(StartError::Threads)?;
@@ -98,6 +105,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     app.start_serving(Serving {
         engine,
         labels: model.labels,
+        tokenizer: model.tokenizer,
         model_file: model.file,
         is_quantized: model.is_quantized,
         max_tokens: model.max_tokens,
@@ -113,6 +121,20 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "ready"
     );
+    Ok(())
+}
+
+/// Starts to watch for drift, against the baseline that there is.
+fn watch(monitor: &Monitor, model: &Model) -> Result<(), StartError> {
+    let answers = model.labels.answers();
+    let baseline = match baseline::find(monitor.config(), &model.directory) {
+        Some(file) => {
+            let predictions = Predictions::read(&file)?;
+            Some(Baseline::new(Origin::File(file), predictions, &answers))
+        }
+        None => None,
+    };
+    monitor.start(answers, baseline);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use common::{Server, json};
 use serde_json::{Value, json};
@@ -106,6 +106,21 @@ fn a_batch_is_answered_in_order_and_as_if_one_by_one() {
     assert_eq!(problems["validation_errors"][0]["loc"], json!(["body", "texts", 1]));
     let long = json!({ "texts": ["a".repeat(513)] }).to_string();
     assert_error(server.post("/predict/batch", &long), 400, "E1002");
+}
+
+#[test]
+fn batches_leave_room_for_single_texts() {
+    let server = Server::start(&[("MLOPS_QUEUE_CAPACITY", "8"), ("MLOPS_PREDICTION_CACHE_ENABLED", "false")]);
+    let body = json!({ "texts": vec!["It goes on and on"; 200] }).to_string();
+    thread::scope(|scope| {
+        // As many as are handled at once, each with more texts than the queue has places.
+        let batches: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| server.post("/predict/batch", &body).status().as_u16())).collect();
+        while batches.iter().any(|batch| !batch.is_finished()) {
+            assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
+        }
+        assert!(batches.into_iter().all(|batch| batch.join().unwrap() == 200));
+    });
 }
 
 #[test]
@@ -419,7 +434,7 @@ fn a_full_queue_is_a_503_that_says_when_to_come_back() {
         ("MLOPS_PREDICTION_CACHE_ENABLED", "false"),
     ]);
     let body = json!({ "text": "slow and long ".repeat(36) }).to_string();
-    let refused = std::thread::scope(|scope| {
+    let refused = thread::scope(|scope| {
         let calls: Vec<_> = (0..24).map(|_| scope.spawn(|| server.post("/predict", &body))).collect();
         let answers = calls.into_iter().map(|call| call.join().unwrap());
         let refused: Vec<_> = answers.filter(|answer| answer.status() != 200).collect();
@@ -430,6 +445,6 @@ fn a_full_queue_is_a_503_that_says_when_to_come_back() {
         assert_eq!(response.headers()["retry-after"], "1");
         assert_error(response, 503, "E4003");
     }
-    std::thread::sleep(Duration::from_millis(10));
+    thread::sleep(Duration::from_millis(10));
     assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
 }

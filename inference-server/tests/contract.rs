@@ -61,7 +61,16 @@ fn a_client_of_version_1_runs_unchanged() {
     let address = format!("http://{}", server.address);
     println!(
         "{}",
-        run(python().args([&program("version1_client.py"), &address, KEY, "predict", "errors", "health", "batch"]))
+        run(python().args([
+            &program("version1_client.py"),
+            &address,
+            KEY,
+            "predict",
+            "errors",
+            "health",
+            "batch",
+            "insight"
+        ]))
     );
 }
 

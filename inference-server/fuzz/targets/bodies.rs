@@ -54,9 +54,14 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let app = Arc::new(App::new(config));
     let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics))
         .expect("threads start");
+    let labels = Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0);
+    if let Some(drift) = &app.drift {
+        drift.start(labels.answers(), None);
+    }
     app.start_serving(Serving {
         engine,
-        labels: Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0),
+        labels,
+        tokenizer,
         model_file: model.join("model.onnx"),
         is_quantized: true,
         max_tokens: 512,

@@ -1,6 +1,7 @@
 //! Settings, read once from files and the environment into a type that can't be wrong.
 
 mod connections;
+mod drift;
 mod error;
 mod files;
 mod jobs;
@@ -17,6 +18,7 @@ use ::tracing::Level;
 use axum::http::HeaderValue;
 
 pub use connections::ConnectionConfig;
+pub use drift::DriftConfig;
 pub use error::ConfigError;
 pub use files::parse as parse_file;
 pub use jobs::{JobsConfig, QueueLimits};
@@ -120,6 +122,7 @@ pub struct EngineConfig {
 
 /// All settings of the server.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// Where the service runs.
     pub profile: Profile,
@@ -163,6 +166,10 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Batch jobs; `None` takes none.
     pub jobs: Option<JobsConfig>,
+    /// How predictions are watched for drift; `None` doesn't.
+    pub drift: Option<DriftConfig>,
+    /// Whether the text, comments and user of a feedback are logged.
+    pub feedback_log_content: bool,
 }
 
 impl Config {
@@ -218,6 +225,8 @@ impl Config {
                 queue_capacity: read.required("MLOPS_QUEUE_CAPACITY", |v| within(v, 1, 100_000))?,
             },
             jobs: JobsConfig::read(&read)?,
+            drift: DriftConfig::read(&read)?,
+            feedback_log_content: read.required("MLOPS_FEEDBACK_LOG_CONTENT", parse_bool)?,
         })
         .and_then(|config| {
             read.required("MLOPS_MODEL_BACKEND", |v| v.eq_ignore_ascii_case("onnx").then_some(()))?;

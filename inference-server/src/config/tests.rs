@@ -21,6 +21,9 @@ fn defaults_are_the_predecessors() {
     assert!(config.api_key.is_none());
     assert_eq!(config.cache_entries, Some(1000));
     assert!(config.allowed_origins.is_empty());
+    let drift = config.drift.unwrap();
+    assert_eq!((drift.window_size, drift.psi_threshold, drift.ks_threshold), (1000, 0.1, 0.05));
+    assert!(!config.feedback_log_content);
 }
 
 #[test]
@@ -45,6 +48,9 @@ fn good_values() {
     assert_eq!(config.port, 8080);
     assert_eq!(read(&[("MLOPS_PORT", "")]).unwrap().port, 8000);
     assert_eq!(read(&[("MLOPS_THREADS", "0")]).unwrap().engine.threads, None);
+    assert_eq!(read(&[("MLOPS_DRIFT_DETECTION_ENABLED", "off")]).unwrap().drift, None);
+    let drift = read(&[("MLOPS_DRIFT_BASELINE_PATH", "/a/b.json")]).unwrap().drift.unwrap();
+    assert_eq!(drift.baseline, Some("/a/b.json".into()));
 }
 
 #[test]
@@ -146,6 +152,12 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_ASYNC_BATCH_CACHE_TTL_SECONDS", "86401"),
         ("MLOPS_ASYNC_BATCH_RESULT_CACHE_MAX_SIZE", "0"),
         ("MLOPS_ASYNC_BATCH_MAX_BYTES", "1000000"),
+        ("MLOPS_DRIFT_DETECTION_ENABLED", "perhaps"),
+        ("MLOPS_DRIFT_WINDOW_SIZE", "99"),
+        ("MLOPS_DRIFT_MIN_SAMPLES", "10001"),
+        ("MLOPS_DRIFT_PSI_THRESHOLD", "-0.1"),
+        ("MLOPS_DRIFT_KS_THRESHOLD", "NaN"),
+        ("MLOPS_FEEDBACK_LOG_CONTENT", "text"),
     ];
     for (name, value) in cases {
         let sentence = read(&[("MLOPS_REDIS_ENABLED", "true"), (name, value)]).unwrap_err().to_string();

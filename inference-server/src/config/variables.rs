@@ -289,6 +289,44 @@ pub const VARIABLES: &[Variable] = &[
         "a whole number of bytes from 8388608 to 68719476736",
         "Memory for the texts and results of all jobs",
     ),
+    variable("MLOPS_DRIFT_DETECTION_ENABLED", "true", "true or false", "Compare predictions with a baseline"),
+    variable(
+        "MLOPS_DRIFT_WINDOW_SIZE",
+        "1000",
+        "a whole number of predictions from 100 to 10000",
+        "Latest predictions that are compared with the baseline",
+    ),
+    variable(
+        "MLOPS_DRIFT_MIN_SAMPLES",
+        "500",
+        "a whole number of predictions from 10 to 10000",
+        "Predictions from which on they are compared; a full window always is",
+    ),
+    variable(
+        "MLOPS_DRIFT_PSI_THRESHOLD",
+        "0.1",
+        "a number from 0 to 10",
+        "A population stability index above this is drift",
+    ),
+    variable(
+        "MLOPS_DRIFT_KS_THRESHOLD",
+        "0.05",
+        "a number from 0 to 1",
+        "A p-value of the Kolmogorov-Smirnov test below this is drift",
+    ),
+    variable(
+        "MLOPS_DRIFT_BASELINE_PATH",
+        "",
+        "a path",
+        "Baseline of --make-drift-baseline; default drift-baseline.json in /app/config or the model directory, else \
+         the first full window",
+    ),
+    variable(
+        "MLOPS_FEEDBACK_LOG_CONTENT",
+        "false",
+        "true or false",
+        "Log a feedback's text, comments and user too, which may be personal data",
+    ),
 ];
 
 impl Variable {

@@ -92,6 +92,9 @@ pub enum ApiError {
     /// All places for connections are taken.
     #[error("as many connections are open as MLOPS_MAX_CONNECTIONS allows")]
     TooManyConnections,
+    /// Predictions aren't watched for drift.
+    #[error("predictions are not watched for drift; MLOPS_DRIFT_DETECTION_ENABLED=true turns that on")]
+    DriftOff,
     /// The process is about to end.
     #[error("the server is stopping")]
     Stopping,
@@ -136,7 +139,7 @@ impl ApiError {
             Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::NotFound | Self::UnknownModel(_) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ModelLoading
@@ -149,7 +152,7 @@ impl ApiError {
         }
     }
 
-    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system, E7xxx batch jobs.
+    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system, E7xxx batch jobs, E8xxx monitoring.
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Job(error) => error.code(),
@@ -169,6 +172,7 @@ impl ApiError {
             Self::Internal(_) => "E4001",
             Self::Stopping | Self::NotReady(_) => "E4002",
             Self::Overloaded(_) | Self::TooManyConnections => "E4003",
+            Self::DriftOff => "E8001",
         }
     }
 
@@ -192,6 +196,7 @@ impl ApiError {
             Self::Internal(_) => "Internal server error occurred",
             Self::Stopping | Self::NotReady(_) => "Service is temporarily unavailable",
             Self::Overloaded(_) | Self::TooManyConnections => "Service is overloaded",
+            Self::DriftOff => "Drift detection is off",
         }
     }
 
@@ -236,7 +241,7 @@ impl ApiError {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(super) struct ErrorBody<'a> {
-    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system.
+    /// E1xxx input, E2xxx model, E3xxx access, E4xxx system, E7xxx batch jobs, E8xxx monitoring.
     #[schema(pattern = "^E[0-9]{4}$")]
     error_code: &'static str,
     /// One fixed sentence a code.

@@ -6,7 +6,11 @@ mod bodies;
 mod correlation;
 mod crowd;
 mod docs;
+mod drift;
 mod error;
+mod explain;
+mod feedback;
+mod fields;
 mod health;
 mod info;
 mod observe;
@@ -78,7 +82,10 @@ fn routes(app: &Arc<App>) -> Routes {
         .routes(routes!(batch_jobs::cancel))
         .routes(routes!(batch_jobs::figures))
         .routes(routes!(batch_jobs::queue_status))
-        .routes(routes!(info::model_info));
+        .routes(routes!(info::model_info))
+        .routes(routes!(explain::explain).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
+        .routes(routes!(feedback::feedback).layer(DefaultBodyLimit::max(feedback::MOST_BYTES)))
+        .routes(routes!(drift::drift));
     let mut open = OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::details))

@@ -87,7 +87,7 @@ pub(super) async fn predict(
     let inference_time_ms = milliseconds(answer.inference);
     let prediction = Prediction {
         label: &answer.verdict.label,
-        prediction_id: Uuid::new_v4(),
+        prediction_id: app.recent.issue(&answer.verdict.label),
         score: answer.verdict.score,
         inference_time_ms,
         model_name: &app.config.model.name,

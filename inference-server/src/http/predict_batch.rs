@@ -95,7 +95,8 @@ pub(super) async fn predict_batch(
 
     let lengths: Vec<usize> = texts.iter().map(|text| text.characters).collect();
     let answers = texts::classify_all(&app, serving, texts, deadline).await?;
-    let results: Vec<Item> = lengths.into_iter().zip(answers).map(|(length, answer)| item(length, answer)).collect();
+    let results: Vec<Item> =
+        lengths.into_iter().zip(answers).map(|(length, answer)| item(&app, length, answer)).collect();
     let batch = BatchPrediction {
         total_results: results.len(),
         results,
@@ -112,10 +113,10 @@ pub(super) fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
     app.batches.try_acquire().map_err(taken)
 }
 
-fn item(text_length: usize, Answer { verdict, inference, cached }: Answer) -> Item {
+fn item(app: &App, text_length: usize, Answer { verdict, inference, cached }: Answer) -> Item {
     Item {
+        prediction_id: app.recent.issue(&verdict.label),
         label: verdict.label,
-        prediction_id: Uuid::new_v4(),
         score: verdict.score,
         inference_time_ms: milliseconds(inference),
         text_length,

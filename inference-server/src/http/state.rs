@@ -14,10 +14,12 @@ use super::{bodies, predict_batch};
 use crate::{
     cache::{Cache, Redis},
     config::Config,
-    engine::Engine,
+    drift,
+    engine::{Engine, Tokenize},
     jobs::{Foreground, Jobs},
     metrics::Metrics,
-    model::Labels,
+    model::{Labels, Verdict},
+    recent::RecentPredictions,
     traces::Traces,
 };
 
@@ -27,6 +29,8 @@ pub struct Serving {
     pub engine: Engine,
     /// Reads what comes out.
     pub labels: Labels,
+    /// The tokenizer, for those who need to know where the model stops to read.
+    pub tokenizer: Arc<dyn Tokenize>,
     /// File that the model was loaded from.
     pub model_file: PathBuf,
     /// Whether its weights are quantized.
@@ -45,8 +49,14 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Answers that are kept, unless that is off.
     pub(super) cache: Option<Cache>,
+    /// Watches the predictions, unless that is off.
+    pub drift: Option<drift::Monitor>,
+    /// The latest predictions, for feedback on them.
+    pub(super) recent: RecentPredictions,
     /// Places for batches that are handled at once.
     pub(super) batches: Semaphore,
+    /// Places in the queue that texts of batches may take: half of them, so that single texts find room.
+    pub(super) batch_texts: Semaphore,
     /// Batch jobs, unless they are turned off.
     pub jobs: Option<Jobs>,
     /// Texts of requests that are with the engine.
@@ -66,12 +76,17 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::of(&config, &metrics);
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
+        let batch_texts = Semaphore::new(config.engine.queue_capacity.div_ceil(2));
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
+        let drift = config.drift.clone().map(drift::Monitor::new);
         Self {
             config,
             metrics,
             cache,
+            drift,
+            recent: RecentPredictions::default(),
             batches,
+            batch_texts,
             bodies: Arc::new(Semaphore::new(bodies::MOST_BYTES)),
             jobs,
             foreground: Foreground::new(),
@@ -85,6 +100,14 @@ impl App {
     #[must_use]
     pub fn with_traces(self, traces: Option<Traces>) -> Self {
         Self { traces, ..self }
+    }
+
+    /// Counts a prediction, from wherever its answer came, and shows it to the drift monitor.
+    pub(super) fn observe_prediction(&self, verdict: &Verdict, characters: usize) {
+        self.metrics.observe_prediction(verdict.score, characters);
+        if let Some(drift) = &self.drift {
+            drift.record(verdict, characters);
+        }
     }
 
     /// Starts to serve predictions. Only the first call counts.

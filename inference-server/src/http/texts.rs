@@ -11,6 +11,7 @@ use axum::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
+use tokio::sync::SemaphorePermit;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -34,8 +35,7 @@ use crate::{
 /// Longest text of the contract; the settings may allow less.
 pub(super) const LONGEST_TEXT: usize = 10_000;
 
-/// Texts of one request that are with the engine at once: enough to fill every worker's batch, and
-/// few enough to leave others their places in the queue.
+/// Texts of one request that are with the engine at once: enough to fill every worker's batch.
 const TEXTS_IN_FLIGHT: usize = 64;
 
 /// How [`received`] fails for bodies of more than `MOST` bytes.
@@ -196,7 +196,7 @@ pub(super) async fn classify(
         Some(cache) => cache.answer(&text.content, run, own).await?,
         None => run().await?,
     };
-    app.metrics.observe_prediction(answer.verdict.score, text.characters);
+    app.observe_prediction(&answer.verdict, text.characters);
     Ok(answer)
 }
 
@@ -208,9 +208,16 @@ pub(super) async fn classify_all(
     texts: Vec<Text>,
     deadline: Instant,
 ) -> Result<Vec<Answer>, ApiError> {
-    let in_flight = TEXTS_IN_FLIGHT.min(app.config.engine.queue_capacity);
-    let answers = texts.into_iter().map(|text| classify(app, serving, text, deadline, WhenFull::Wait));
-    stream::iter(answers).buffered(in_flight).try_collect().await
+    let answers = texts.into_iter().map(|text| async {
+        let _place = place(app).await?;
+        classify(app, serving, text, deadline, WhenFull::Wait).await
+    });
+    stream::iter(answers).buffered(TEXTS_IN_FLIGHT).try_collect().await
+}
+
+/// Waits for one of the places in the queue that texts of batches may take.
+async fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
+    app.batch_texts.acquire().await.map_err(|_| ApiError::Stopping)
 }
 
 async fn run(
@@ -226,7 +233,42 @@ async fn run(
         WhenFull::Refuse => serving.engine.classify(text, deadline).await,
         WhenFull::Wait | WhenFull::WaitBehindRequests => serving.engine.classify_patiently(text, deadline).await,
     };
-    let Outcome { logits, inference, timeline } = outcome.map_err(|error| match error {
+    let Outcome { logits, inference, timeline } = outcome.map_err(|error| refusal(app, &error))?;
+    traces::add_text(&timeline);
+    let verdict = serving.labels.judge(&logits).ok_or_else(broken_output)?;
+    Ok(Answer { verdict, inference, cached: false })
+}
+
+/// Runs many texts and returns their raw output in order. They are no predictions, so they are neither
+/// kept nor counted. A text that can't be tokenized has its own error, any other error ends all.
+pub(super) async fn run_all(
+    app: &App,
+    serving: &Serving,
+    texts: Vec<String>,
+    deadline: Instant,
+) -> Result<Vec<Result<Vec<f32>, ApiError>>, ApiError> {
+    let _foreground = app.foreground.enter();
+    // Every worker has some texts before it while it runs others; more would only keep predictions waiting.
+    let in_flight = TEXTS_IN_FLIGHT.min(4 * serving.threads);
+    let outcomes = texts.into_iter().map(|text| async {
+        let _place = place(app).await?;
+        match serving.engine.classify_patiently(text, deadline).await {
+            Ok(Outcome { logits, timeline, .. }) => {
+                traces::add_text(&timeline);
+                Ok(Ok(logits))
+            }
+            Err(error) => match refusal(app, &error) {
+                own @ ApiError::Text(_) => Ok(Err(own)),
+                other => Err(other),
+            },
+        }
+    });
+    stream::iter(outcomes).buffered(in_flight).try_collect().await
+}
+
+/// What a caller is told of the engine's error.
+fn refusal(app: &App, error: &EngineError) -> ApiError {
+    match error {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
         EngineError::Full { .. } => {
             app.metrics.reject_many(Rejection::QueueFull, 1);
@@ -235,13 +277,12 @@ async fn run(
         EngineError::Tokenizer(_) => ApiError::Text(error.to_string()),
         EngineError::Model(_) => ApiError::Model(error.to_string()),
         EngineError::Stopped => ApiError::Stopping,
-    })?;
-    traces::add_text(&timeline);
-    let verdict = serving
-        .labels
-        .judge(&logits)
-        .ok_or_else(|| ApiError::Model("the model's output is not one finite number a label".to_owned()))?;
-    Ok(Answer { verdict, inference, cached: false })
+    }
+}
+
+/// The error for logits that can't be judged.
+pub(super) fn broken_output() -> ApiError {
+    ApiError::Model("the model's output is not one finite number a label".to_owned())
 }
 
 /// To a thousandth, which is finer than the clock is steady.

@@ -48,6 +48,35 @@ impl Labels {
         self.neutral_band
     }
 
+    /// Every label that a verdict may have, each once.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Arc<str>> {
+        let neutral = (self.neutral_band > 0.0).then_some(&self.neutral);
+        let mut answers: Vec<Arc<str>> = Vec::with_capacity(self.names.len() + 1);
+        for label in self.names.iter().chain(neutral) {
+            if !answers.contains(label) {
+                answers.push(Arc::clone(label));
+            }
+        }
+        answers
+    }
+
+    /// The probability of every class, in class order; `None` as for [`Self::judge`]. They sum to 1,
+    /// but for a single output, which is a probability by itself.
+    #[must_use]
+    pub fn probabilities(&self, logits: &[f32]) -> Option<Vec<f32>> {
+        if logits.len() != self.names.len() || logits.iter().any(|logit| !logit.is_finite()) {
+            return None;
+        }
+        if let [only] = logits {
+            return Some(vec![1.0 / (1.0 + (-only).exp())]);
+        }
+        let highest = logits.iter().copied().max_by(f32::total_cmp)?;
+        let powers: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
+        let sum: f32 = powers.iter().sum();
+        Some(powers.into_iter().map(|power| power / sum).collect())
+    }
+
     /// The most probable label. `None` when the logits aren't one finite number for each label.
     #[must_use]
     pub fn judge(&self, logits: &[f32]) -> Option<Verdict> {
@@ -104,9 +133,30 @@ mod tests {
     }
 
     #[test]
+    fn probabilities_are_of_every_class_and_the_winners_is_the_score() {
+        let labels = labels(&["a", "b", "c"], 0.0);
+        for logits in [[0.5, -1.0, 2.0], [900.0, -900.0, 899.0], [0.0, 0.0, 0.0]] {
+            let probabilities = labels.probabilities(&logits).unwrap();
+            assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            let highest = probabilities.into_iter().max_by(f32::total_cmp).unwrap();
+            assert!((highest - labels.judge(&logits).unwrap().score).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn answers_are_the_labels_and_neutral_where_there_is_a_band() {
+        let answers = |names: &[&str], band| labels(names, band).answers().join(" ");
+        assert_eq!(answers(&["a", "b"], 0.0), "a b");
+        assert_eq!(answers(&["a", "b", "a"], 0.5), "a b NEUTRAL");
+        assert_eq!(answers(&["NEUTRAL", "b"], 0.5), "NEUTRAL b");
+    }
+
+    #[test]
     fn broken_output_has_no_verdict() {
         let labels = labels(&["NEGATIVE", "POSITIVE"], 0.0);
         assert_eq!(labels.judge(&[f32::NAN, 0.0]), None);
         assert_eq!(labels.judge(&[0.0]), None);
+        assert_eq!(labels.probabilities(&[f32::INFINITY, 0.0]), None);
+        assert_eq!(labels.probabilities(&[0.0]), None);
     }
 }

@@ -64,6 +64,8 @@ pub enum ModelError {
 
 /// A model, loaded and warm.
 pub struct Model {
+    /// The directory that it was found in.
+    pub directory: PathBuf,
     /// File that the session was made of.
     pub file: PathBuf,
     /// File that the tokenizer was made of.
@@ -105,6 +107,7 @@ impl Model {
         let file = directory.model_file;
         Ok(Self {
             is_quantized: quantization::is_quantized(&file),
+            directory: directory.root,
             file,
             tokenizer_file,
             max_tokens,

@@ -184,8 +184,10 @@ def insight() -> None:
     expect(call("POST", f"{PREFIX}/feedback", body), 422, ERROR)
     expect(call("POST", f"{PREFIX}/explain", {
         "text": "A wonderful lamp", "prediction": prediction["label"], "confidence": prediction["score"],
-        "use_attention": True, "use_gradients": False}), 200, {})
-    expect(call("GET", f"{PREFIX}/monitoring/drift"), 200, {})
+        "use_attention": True, "use_gradients": False}), 200, {
+            "text": {"A wonderful lamp"}, "prediction": {prediction["label"]}, "confidence": float,
+            "token_attributions": [{"token": str, "attribution": NUMBER}]})
+    expect(call("GET", f"{PREFIX}/monitoring/drift"), 200, {"drift_detected": type(None), "features": dict})
 
 
 for part in PARTS:

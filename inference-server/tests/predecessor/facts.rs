@@ -82,6 +82,27 @@ pub const ROUTES: &[Route] = &[
         "queues.high_priority=0 queues.medium_priority=0 queues.low_priority=0 queues.total=0 timestamp:number \
          service_status:string",
     ),
+    Route {
+        status: 201,
+        ..post(
+            "/feedback",
+            r#"{"prediction_id": "96d7c911-f640-44b3-82f4-0ad05a41a878", "corrected_label": "NEUTRAL", "text": "So so",
+                "score": 0.6, "user_id": "ann", "comments": "neither nor"}"#,
+            "status=success message:string prediction_id=96d7c911-f640-44b3-82f4-0ad05a41a878",
+        )
+    },
+    post(
+        "/explain",
+        r#"{"text": "I love this product", "prediction": "POSITIVE", "confidence": 0.96, "use_attention": true,
+            "use_gradients": false}"#,
+        "text:string prediction=POSITIVE confidence:number token_attributions.1.token=love \
+         token_attributions.1.attribution:number",
+    ),
+    get(
+        "/monitoring/drift",
+        false,
+        "drift_detected:null|boolean features.score:null features.text_length:null timestamp:number",
+    ),
 ];
 
 /// The route that takes a job back, asked of one that is at work.
@@ -111,6 +132,16 @@ pub const FAILURES: &[Failure] = &[
     ("POST", "/batch/predict", r#"{"texts": ["a"], "priority": "urgent"}"#, 422, "E1001"),
     ("POST", "/batch/predict", r#"{"texts": ["a"], "timeout_seconds": 9}"#, 422, "E1001"),
     ("GET", "/batch/status/00000000-0000-4000-8000-000000000000", "", 404, "E7"),
+    ("POST", "/feedback", r#"{"prediction_id": "order-4711", "corrected_label": "POSITIVE"}"#, 422, "E1001"),
+    (
+        "POST",
+        "/feedback",
+        r#"{"prediction_id": "96d7c911-f640-44b3-82f4-0ad05a41a878", "corrected_label": "GREAT"}"#,
+        422,
+        "E1001",
+    ),
+    ("POST", "/feedback", r#"{"corrected_label": "POSITIVE"}"#, 422, "E1001"),
+    ("POST", "/explain", r#"{"text": ""}"#, 422, "E1001"),
     ("GET", "/predict", "", 405, "E1"),
     ("GET", "/no-such-route", "", 404, "E1"),
 ];
@@ -125,6 +156,9 @@ pub const KEYED: &[(&str, &str)] = &[
     ("DELETE", "/batch/jobs/00000000-0000-4000-8000-000000000000"),
     ("GET", "/batch/metrics"),
     ("GET", "/batch/queue/status"),
+    ("POST", "/feedback"),
+    ("POST", "/explain"),
+    ("GET", "/monitoring/drift"),
 ];
 
 /// A variable without its prefix `MLOPS_`, its default, another value that it takes, and one that it refuses (none
@@ -163,6 +197,11 @@ pub const VARIABLES: &[Variable] = &[
     ("ASYNC_BATCH_PRIORITY_LOW_LIMIT", "1000", "1", "0"),
     ("ASYNC_BATCH_CACHE_TTL_SECONDS", "3600", "60", "0"),
     ("ENABLE_METRICS", "true", "false", "perhaps"),
+    ("ENABLE_TRACING", "", "false", "perhaps"),
+    ("OTLP_ENDPOINT", "", "http://collector.tracing.svc:4318", "collector"),
+    ("DRIFT_WINDOW_SIZE", "1000", "500", "99"),
+    ("DRIFT_PSI_THRESHOLD", "0.1", "0.25", "-1"),
+    ("DRIFT_KS_THRESHOLD", "0.05", "0.01", "1.5"),
 ];
 
 /// The one variable that the guide sets without the prefix too; the prefixed one wins.

@@ -1,0 +1,284 @@
+//! `POST /explain`: how much each word of a text speaks for a label, by occlusion: the text is run once
+//! as it is and once without each word, and what the label's probability loses is that word's share.
+
+use std::{ops::Range, sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    ApiError, App, Serving,
+    error::Location,
+    fields::Fields,
+    info::BACKEND_NAME,
+    openapi::{Failures, tags},
+    predict, predict_batch,
+    texts::{self, Text, milliseconds},
+};
+use crate::{model::Labels, occlusion};
+
+/// Runs of the model beside the one of the whole text. A text of more words is explained by groups.
+const MOST_RUNS: usize = 64;
+
+/// Words that are named as those that speak most for the label.
+const TOP: usize = 5;
+
+/// The body as documented; [`parse`] reads it, as its errors are version 1's.
+#[derive(ToSchema)]
+#[schema(as = ExplainRequest, example = json!({ "text": "I love this product" }))]
+#[expect(dead_code, reason = "only its shape is used")]
+struct Request {
+    text: Text,
+    /// The label to explain, one that the model can answer; else the most probable one.
+    prediction: Option<String>,
+    /// No effect: kept from version 1.
+    #[schema(minimum = 0, maximum = 1)]
+    confidence: Option<f64>,
+    /// No effect: kept from version 1. The method is always occlusion.
+    use_attention: Option<bool>,
+    /// No effect: kept from version 1. The method is always occlusion.
+    use_gradients: Option<bool>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Explanation<'a> {
+    /// The text, stripped; spans count in it.
+    text: &'a str,
+    /// What `/predict` answers.
+    #[schema(example = "POSITIVE")]
+    label: &'a str,
+    #[schema(minimum = 0, maximum = 1, example = 0.96)]
+    score: f32,
+    /// The label that is explained.
+    #[schema(example = "POSITIVE")]
+    prediction: &'a str,
+    /// Its probability.
+    #[schema(minimum = 0, maximum = 1, example = 0.96)]
+    confidence: f32,
+    #[schema(example = "occlusion")]
+    method: &'static str,
+    /// In the order of the text.
+    token_attributions: Vec<TokenAttribution<'a>>,
+    /// Those that speak most for the label, most first; five at most.
+    top_contributing_words: Vec<&'a str>,
+    /// Words of each attribution; more than 1 when the text has more than 64.
+    #[schema(minimum = 1)]
+    words_per_token: usize,
+    /// Whether the model reads only the start of the text, which alone is explained then.
+    text_truncated: bool,
+    model_name: &'a str,
+    #[schema(example = "onnx")]
+    backend: &'static str,
+    total_time_ms: f64,
+}
+
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct TokenAttribution<'a> {
+    /// The word, or the group of words.
+    #[schema(example = "love")]
+    token: &'a str,
+    /// Place in the list, from 0.
+    position: usize,
+    /// Its first character, from 0.
+    start: usize,
+    /// The character behind its last one.
+    end: usize,
+    /// What the label's probability loses without it; negative when it speaks against the label.
+    #[schema(minimum = -1, maximum = 1)]
+    attribution: f32,
+}
+
+/// How much each word of a text speaks for a label
+///
+/// By occlusion: the text is run once as it is and once without each word. Texts of more than 64 words are explained by
+/// groups of neighbours. Takes one of the places for batches.
+#[utoipa::path(
+    post, path = "/explain", operation_id = "explain", tag = tags::PREDICTIONS, request_body = Request,
+    responses(
+        (status = OK, description = "Each word and its share", body = Explanation),
+        Failures<(texts::Receiving<{ predict::MOST_BYTES }>, texts::Checking, texts::Classifying)>,
+    ),
+)]
+pub(super) async fn explain(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let start = Instant::now();
+    let deadline = start + app.config.request_timeout;
+    let body = texts::received(body, predict::MOST_BYTES)?;
+    let serving = texts::serving(&app)?;
+    let (text, target) = parse(&body, &serving.labels, app.config.max_text_length)?;
+    // As many runs as a batch has, so it takes a batch's place.
+    let _place = predict_batch::place(&app)?;
+
+    let text: Arc<str> = text.content.into();
+    let (groups, words_per_token, text_truncated) = groups(serving, &text).await?;
+    let read_to = groups.last().map_or(text.len(), |group| group.end);
+    let occluded = groups.iter().map(|group| occlusion::without(&text[..read_to], group));
+    let variants = std::iter::once(text.to_string()).chain(occluded).collect();
+    let mut outcomes = texts::run_all(&app, serving, variants, deadline).await?.into_iter();
+
+    let labels = &serving.labels;
+    let logits = outcomes.next().ok_or(ApiError::Internal("the text itself was not run"))??;
+    let verdict = labels.judge(&logits).ok_or_else(texts::broken_output)?;
+    let whole = labels.probabilities(&logits).ok_or_else(texts::broken_output)?;
+    let target = target.unwrap_or_else(|| most_probable(&whole));
+    let without: Vec<f32> =
+        outcomes.map(|logits| probability(labels, target, logits.ok())).collect::<Result<_, _>>()?;
+    let token_attributions = attribute(&text, &groups, whole[target], &without);
+    let explanation = Explanation {
+        text: &text,
+        label: &verdict.label,
+        score: verdict.score,
+        prediction: labels.names().nth(target).unwrap_or_default(),
+        confidence: whole[target],
+        method: "occlusion",
+        top_contributing_words: top(&token_attributions),
+        token_attributions,
+        words_per_token,
+        text_truncated,
+        model_name: &app.config.model.name,
+        backend: BACKEND_NAME,
+        total_time_ms: milliseconds(start.elapsed()),
+    };
+    Ok(Json(explanation).into_response())
+}
+
+/// The text and the class to explain, if a certain one is asked for. The predecessor's clients also
+/// send what `/predict` had answered, which this run finds for itself, and choose a method.
+fn parse(body: &[u8], labels: &Labels, most: usize) -> Result<(Text, Option<usize>), ApiError> {
+    const PREDICTION: &str = "prediction";
+    let mut fields = Fields::new(texts::fields(body)?);
+    let text = Text::of(fields.take("text"), &[Location::Name("text")], most);
+    let text = fields.check(text)?;
+    let target = match fields.take(PREDICTION) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => match labels.names().position(|label| label == name) {
+            Some(class) => Some(class),
+            // Inside the neutral band there is a winner all the same.
+            None if labels.answers().iter().any(|answer| **answer == *name) => None,
+            None => {
+                let msg = format!("Input should be one of {}", labels.answers().join(", "));
+                fields.problem(PREDICTION, msg, "literal_error")
+            }
+        },
+        Some(_) => fields.problem(PREDICTION, "Input should be a valid string", "string_type"),
+    };
+    fields.number("confidence", &(0.0..=1.0));
+    fields.boolean("use_attention");
+    fields.boolean("use_gradients");
+    fields.finish()?;
+    let text = text.ok_or(ApiError::Internal("the text is missing without a problem"))?;
+    Ok((text, target))
+}
+
+/// The words or groups of words that the model reads, how many words a group has, and whether there
+/// are more behind them.
+async fn groups(serving: &Serving, text: &Arc<str>) -> Result<(Vec<Range<usize>>, usize, bool), ApiError> {
+    let (text, tokenizer, most) = (Arc::clone(text), Arc::clone(&serving.tokenizer), serving.max_tokens);
+    // A long text is tokenized several times, which is too long for a thread that serves HTTP.
+    let found = tokio::task::spawn_blocking(move || {
+        let mut words = occlusion::words(&text);
+        let read = occlusion::words_read(tokenizer.as_ref(), &text, &words, most)?;
+        let truncated = read < words.len();
+        words.truncate(read);
+        let size = words.len().div_ceil(MOST_RUNS).max(1);
+        Ok((occlusion::group(&words, size), size, truncated))
+    });
+    let found: Result<_, String> = found.await.unwrap_or_else(|_| Err("the tokenizer panicked".to_owned()));
+    found.map_err(|sentence| ApiError::Text(format!("the text can't be tokenized: {sentence}")))
+}
+
+/// A class's probability. Where a text without a word has nothing left that the model could see, there
+/// are no logits, and no class is more probable than another.
+fn probability(labels: &Labels, class: usize, logits: Option<Vec<f32>>) -> Result<f32, ApiError> {
+    match logits {
+        Some(logits) => labels.probabilities(&logits).map(|all| all[class]).ok_or_else(texts::broken_output),
+        None => Ok(1.0 / f32::from(u16::try_from(labels.names().len().max(2)).unwrap_or(u16::MAX))),
+    }
+}
+
+fn most_probable(probabilities: &[f32]) -> usize {
+    let highest = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    highest.map_or(0, |(class, _)| class)
+}
+
+/// What each group takes with it of the label's probability, which is `whole` for the whole text.
+fn attribute<'a>(text: &'a str, groups: &[Range<usize>], whole: f32, without: &[f32]) -> Vec<TokenAttribution<'a>> {
+    let (mut byte, mut character) = (0, 0);
+    let mut count_to = |end: usize| {
+        character += text[byte..end].chars().count();
+        byte = end;
+        character
+    };
+    let attributed = groups.iter().zip(without).enumerate().map(|(position, (group, without))| {
+        let (start, end) = (count_to(group.start), count_to(group.end));
+        TokenAttribution { token: &text[group.clone()], position, start, end, attribution: whole - without }
+    });
+    attributed.collect()
+}
+
+/// The words that speak most for the label, most first.
+fn top<'a>(attributions: &[TokenAttribution<'a>]) -> Vec<&'a str> {
+    let mut speaking: Vec<_> = attributions.iter().filter(|found| found.attribution > 0.0).collect();
+    speaking.sort_by(|a, b| b.attribution.total_cmp(&a.attribution));
+    speaking.into_iter().take(TOP).map(|found| found.token).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn spans_are_in_characters_and_attributions_are_losses() {
+        let text = "été très 😀 beau";
+        let groups = occlusion::words(text);
+        let found = attribute(text, &groups, 0.9, &[0.9, 0.95, 0.5, 0.6]);
+        let spans: Vec<_> = found.iter().map(|found| (found.token, found.start, found.end)).collect();
+        assert_eq!(spans, [("été", 0, 3), ("très", 4, 8), ("😀", 9, 10), ("beau", 11, 15)]);
+        let characters: Vec<char> = text.chars().collect();
+        for token in &found {
+            assert_eq!(characters[token.start..token.end].iter().collect::<String>(), token.token);
+        }
+        let shares: Vec<f32> = found.iter().map(|found| (found.attribution * 100.0).round()).collect();
+        assert_eq!(shares, [0.0, -5.0, 40.0, 30.0]);
+        assert_eq!(top(&found), ["😀", "beau"]);
+    }
+
+    #[test]
+    fn of_nothing_every_label_is_as_probable() {
+        let labels = |count: usize| Labels::new(vec!["a".to_owned(); count], 0.0);
+        for (count, expected) in [(1, 0.5), (2, 0.5), (4, 0.25)] {
+            assert_eq!(probability(&labels(count), 0, None), Ok(expected));
+        }
+        let even = probability(&labels(2), 1, Some(vec![3.0, 3.0]));
+        assert_eq!(even, Ok(0.5));
+        assert!(probability(&labels(2), 1, Some(vec![f32::NAN, 0.0])).is_err());
+    }
+
+    #[test]
+    fn a_label_may_be_asked_for_and_everything_wrong_is_named() {
+        let labels = Labels::new(vec!["bad".to_owned(), "good".to_owned()], 0.6);
+        let parse = |body: Value| parse(body.to_string().as_bytes(), &labels, 9);
+        let target = |prediction: Value| parse(json!({ "text": "a", "prediction": prediction })).unwrap().1;
+        assert_eq!(target(json!("good")), Some(1));
+        assert_eq!((target(json!("NEUTRAL")), target(Value::Null)), (None, None));
+        let body = json!({ "text": "", "prediction": "POSITIVE", "confidence": 2, "use_attention": 1 });
+        let Err(ApiError::Validation(problems)) = parse(body) else {
+            panic!("a bad body was taken");
+        };
+        let kinds: Vec<_> = problems.iter().map(|problem| problem.kind).collect();
+        assert_eq!(kinds, ["string_too_short", "literal_error", "less_than_equal", "bool_type"]);
+        assert_eq!(problems[1].msg, "Input should be one of bad, good, NEUTRAL");
+        assert!(matches!(parse(json!({ "text": "a".repeat(10) })), Err(ApiError::TextTooLong { .. })));
+    }
+}

@@ -1,0 +1,171 @@
+//! `POST /feedback`: what a prediction's label should have been. It becomes a log line and a count.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::{Uuid, Variant};
+
+use super::{
+    ApiError, App, Serving,
+    fields::Fields,
+    openapi::{Failing, Failures, tags},
+    texts::{self, LONGEST_TEXT},
+};
+
+/// Largest body: the longest text and the longest comments, each character escaped as a surrogate pair.
+pub(super) const MOST_BYTES: usize = 256 * 1024;
+
+/// Characters of a user's name or id.
+const LONGEST_USER: usize = 256;
+
+/// Labels that are right whatever the model's own are.
+const ALWAYS: [&str; 3] = ["POSITIVE", "NEGATIVE", "NEUTRAL"];
+
+/// A checked body.
+#[derive(Debug, ToSchema)]
+#[schema(as = FeedbackRequest, example = json!({
+    "prediction_id": "96d7c911-f640-44b3-82f4-0ad05a41a878", "corrected_label": "NEGATIVE"
+}))]
+struct Feedback {
+    /// As a prediction gave it: a UUID of version 4.
+    #[schema(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$")]
+    prediction_id: Uuid,
+    /// `POSITIVE`, `NEGATIVE`, `NEUTRAL`, or one of the model's labels.
+    corrected_label: String,
+    #[schema(max_length = 10_000)]
+    text: Option<String>,
+    #[schema(minimum = 0, maximum = 1)]
+    score: Option<f64>,
+    #[schema(max_length = 256)]
+    user_id: Option<String>,
+    #[schema(max_length = 10_000)]
+    comments: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = FeedbackAccepted)]
+struct Accepted {
+    #[schema(example = "success")]
+    status: &'static str,
+    message: &'static str,
+    prediction_id: Uuid,
+}
+
+/// How [`Feedback::parse`] and the model's absence fail.
+pub(super) struct Judging;
+
+impl Failing for Judging {
+    fn failures() -> Vec<ApiError> {
+        vec![ApiError::field("prediction_id", "UUID version 4 expected", "uuid_version"), ApiError::ModelLoading]
+    }
+}
+
+/// Say what a prediction's label should have been
+///
+/// Counted by predicted and corrected label, and logged; text, comments and user only where the settings ask for that.
+#[utoipa::path(
+    post, path = "/feedback", operation_id = "feedback", tag = tags::PREDICTIONS, request_body = Feedback,
+    responses(
+        (status = CREATED, description = "The feedback is counted and logged", body = Accepted),
+        Failures<(texts::Receiving<MOST_BYTES>, Judging)>,
+    ),
+)]
+
+pub(super) async fn feedback(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let body = texts::received(body, MOST_BYTES)?;
+    let serving = app.serving().ok_or(ApiError::ModelLoading)?;
+    let feedback = Feedback::parse(&body, serving)?;
+    let predicted = app.recent.label(feedback.prediction_id);
+    app.metrics.insight.count_feedback(predicted.as_deref(), &feedback.corrected_label);
+    feedback.log(predicted.as_deref(), app.config.feedback_log_content);
+    let message = "Feedback received";
+    let accepted = Accepted { status: "success", message, prediction_id: feedback.prediction_id };
+    Ok((StatusCode::CREATED, Json(accepted)).into_response())
+}
+
+impl Feedback {
+    fn parse(body: &[u8], serving: &Serving) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(texts::fields(body)?);
+        let prediction_id = prediction_id(&mut fields);
+        let corrected_label = corrected_label(&mut fields, serving);
+        let text = fields.text("text", LONGEST_TEXT);
+        let score = fields.number("score", &(0.0..=1.0));
+        let user_id = fields.text("user_id", LONGEST_USER);
+        let comments = fields.text("comments", LONGEST_TEXT);
+        fields.finish()?;
+        match (prediction_id, corrected_label) {
+            (Some(prediction_id), Some(corrected_label)) => {
+                Ok(Self { prediction_id, corrected_label, text, score, user_id, comments })
+            }
+            _ => Err(ApiError::Internal("a required field is missing without a problem")),
+        }
+    }
+
+    /// Text, comments and user may be personal, so they are logged only where that is asked for.
+    fn log(&self, predicted: Option<&str>, content: bool) {
+        let shown = |value: &Option<String>| value.clone().filter(|_| content);
+        tracing::info!(
+            prediction_id = %self.prediction_id,
+            corrected_label = self.corrected_label,
+            predicted_label = predicted,
+            score = self.score,
+            text = shown(&self.text),
+            user_id = shown(&self.user_id),
+            comments = shown(&self.comments),
+            "feedback"
+        );
+    }
+}
+
+fn prediction_id(fields: &mut Fields) -> Option<Uuid> {
+    const FIELD: &str = "prediction_id";
+    match fields.take(FIELD) {
+        None => fields.problem(FIELD, "Field required", "missing"),
+        Some(Value::String(text)) => match Uuid::parse_str(&text) {
+            Ok(id) if id.get_version_num() == 4 && id.get_variant() == Variant::RFC4122 => Some(id),
+            Ok(_) => fields.problem(FIELD, "UUID version 4 expected", "uuid_version"),
+            Err(_) => fields.problem(FIELD, "Input should be a valid UUID", "uuid_parsing"),
+        },
+        Some(_) => fields.problem(FIELD, "UUID input should be a string", "uuid_type"),
+    }
+}
+
+fn corrected_label(fields: &mut Fields, serving: &Serving) -> Option<String> {
+    const FIELD: &str = "corrected_label";
+    match fields.take(FIELD) {
+        None => fields.problem(FIELD, "Field required", "missing"),
+        Some(Value::String(label)) if allowed(serving).any(|allowed| allowed == label) => Some(label),
+        Some(_) => {
+            let mut labels: Vec<&str> = allowed(serving).collect();
+            labels.sort_unstable();
+            labels.dedup();
+            fields.problem(FIELD, format!("Input should be one of {}", labels.join(", ")), "literal_error")
+        }
+    }
+}
+
+fn allowed(serving: &Serving) -> impl Iterator<Item = &str> {
+    ALWAYS.into_iter().chain(serving.labels.names())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_feedback_fits_the_body() {
+        const { assert!((2 * LONGEST_TEXT + LONGEST_USER) * r"\ud83d\ude00".len() + 512 < MOST_BYTES) }
+    }
+}

@@ -1,0 +1,53 @@
+//! Explanations, feedback and drift against the real model and the real ONNX Runtime.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper may fail its test")]
+
+mod common;
+#[path = "insight/drift.rs"]
+mod drift;
+#[path = "insight/explain.rs"]
+mod explain;
+#[path = "insight/feedback.rs"]
+mod feedback;
+
+use common::{Server, json};
+use serde_json::{Value, json};
+use ureq::{Body, http::Response};
+
+fn post(server: &Server, path: &str, body: &Value) -> Response<Body> {
+    server.post(path, &body.to_string())
+}
+
+/// The body of an answer with this status.
+fn answer(mut response: Response<Body>, status: u16) -> Value {
+    let found = response.status().as_u16();
+    let body = json(&mut response);
+    assert_eq!(found, status, "{body}");
+    body
+}
+
+/// The code of an error and the kinds of its problems.
+fn refused(response: Response<Body>, status: u16) -> (String, Vec<String>) {
+    let body = answer(response, status);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let problems = body["validation_errors"].as_array().into_iter().flatten();
+    (text(&body["error_code"]), problems.map(|problem| text(&problem["type"])).collect())
+}
+
+fn assert_keys(value: &Value, expected: &[&str]) {
+    let mut found: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected = expected.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+fn scrape(server: &Server) -> String {
+    server.get("/metrics").body_mut().read_to_string().unwrap()
+}
+
+/// The value of a series, by its name and labels as they are written.
+fn series(scrape: &str, name: &str) -> Option<f64> {
+    let line = scrape.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.parse().unwrap())
+}

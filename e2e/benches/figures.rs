@@ -43,7 +43,8 @@ async fn measure() -> Result<(), Failure> {
     // Idle is what is left after the last burst of events.
     tokio::time::sleep(Duration::from_secs(20)).await;
     row("operator, resident, idle", resident("/kubesentiment-operator")?, 20.0, "MiB");
-    let model = fs::metadata(repository().join("models/default/model.onnx")).map_err(failure)?.len();
+    let bytes = |file| fs::metadata(repository().join("models/default").join(file)).map(|file| file.len());
+    let model = bytes("model.onnx").map_err(failure)? + bytes("model.onnx.data").map_err(failure)?;
     row("server, resident, idle in its pod", resident("/app/sentiment-server")?, mebibytes(2 * model), "MiB");
     sweep(&client).await?;
     println!("measured in namespace {namespace} of a node on this machine");

@@ -114,6 +114,7 @@ fn scores_equal_pythons_in_float32_and_labels_in_int8() {
 
     let folder = common::Folder::new("float-model");
     run(python().arg(program("float_model.py")).arg(&quantized).arg(&folder.0));
+    run(python().arg(root().join("scripts/map-embeddings.py")).arg(folder.file("model.onnx")));
     let expected = reference(&folder.0);
     for served in served(&folder.0) {
         assert_eq!(served.len(), 500);

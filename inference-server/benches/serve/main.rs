@@ -86,7 +86,8 @@ impl Subject {
     fn new(path: &str) -> Self {
         let settings: Environment =
             env::vars().chain([("MLOPS_ONNX_MODEL_PATH".to_owned(), path.to_owned())]).collect();
-        let model_bytes = std::fs::metadata(Path::new(path).join("model.onnx")).unwrap().len();
+        let bytes = |file| std::fs::metadata(Path::new(path).join(file)).map_or(0, |file| file.len());
+        let model_bytes = bytes("model.onnx") + bytes("model.onnx.data");
         Self { path: path.to_owned(), config: Config::read(&settings).unwrap(), model_bytes }
     }
 

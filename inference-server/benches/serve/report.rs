@@ -62,13 +62,13 @@ impl Table<'_> {
     }
 }
 
-/// Resident memory, by its kinds, against twice the model file.
+/// Resident memory, by its kinds, against what the model has in its files.
 pub fn print_memory(server: &Server, model_bytes: u64, when: &str) {
     let mebibytes = model_bytes as f64 / f64::from(1 << 20);
     let resident = server.memory("VmRSS");
     println!(
         "memory {when}: {resident:.1} MiB resident, of it {:.1} of its own and {:.1} of mapped files; peak {:.1}; \
-         the model file has {mebibytes:.1}, ratio {:.2}",
+         the model has {mebibytes:.1} in its files, ratio {:.2}",
         server.memory("RssAnon"),
         server.memory("RssFile"),
         server.memory("VmHWM"),

@@ -119,7 +119,7 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 /// Exact for all counts here, which are of at most 10,000 values.
-pub(super) fn to_f64(count: usize) -> f64 {
+fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }
 

@@ -11,7 +11,6 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::to_f64;
 use crate::drift::Report;
 
 /// Pairs of labels that get a series of their own; a model of many labels could make millions.
@@ -43,8 +42,8 @@ pub struct Insight {
     ks_statistic: Family<FeatureLabels, FloatGauge>,
     ks_p_value: Family<FeatureLabels, FloatGauge>,
     drifted: Family<FeatureLabels, Gauge>,
-    window: FloatGauge,
-    baseline: FloatGauge,
+    window: Gauge,
+    baseline: Gauge,
     feedback: Family<FeedbackLabels, Counter>,
     /// The pairs that have a series, which a family doesn't tell.
     pairs: Mutex<HashSet<FeedbackLabels>>,
@@ -69,8 +68,9 @@ impl Insight {
 
     /// Shows a comparison. Its series are absent until there has been one.
     pub fn show_drift(&self, report: &Report<'_>) {
-        self.window.set(to_f64(report.window));
-        self.baseline.set(report.baseline.map_or(0.0, |baseline| to_f64(baseline.scores.len())));
+        let baseline = report.baseline.map_or(0, |baseline| baseline.scores.len());
+        self.window.set(i64::try_from(report.window).unwrap_or(i64::MAX));
+        self.baseline.set(i64::try_from(baseline).unwrap_or(i64::MAX));
         for comparison in &report.comparisons {
             let labels = FeatureLabels { feature: comparison.feature.as_str() };
             self.psi.get_or_create(&labels).set(comparison.psi);

@@ -29,6 +29,9 @@ use signals::{Signals, Stop};
 /// Longest wait for the collector to take the last traces. A pod's grace period has room for that.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
+/// Long enough that what a steady load takes again costs nothing.
+const RETURN_MEMORY_EVERY: Duration = Duration::from_secs(10);
+
 /// The whole life of the process after its command line.
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -67,6 +70,16 @@ pub fn run(arguments: Arguments) -> ExitCode {
             error.write_termination_log(&termination_log);
             fail(&error)
         }
+    }
+}
+
+/// Gives memory back that a burst took.
+async fn return_memory() {
+    let mut times = tokio::time::interval(RETURN_MEMORY_EVERY);
+    loop {
+        times.tick().await;
+        // Not on a thread that serves HTTP.
+        let _ = tokio::task::spawn_blocking(native::return_free_memory).await;
     }
 }
 
@@ -123,6 +136,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
         _ = signals.next() => return Ok(()),
     }
     tokio::spawn(http::run_jobs(Arc::clone(&app)));
+    tokio::spawn(return_memory());
 
     let stop = signals.next().await;
     app.start_draining();

@@ -30,6 +30,9 @@ use load::Closed;
 use report::{LEGEND, Table, print_memory};
 use server::Server;
 
+/// The server looks for memory to give back every 10 s.
+const MEMORY_IS_BACK_AFTER: Duration = Duration::from_secs(12);
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(bench());
@@ -144,7 +147,11 @@ impl Subject {
         }
         for percent in [80, 300] {
             let before = table.before().await;
-            let run = load::open(&server.address, &requests, peak * f64::from(percent) / 100.0, row).await;
+            let rate = peak * f64::from(percent) / 100.0;
+            let (run, at_half_time) = tokio::join!(load::open(&server.address, &requests, rate, row), async {
+                tokio::time::sleep(row / 2).await;
+                server.memory("VmRSS")
+            });
             table.row(&format!("open, {percent}% of the peak"), &run, &before).await;
             let refused = |sample: &load::Sample| sample.status == 503;
             let count = run.samples.iter().filter(|sample| refused(sample)).count();
@@ -152,12 +159,15 @@ impl Subject {
                 let (p50, p99) = (run.percentile(50, refused), run.percentile(99, refused));
                 println!(
                     "    refused with 503 and Retry-After: {count}, in {p50:.1} ms p50, {p99:.1} ms p99; \
-                     accepted {:.3} of the peak",
-                    run.accepted() / peak
+                     accepted {:.3} of the peak; {at_half_time:.1} MiB resident at half time, {:.1} at the end",
+                    run.accepted() / peak,
+                    server.memory("VmRSS")
                 );
             }
         }
         print_memory(&server, self.model_bytes, "after all loads");
+        tokio::time::sleep(MEMORY_IS_BACK_AFTER).await;
+        print_memory(&server, self.model_bytes, "idle again");
     }
 
     /// Short and long texts together: the short must not wait behind the long.
@@ -178,5 +188,7 @@ impl Subject {
             println!("    {name} texts: p50 {p50:.1} ms, p99 {p99:.1} ms, ratio {:.2}", p99 / p50);
         }
         print_memory(&server, self.model_bytes, "after all loads");
+        tokio::time::sleep(MEMORY_IS_BACK_AFTER).await;
+        print_memory(&server, self.model_bytes, "idle again");
     }
 }

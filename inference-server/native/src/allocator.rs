@@ -25,3 +25,17 @@ pub fn keep_heap_small(heaps: usize) {
         }
     }
 }
+
+/// Gives free pages inside the heap back to the system. By itself glibc only returns those at its end, so that after a
+/// burst of connections their buffers stay resident for good: 22 MB after 1,500 of them. Takes about a millisecond.
+pub fn return_free_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: malloc_trim may be called at any time and from any thread; it takes the heap's own locks, and no
+        // block in use moves.
+        #[expect(unsafe_code, reason = "the standard library has no call for this")]
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}

@@ -5,6 +5,6 @@ mod allocator;
 mod pages;
 mod session;
 
-pub use allocator::keep_heap_small;
+pub use allocator::{keep_heap_small, return_free_memory};
 pub use pages::forget_code_of_the_start;
 pub use session::{Memory, SharedSession};

@@ -51,8 +51,9 @@ pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batch
             answer(job.reply, Err(EngineError::Expired));
         }
         if !taken.batch.is_empty() {
-            // Before a lull the memory goes back; while texts wait, the next run is to be fast.
-            let memory = if taken.left == 0 { Memory::Return } else { Memory::Keep };
+            // Before a lull the memory goes back; while texts wait, the next run is to be fast. Long texts take much
+            // of it and hardly gain: of two runs the one that ends last may not have been the last to begin.
+            let memory = if taken.left == 0 || lane == Lane::Long { Memory::Return } else { Memory::Keep };
             run_batch(classifier.as_mut(), taken.batch, memory, metrics);
         }
     }

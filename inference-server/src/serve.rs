@@ -36,6 +36,7 @@ const RETURN_MEMORY_EVERY: Duration = Duration::from_secs(10);
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
     let started = Instant::now();
+    native::forbid_telemetry();
     // HTTP is a small part of the work; more threads than this only take CPU from inference.
     let http_threads = cpus::usable().div_ceil(4);
     native::keep_heap_small(http_threads);

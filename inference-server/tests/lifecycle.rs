@@ -159,6 +159,19 @@ fn a_failed_start_says_why_in_one_sentence() {
     assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
 }
 
+/// ONNX Runtime would keep an identifier there, and tell its makers of it.
+#[test]
+fn nothing_is_left_in_the_home_folder_and_nothing_warned_of() {
+    let home = Folder::new("home");
+    let mut server = Server::start(&[("HOME", home.0.to_str().unwrap())]);
+    server.predict("quiet");
+    server.signal("TERM");
+    assert!(server.exit(Duration::from_secs(10)).success());
+    let warnings: Vec<_> = server.lines_to_the_end().into_iter().filter(|line| line["level"] != "INFO").collect();
+    assert_eq!(warnings, Vec::<Value>::new());
+    assert_eq!(fs::read_dir(&home.0).unwrap().count(), 0);
+}
+
 #[test]
 fn a_broken_model_directory_says_which_file() {
     let folder = Folder::new("broken-model");

@@ -4,7 +4,9 @@
 mod allocator;
 mod pages;
 mod session;
+mod telemetry;
 
 pub use allocator::{keep_heap_small, return_free_memory};
 pub use pages::forget_code_of_the_start;
 pub use session::{Memory, SharedSession};
+pub use telemetry::forbid_telemetry;

@@ -59,6 +59,7 @@ fn cases() -> Vec<(Value, &'static str)> {
         (json!({"env": {"A": "b"}}), "spec.env"),
         (json!({"service": {"port": 0}}), "should be greater than or equal to 1"),
         (json!({"service": {"port": 65536}}), "should be less than or equal to 65535"),
+        (json!({"service": {"sessionAffinity": "Cookie"}}), "supported values: \"None\", \"ClientIP\""),
         (
             json!({"service": {"type": "ExternalName"}}),
             "supported values: \"ClusterIP\", \"NodePort\", \"LoadBalancer\"",

@@ -23,7 +23,7 @@ pub use cache::{Auth, Cache, MemoryCache, Redis, SecretKeyRef};
 pub use crd::crd;
 pub use image::{Image, PullPolicy, PullSecret};
 pub use model::{Builtin, Model, ModelSource};
-pub use network::{Monitoring, NetworkPolicy, ParentRef, Route, Service, ServiceType};
+pub use network::{Monitoring, NetworkPolicy, ParentRef, Route, Service, ServiceType, SessionAffinity};
 pub use pod::{ConfigMapRef, PodMetadata, Probe, Probes, Resources, Scheduling};
 pub use quantity::{InvalidQuantity, Quantity, QuantityMap};
 pub use server::{Batching, LogLevel, Server};

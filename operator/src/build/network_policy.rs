@@ -17,7 +17,9 @@ use k8s_openapi::{
 use super::{deployment::PORT_NAME, metadata, non_empty, pod_selector};
 use crate::validate::ValidatedService;
 
-const DNS: i32 = 53;
+/// Ports of the DNS pods, to which a policy applies, and not to those of the Service before them. The second one is
+/// OpenShift's.
+const DNS: [i32; 2] = [53, 5353];
 /// Variables that name a collector of traces, as the server reads them.
 const COLLECTORS: [&str; 3] =
     ["MLOPS_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
@@ -27,7 +29,7 @@ pub(super) fn build(service: &ValidatedService) -> Option<NetworkPolicy> {
     let mut egress = vec![NetworkPolicyEgressRule {
         // Wherever the cluster's DNS is: a pod, a cache on the node, or a host outside.
         to: None,
-        ports: Some(vec![port("UDP", DNS), port("TCP", DNS)]),
+        ports: Some(DNS.iter().flat_map(|number| [port("UDP", *number), port("TCP", *number)]).collect()),
     }];
     if let Some(redis) = &service.cache.redis {
         egress.push(call(&redis.host, redis.port));

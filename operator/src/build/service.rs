@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{deployment::PORT_NAME, labels, metadata};
-use crate::validate::ValidatedService;
+use crate::{api::SessionAffinity, validate::ValidatedService};
 
 pub(super) fn build(service: &ValidatedService) -> Service {
     let annotations = &service.service_annotations;
@@ -18,6 +18,10 @@ pub(super) fn build(service: &ValidatedService) -> Service {
         spec: Some(ServiceSpec {
             type_: Some(service.service_type.as_str().to_owned()),
             selector: Some(labels::selector(service)),
+            session_affinity: match service.session_affinity {
+                SessionAffinity::None => None,
+                SessionAffinity::ClientIp => Some("ClientIP".to_owned()),
+            },
             ports: Some(vec![ServicePort {
                 name: Some(PORT_NAME.to_owned()),
                 port: service.service_port,

@@ -64,7 +64,7 @@ fn full_spec() -> Value {
         ],
         "envFrom": [{"configMapRef": {"name": "shared"}}],
         "configMapRef": {"name": "reviews-config"},
-        "service": {"type": "LoadBalancer", "port": 80, "annotations": {"example.com/internal": "true"}},
+        "service": {"type": "LoadBalancer", "port": 80, "sessionAffinity": "ClientIP", "annotations": {"example.com/internal": "true"}},
         "route": {
             "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
             "hostnames": ["reviews.example.com"],

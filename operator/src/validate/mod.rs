@@ -26,7 +26,7 @@ pub use self::{
 use crate::{
     api::{
         Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, PullPolicy, QuantityMap, Route,
-        Scheduling, SentimentService, Server, ServiceType,
+        Scheduling, SentimentService, Server, ServiceType, SessionAffinity,
     },
     image::{ImageReference, InvalidImage},
 };
@@ -103,6 +103,8 @@ pub struct ValidatedService {
     pub service_type: ServiceType,
     /// Port of the Service.
     pub service_port: i32,
+    /// Whether a client keeps its pod.
+    pub session_affinity: SessionAffinity,
     /// Annotations of the Service.
     pub service_annotations: BTreeMap<String, String>,
     /// How the service is published through a Gateway.
@@ -215,6 +217,7 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         path_prefix: if debug_routes(&spec.env) { "" } else { "/api/v1" },
         service_type: service_spec.type_.unwrap_or_default(),
         service_port: in_range("service.port", service_spec.port.unwrap_or(DEFAULT_PORT), 1, 65535)?,
+        session_affinity: service_spec.session_affinity.unwrap_or_default(),
         service_annotations: service_spec.annotations,
         route: spec.route.clone(),
         network_policy: network::policy(spec.network_policy.as_ref())?,

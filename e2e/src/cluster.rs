@@ -77,10 +77,18 @@ pub fn node_command(arguments: &[&str]) -> Command {
 
 /// Asks a server for the label of a text.
 pub fn predict(address: &str, text: &str) -> Result<Value, Failure> {
-    let body = json!({"text": text}).to_string();
-    let url = format!("http://{address}/api/v1/predict");
-    let header = "content-type: application/json";
-    let answer = in_node(&["curl", "-sS", "--fail-with-body", "--max-time", "10", &url, "-H", header, "-d", &body])?;
+    ask(address, "/predict", Some(&json!({"text": text})))
+}
+
+/// What a server answers on a connection of its own: to a POST of this body, or to a GET without one.
+pub fn ask(address: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    let url = format!("http://{address}/api/v1{path}");
+    let body = body.map(ToString::to_string);
+    let mut command = vec!["curl", "-sS", "--fail-with-body", "--max-time", "10", &url];
+    if let Some(body) = &body {
+        command.extend(["-H", "content-type: application/json", "-d", body]);
+    }
+    let answer = in_node(&command)?;
     serde_json::from_str(&answer).map_err(|error| format!("{error} in {answer}"))
 }
 

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     let cases = vec![
         case("a_service_answers_from_a_hardened_pod", serving::demo),
         case("the_predecessors_routes_answer", serving::routes),
+        case("a_client_keeps_its_pod_where_asked", serving::sticky_client),
         case("kubectl_explains_and_lists", serving::kubectl_face),
         case("the_crd_applies_client_side", |_| async { serving::client_side_crd() }),
         case("a_pod_is_debugged_without_a_shell_of_its_own", serving::debugging),

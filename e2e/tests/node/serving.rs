@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use kubesentiment_e2e::{
     Failure, Outcome,
-    cluster::{in_node, kubectl, predict},
+    cluster::{ask, in_node, kubectl, predict},
     ensure, eventually, failure, name_of, namespace, ready, repository, service,
 };
 use serde_json::{Value, json};
@@ -34,6 +34,23 @@ pub async fn pod(client: &Client, namespace: &str) -> Result<Pod, Failure> {
     let list = pods.list(&ListParams::default()).await.map_err(failure)?;
     name_of(&list.items)?;
     list.items.into_iter().next().ok_or_else(|| "no pod".to_owned())
+}
+
+/// A batch job is in one pod's memory, and each call of its client gets to that pod.
+pub async fn sticky_client(client: Client) -> Outcome {
+    let spec = json!({"replicas": 2, "service": {"sessionAffinity": "ClientIP"}});
+    let (_, address) = serving(&client, "sticky", spec).await?;
+    let job = ask(&address, "/batch/predict", Some(&json!({"texts": ["fine", "It broke"]})))?;
+    let path = format!("/batch/status/{}", job["job_id"].as_str().ok_or("no job_id")?);
+    for _ in 0..20 {
+        ask(&address, &path, None)?;
+    }
+    eventually("the job's end", || async {
+        let status = ask(&address, &path, None)?;
+        ensure!(status["status"] == "completed", "{status}");
+        Ok(())
+    })
+    .await
 }
 
 /// Right labels for plain sentences, from a pod that holds all that was promised.

@@ -17,8 +17,8 @@ use k8s_openapi::{
 use super::{deployment::PORT_NAME, metadata, non_empty, pod_selector};
 use crate::validate::ValidatedService;
 
-/// Ports of the DNS pods, to which a policy applies, and not to those of the Service before them. The second one is
-/// OpenShift's.
+// Ports of the DNS pods, to which a policy applies, and not to those of the Service before them. The second one is
+// OpenShift's.
 const DNS: [i32; 2] = [53, 5353];
 /// Variables that name a collector of traces, as the server reads them.
 const COLLECTORS: [&str; 3] =

@@ -1,5 +1,7 @@
 //! What the API server refuses by the rules of the CRD, and what it must not refuse.
 
+use std::{ffi::OsStr, fs, path::Path};
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -155,26 +157,38 @@ pub async fn bad_specs(client: Client) -> Outcome {
     Ok(())
 }
 
-/// Every sample that we ship is accepted.
+/// Every sample that we ship is accepted, and so is every example in the README and the pages that aren't generated.
 pub async fn samples(client: Client) -> Outcome {
     let namespace = namespace(&client, "samples").await?;
-    let samples = read_samples()?;
-    for (path, object) in &samples {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        service(&client, &namespace, name, object["spec"].clone()).await.map_err(|error| format!("{path}: {error}"))?;
+    for (folder, least) in [("config/samples", 3), (".", 2), ("docs", 15)] {
+        let samples = read_samples(&repository().join(folder))?;
+        for (path, object) in &samples {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let applied = service(&client, &namespace, name, object["spec"].clone()).await;
+            applied.map_err(|error| format!("{path}, {name}: {error}"))?;
+        }
+        ensure!(samples.len() >= least, "only {} samples were found in {folder}", samples.len());
     }
-    ensure!(samples.len() >= 3, "only {} samples were found", samples.len());
     Ok(())
 }
 
-/// Path and content of each `SentimentService` in the samples.
-fn read_samples() -> Result<Vec<(String, Value)>, Failure> {
+/// Path and content of each `SentimentService` in the YAML files of a folder and in the Markdown files' blocks.
+fn read_samples(folder: &Path) -> Result<Vec<(String, Value)>, Failure> {
     let mut samples = Vec::new();
-    for entry in std::fs::read_dir(repository().join("config/samples")).map_err(failure)? {
+    for entry in fs::read_dir(folder).map_err(failure)? {
         let path = entry.map_err(failure)?.path();
-        let text = std::fs::read_to_string(&path).map_err(failure)?;
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            let object = Value::deserialize(document).map_err(failure)?;
+        let text = || fs::read_to_string(&path).map_err(failure);
+        let blocks = match path.extension().and_then(OsStr::to_str) {
+            Some("yaml") => vec![text()?],
+            Some("md") => text()?
+                .split("```yaml\n")
+                .skip(1)
+                .filter_map(|rest| rest.split("```").next().map(str::to_owned))
+                .collect(),
+            _ => continue,
+        };
+        for document in blocks.iter().flat_map(|block| serde_yaml::Deserializer::from_str(block)) {
+            let object = Value::deserialize(document).map_err(|error| format!("{}: {error}", path.display()))?;
             if object["kind"] == "SentimentService" {
                 samples.push((path.display().to_string(), object));
             }

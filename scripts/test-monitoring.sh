@@ -20,8 +20,8 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# A service of its own that has answered, refused, cached, compared and been judged; its scrape, and that of each
-# operator.
+# A service of its own that has answered, refused, cached, compared, been judged, and done a batch job and refused
+# another; its scrape, and that of each operator.
 scrape_node() {
   made=yes
   kubectl create namespace "$namespace" >/dev/null
@@ -29,13 +29,20 @@ scrape_node() {
 apiVersion: kubesentiment.io/v1alpha1
 kind: SentimentService
 metadata: {name: scraped, namespace: $namespace}
-spec: {replicas: 1}
+spec:
+  replicas: 1
+  env: [{name: MLOPS_ASYNC_BATCH_MAX_JOBS, value: "1"}]
 EOF
   kubectl wait --namespace "$namespace" ssvc/scraped --for=condition=Ready --timeout=2m >/dev/null
-  local pod ip path call texts
+  local pod ip path call texts url
   pod=$(kubectl get pods --namespace "$namespace" --output jsonpath='{.items[0].metadata.name}')
   ip=$(kubectl get pod --namespace "$namespace" "$pod" --output jsonpath='{.status.podIP}')
   path=$(kubectl get pod --namespace "$namespace" "$pod" --output jsonpath='{.spec.containers[0].readinessProbe.httpGet.path}')
+  url=http://$ip:8000${path%/ready}
+  # On one connection, so that the second job comes while the first is unfinished.
+  printf -v texts '"It broke after %d days",' {1..500}
+  "$root/e2e/cluster/exec.sh" curl --silent --show-error --output /dev/null --output /dev/null --max-time 10 \
+    --header 'content-type: application/json' --data "{\"texts\": [${texts%,}]}" "$url/batch/predict" "$url/batch/predict"
   # As many predictions as are compared with the drift baseline.
   printf -v texts '"I love it",%.0s' {1..500}
   for call in \
@@ -43,9 +50,14 @@ EOF
     "predict/batch {\"texts\": [${texts%,}]}" \
     'feedback {"prediction_id": "96d7c911-f640-44b3-82f4-0ad05a41a878", "corrected_label": "NEGATIVE"}'; do
     "$root/e2e/cluster/exec.sh" curl --silent --show-error --output /dev/null --max-time 10 \
-      --header 'content-type: application/json' --data "${call#* }" "http://$ip:8000${path%/ready}/${call%% *}"
+      --header 'content-type: application/json' --data "${call#* }" "$url/${call%% *}"
   done
-  kubectl get --raw "/api/v1/namespaces/$namespace/pods/$pod:8000/proxy${path%/ready}/metrics" >"$work/server.prom"
+  # Until the job has ended. One that never does is missed by the check of the series.
+  for _ in {1..30}; do
+    kubectl get --raw "/api/v1/namespaces/$namespace/pods/$pod:8000/proxy${path%/ready}/metrics" >"$work/server.prom"
+    ! grep -q '^sentiment_batch_jobs_ended_total' "$work/server.prom" || break
+    sleep 1
+  done
   for pod in $(kubectl get pods --namespace kubesentiment-system --selector app.kubernetes.io/component=operator --output name); do
     pod=${pod#pod/}
     kubectl get --raw "/api/v1/namespaces/kubesentiment-system/pods/$pod:8080/proxy/metrics" >"$work/$pod.prom"

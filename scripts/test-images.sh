@@ -104,17 +104,22 @@ build_info_matches() {
       and (.buildtime | fromdateiso8601 > 0)' "$rootfs/app/build-info.json" >/dev/null
 }
 
-# The server with the image's own environment, in its own root, as its own user, asked by its own health check.
+# The server with the image's own environment, in its own root, as its own user, asked by its own health check whether it
+# is ready. As in a container /proc is there: without it ONNX Runtime maps no weights.
 answers() {
   local port tries
   local -a environment
   mapfile -t environment < <(jq -r '.Env[]' <<<"$config")
   port=$((20000 + RANDOM % 10000))
-  env -i "${environment[@]}" MLOPS_HOST=127.0.0.1 MLOPS_PORT="$port" MLOPS_DRAIN_SECONDS=0 \
+  mkdir -p "$rootfs/proc"
+  # shellcheck disable=SC2016  # the inner shell expands it
+  unshare --mount bash -c 'mount --rbind /proc "$0/proc" && exec "$@"' "$rootfs" \
+    env -i "${environment[@]}" MLOPS_HOST=127.0.0.1 MLOPS_PORT="$port" MLOPS_DRAIN_SECONDS=0 \
     chroot --userspec=65532:65532 "$rootfs" /app/sentiment-server >"$work/server.log" 2>&1 &
   server_pid=$!
   for ((tries = 0; tries < 100; tries++)); do
-    if env -i "${environment[@]}" HEALTHCHECK_PORT="$port" chroot --userspec=65532:65532 "$rootfs" /app/healthcheck --host 127.0.0.1 2>/dev/null; then
+    if env -i "${environment[@]}" HEALTHCHECK_PORT="$port" HEALTHCHECK_PATH=/api/v1/ready \
+      chroot --userspec=65532:65532 "$rootfs" /app/healthcheck --host 127.0.0.1 2>/dev/null; then
       kill -TERM "$server_pid"
       wait "$server_pid" || { cat "$work/server.log"; server_pid=''; return 1; }
       server_pid=''
@@ -142,7 +147,7 @@ check_server() {
   check "healthcheck --version runs" inside /app/healthcheck --version
   check "healthcheck without a server exits 1" exits 1 inside /app/healthcheck --port 1 --timeout 1
   check "ONNX Runtime's libraries are all found" libraries_found /app/lib/libonnxruntime.so
-  check "starts, is healthy and ends with 0 on SIGTERM" answers
+  check "starts, is ready and ends with 0 on SIGTERM" answers
   check "$((size / 1000 / 1000)) MB compressed are under $((server_limit / 1000 / 1000))" under "$size" "$server_limit"
 }
 

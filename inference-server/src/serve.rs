@@ -66,7 +66,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         outcome
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => native::exit_beside_running_threads(),
         Err(error) => {
             error.write_termination_log(&termination_log);
             fail(&error)

@@ -159,6 +159,18 @@ fn a_failed_start_says_why_in_one_sentence() {
     assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
 }
 
+/// At any moment of the load: the process must not tear down the library that a thread is in.
+#[test]
+fn a_stop_while_the_model_loads_ends_with_success() {
+    for round in 0..30 {
+        let mut server = Server::listening(&[]);
+        thread::sleep(Duration::from_millis(10 * round));
+        server.signal("TERM");
+        let status = server.exit(Duration::from_secs(10));
+        assert!(status.success(), "{} ms into the load: {status}", 10 * round);
+    }
+}
+
 /// ONNX Runtime would keep an identifier there, and tell its makers of it.
 #[test]
 fn nothing_is_left_in_the_home_folder_and_nothing_warned_of() {

@@ -109,9 +109,14 @@ fn unschedulable(pod: &Pod) -> Option<Cause> {
         .then(|| Cause::new(Reason::Unschedulable, scheduled.message.clone().unwrap_or_default()))
 }
 
-fn of_container(service: &ValidatedService, pod: &Pod) -> Option<Cause> {
+/// The status of the container that the server runs in.
+pub(super) fn server(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
-    let container = statuses.iter().find(|status| status.name == CONTAINER)?;
+    statuses.iter().find(|status| status.name == CONTAINER)
+}
+
+fn of_container(service: &ValidatedService, pod: &Pod) -> Option<Cause> {
+    let container = server(pod)?;
     if container.ready {
         return None;
     }

@@ -14,7 +14,6 @@ pub use self::cause::Cause;
 use crate::{
     api::Reason,
     apply::{Applied, MissingApi},
-    build::CONTAINER,
     validate::ValidatedService,
     watches::Stores,
 };
@@ -134,9 +133,7 @@ fn suspended(service: &ValidatedService, counts: Counts) -> String {
 
 /// The kubelet's name of an image ends in its digest.
 fn image_digest(pod: &Pod) -> Option<String> {
-    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
-    let id = &statuses.iter().find(|status| status.name == CONTAINER)?.image_id;
-    let digest = id.rsplit('@').next()?;
+    let digest = cause::server(pod)?.image_id.rsplit('@').next()?;
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 

@@ -136,7 +136,7 @@ fn a_text_that_comes_again_is_answered_from_the_cache() {
     let info = json(&mut server.get("/model-info"));
     let cache = [&info["cache_enabled"], &info["cache_size"], &info["cache_maxsize"]];
     assert_eq!(cache, [&json!(true), &json!(1), &json!(5)]);
-    let metrics = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let metrics = server.scrape();
     for line in ["sentiment_cache_hits_total 1", "sentiment_cache_misses_total 1", "sentiment_prediction_score_count 2"]
     {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");

@@ -10,7 +10,7 @@ mod explain;
 #[path = "insight/feedback.rs"]
 mod feedback;
 
-use common::{Server, json};
+use common::{Server, assert_keys, json};
 use serde_json::{Value, json};
 use ureq::{Body, http::Response};
 
@@ -32,18 +32,6 @@ fn refused(response: Response<Body>, status: u16) -> (String, Vec<String>) {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let problems = body["validation_errors"].as_array().into_iter().flatten();
     (text(&body["error_code"]), problems.map(|problem| text(&problem["type"])).collect())
-}
-
-fn assert_keys(value: &Value, expected: &[&str]) {
-    let mut found: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut expected = expected.to_vec();
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected);
-}
-
-fn scrape(server: &Server) -> String {
-    server.get("/metrics").body_mut().read_to_string().unwrap()
 }
 
 /// The value of a series, by its name and labels as they are written.

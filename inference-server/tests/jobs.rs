@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Server, json};
+use common::{Server, assert_keys, json};
 use serde_json::{Value, json};
 use ureq::{Body, http::Response};
 
@@ -58,14 +58,6 @@ fn refused(mut response: Response<Body>, code: u16, error_code: &str) -> Value {
     assert_eq!((response.status().as_u16(), &body["error_code"]), (code, &json!(error_code)), "{body}");
     assert_eq!(body["correlation_id"], response.headers()["x-correlation-id"].to_str().unwrap());
     body
-}
-
-fn assert_keys(value: &Value, expected: &[&str]) {
-    let mut found: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut expected = expected.to_vec();
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected);
 }
 
 /// Work for many seconds on any machine: long texts, no two alike.
@@ -169,7 +161,7 @@ fn figures_queues_and_series() {
     assert_eq!((&queues["queues"], &queues["service_status"]), (&empty, &json!("active")));
     assert!(queues["timestamp"].as_f64().unwrap() > 1.7e9);
 
-    let metrics = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let metrics = server.scrape();
     for line in [
         r#"sentiment_batch_jobs_ended_total{priority="high",status="completed"} 1"#,
         r#"sentiment_batch_jobs_texts_total{outcome="answered"} 2"#,

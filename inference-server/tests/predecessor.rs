@@ -226,7 +226,7 @@ fn series_can_be_turned_off() {
 fn series_and_their_labels() {
     let server = Server::start(&[]);
     server.predict("count me");
-    let scrape = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let scrape = server.scrape();
     for (name, labels) in facts::SERIES {
         let line = scrape.lines().find(|line| line.split(['{', ' ']).next() == Some(name));
         let line = line.unwrap_or_else(|| panic!("{name} is not in\n{scrape}"));

@@ -45,7 +45,7 @@ fn until(what: &str, mut reached: impl FnMut() -> bool) {
 
 /// The value of a series; 0 when it isn't there.
 fn number(server: &Server, series: &str) -> u64 {
-    let text = server.get("/metrics").body_mut().read_to_string().unwrap();
+    let text = server.scrape();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse().unwrap())
 }

@@ -6,7 +6,7 @@ use super::Predictions;
 use crate::{
     config::Config,
     engine::Memory,
-    model::{Model, ModelError},
+    model::{Model, ModelError, NO_VERDICT},
 };
 
 /// Why no baseline was made; each reads as one sentence.
@@ -55,7 +55,7 @@ pub fn make(config: &Config, texts: impl BufRead) -> Result<String, MakeError> {
         let tokens = model.tokenizer.tokenize(text).map_err(bad)?;
         let logits = classifier.classify(&[&tokens], Memory::Keep).map_err(bad)?;
         let verdict = logits.first().and_then(|logits| model.labels.judge(logits));
-        let verdict = verdict.ok_or_else(|| bad("the model's output is not one finite number a label".to_owned()))?;
+        let verdict = verdict.ok_or_else(|| bad(NO_VERDICT.to_owned()))?;
         predictions.push((verdict.score, u16::try_from(characters).unwrap_or(u16::MAX), verdict.label));
     }
     let all = predictions.iter().map(|(score, characters, label)| (*score, *characters, &**label));

@@ -29,6 +29,7 @@ use crate::{
     cache::Answer,
     engine::{EngineError, Outcome},
     metrics::Rejection,
+    model::NO_VERDICT,
     traces,
 };
 
@@ -282,7 +283,7 @@ fn refusal(app: &App, error: &EngineError) -> ApiError {
 
 /// The error for logits that can't be judged.
 pub(super) fn broken_output() -> ApiError {
-    ApiError::Model("the model's output is not one finite number a label".to_owned())
+    ApiError::Model(NO_VERDICT.to_owned())
 }
 
 /// To a thousandth, which is finer than the clock is steady.

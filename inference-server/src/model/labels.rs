@@ -5,6 +5,9 @@ use std::sync::Arc;
 /// What is answered inside the neutral band.
 const NEUTRAL: &str = "NEUTRAL";
 
+/// What [`Labels::judge`] means by `None`, as a sentence.
+pub const NO_VERDICT: &str = "the model's output is not one finite number a label";
+
 /// A label and how sure the model is of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -65,34 +68,31 @@ impl Labels {
     /// but for a single output, which is a probability by itself.
     #[must_use]
     pub fn probabilities(&self, logits: &[f32]) -> Option<Vec<f32>> {
-        if logits.len() != self.names.len() || logits.iter().any(|logit| !logit.is_finite()) {
-            return None;
-        }
-        if let [only] = logits {
-            return Some(vec![1.0 / (1.0 + (-only).exp())]);
-        }
-        let highest = logits.iter().copied().max_by(f32::total_cmp)?;
-        let powers: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
-        let sum: f32 = powers.iter().sum();
-        Some(powers.into_iter().map(|power| power / sum).collect())
+        let probability = self.probability(logits)?;
+        Some(logits.iter().map(|logit| probability(*logit)).collect())
     }
 
     /// The most probable label. `None` when the logits aren't one finite number for each label.
     #[must_use]
     pub fn judge(&self, logits: &[f32]) -> Option<Verdict> {
+        let probability = self.probability(logits)?;
+        let (winner, highest) = logits.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let score = probability(highest);
+        let label = if score < self.neutral_band { &self.neutral } else { &self.names[winner] };
+        Some(Verdict { label: Arc::clone(label), score })
+    }
+
+    /// What makes a class's logit its probability; `None` as for [`Self::judge`].
+    fn probability(&self, logits: &[f32]) -> Option<impl Fn(f32) -> f32 + use<>> {
         if logits.len() != self.names.len() || logits.iter().any(|logit| !logit.is_finite()) {
             return None;
         }
-        let (winner, highest) = logits.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let score = if let [only] = logits {
-            // One output is a score by itself, which the transformers library reads by the sigmoid.
-            1.0 / (1.0 + (-only).exp())
-        } else {
-            // Softmax of the winner; relative to the highest logit, so that nothing overflows.
-            1.0 / logits.iter().map(|logit| (logit - highest).exp()).sum::<f32>()
-        };
-        let label = if score < self.neutral_band { &self.neutral } else { &self.names[winner] };
-        Some(Verdict { label: Arc::clone(label), score })
+        let single = logits.len() == 1;
+        // Softmax relative to the highest logit, so that nothing overflows.
+        let highest = logits.iter().copied().max_by(f32::total_cmp)?;
+        let sum: f32 = logits.iter().map(|logit| (logit - highest).exp()).sum();
+        // One output is a score by itself, which the transformers library reads by the sigmoid.
+        Some(move |logit: f32| if single { 1.0 / (1.0 + (-logit).exp()) } else { (logit - highest).exp() / sum })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     engine::{Classify, Tokenize},
 };
 pub use directory::ModelDirectory;
-pub use labels::{Labels, Verdict};
+pub use labels::{Labels, NO_VERDICT, Verdict};
 pub use session::Runtime;
 pub use tokenizer::Tokenizer;
 

@@ -74,6 +74,15 @@ impl Drop for Folder {
     }
 }
 
+/// That an object has these keys and no others.
+pub fn assert_keys(value: &Value, expected: &[&str]) {
+    let mut found: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected = expected.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
 /// A server that is killed when dropped.
 pub struct Server {
     child: Child,
@@ -137,6 +146,11 @@ impl Server {
 
     pub fn post(&self, path: &str, body: &str) -> Response<Body> {
         self.agent.post(self.url(path)).content_type("application/json").send(body).unwrap()
+    }
+
+    /// The metrics as Prometheus reads them.
+    pub fn scrape(&self) -> String {
+        self.get("/metrics").body_mut().read_to_string().unwrap()
     }
 
     pub fn predict(&self, text: &str) -> Value {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Server, Value, answer, assert_keys, json, post, refused, scrape, series};
+use super::{Server, Value, answer, assert_keys, json, post, refused, series};
 use crate::common;
 
 fn drift(server: &Server) -> Value {
@@ -73,7 +73,7 @@ fn the_default_model_comes_with_a_baseline_and_drift_is_told() {
     assert_eq!(waiting["thresholds"], json!({ "psi": 0.1, "ks_pvalue": 0.05 }));
     assert_eq!((&waiting["window_capacity"], &waiting["min_samples"]), (&json!(1000), &json!(500)));
     assert_eq!(waiting["features"], json!({ "score": null, "text_length": null, "label": null }));
-    let before = scrape(&server);
+    let before = server.scrape();
     assert_eq!(series(&before, "sentiment_drift_baseline_predictions"), Some(872.0));
     assert_eq!(series(&before, r#"sentiment_drift_psi{feature="score"}"#), None);
 
@@ -89,7 +89,7 @@ fn the_default_model_comes_with_a_baseline_and_drift_is_told() {
     assert!(features["text_length"]["ks_pvalue"].as_f64().unwrap() < 1e-6, "{found}");
     assert_eq!((&features["label"]["ks_pvalue"], &features["label"]["ks_statistic"]), (&Value::Null, &Value::Null));
 
-    let after = scrape(&server);
+    let after = server.scrape();
     assert_eq!(series(&after, "sentiment_drift_window_predictions"), Some(500.0));
     for (name, field) in [
         ("sentiment_drift_psi", "psi"),
@@ -187,7 +187,7 @@ fn drift_can_be_off_and_a_bad_baseline_ends_the_start() {
     let server = Server::start(&[("MLOPS_DRIFT_DETECTION_ENABLED", "false")]);
     server.predict("I love this product");
     assert_eq!(refused(server.get("/monitoring/drift"), 404).0, "E8001");
-    assert!(!scrape(&server).contains("sentiment_drift_psi{"));
+    assert!(!server.scrape().contains("sentiment_drift_psi{"));
 
     let ended = |path: &str| {
         let output = common::command(&[("MLOPS_DRIFT_BASELINE_PATH", path)]).output().unwrap();

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Server, Value, answer, assert_keys, json, post, refused, scrape, series};
+use super::{Server, Value, answer, assert_keys, json, post, refused, series};
 
 fn explain(server: &Server, text: &str) -> Value {
     answer(post(server, "/explain", &json!({ "text": text })), 200)
@@ -61,7 +61,7 @@ fn each_word_has_its_share_in_order_and_all_run_as_one_batch() {
     assert!(found[9].1 > 0.3, "without its verdict the text is another one: {found:?}");
 
     // The text and eleven without a word, in fewer runs than texts; and none of them is a prediction.
-    let scrape = scrape(&server);
+    let scrape = server.scrape();
     assert_eq!(series(&scrape, "sentiment_batch_size_sum"), Some(12.0));
     assert!(series(&scrape, "sentiment_batch_size_count").unwrap() < 12.0, "{scrape}");
     assert_eq!(series(&scrape, "sentiment_prediction_score_count"), Some(0.0));
@@ -181,7 +181,7 @@ fn explanations_end_with_their_time_and_hold_no_prediction_up() {
         assert!(statuses.contains(&504) && statuses.contains(&503), "more work than two seconds hold: {statuses:?}");
     });
     // What was withdrawn leaves the queue as soon as a worker looks at it.
-    while series(&scrape(&server), "sentiment_queue_depth") != Some(0.0) {
+    while series(&server.scrape(), "sentiment_queue_depth") != Some(0.0) {
         assert!(begun.elapsed() < Duration::from_secs(20), "texts are still queued");
         thread::sleep(Duration::from_millis(10));
     }

@@ -1,10 +1,10 @@
-use super::{Server, Value, answer, assert_keys, json, post, refused, scrape, series};
+use super::{Server, Value, answer, assert_keys, json, post, refused, series};
 
 const UNHEARD: &str = "96d7c911-f640-44b3-82f4-0ad05a41a878";
 
 fn counted(server: &Server, predicted: &str, corrected: &str) -> Option<f64> {
     let name = format!(r#"sentiment_feedback_total{{predicted_label="{predicted}",corrected_label="{corrected}"}}"#);
-    series(&scrape(server), &name)
+    series(&server.scrape(), &name)
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_is_no_feedback_is_refused_and_not_counted() {
         assert_eq!((code.as_str(), found), ("E1001", kinds.into_iter().map(str::to_owned).collect()), "{body}");
     }
     assert_eq!(refused(keyed(&with(json!({ "more": "m".repeat(256 * 1024) }))), 413).0, "E1005");
-    assert!(!scrape(&server).contains("sentiment_feedback_total{"));
+    assert!(!server.scrape().contains("sentiment_feedback_total{"));
     // The model's own labels are right, and so are version 1's.
     for label in ["good", "bad", "POSITIVE", "NEUTRAL"] {
         answer(keyed(&with(json!({ "corrected_label": label }))), 201);

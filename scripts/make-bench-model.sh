@@ -10,8 +10,9 @@ fi
 dest=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
 program=$root/inference-server/benches/larger_model.py
-stamp=$dest/.made-by.py
-if [ -f "$dest/model.onnx" ] && cmp -s "$program" "$stamp"; then
+preparing=$root/scripts/prepare-model.py
+stamp=$dest/.made-by
+if [ -f "$dest/model.onnx" ] && cat "$program" "$preparing" | cmp -s - "$stamp"; then
     exit 0
 fi
 mkdir -p "$dest"
@@ -19,5 +20,6 @@ mkdir -p "$dest"
 packages=$root/.cache/contract
 "$root/scripts/python-packages.sh" "$root/scripts/contract-requirements.txt" "$packages"
 PYTHONPATH=$packages python3 "$program" "$root/models/default" "$dest"
+PYTHONPATH=$packages python3 "$preparing" "$dest/model.onnx"
 # Last, so that a run that was stopped is made again.
-cp "$program" "$stamp"
+cat "$program" "$preparing" >"$stamp"

@@ -1,10 +1,12 @@
 //! What ONNX Runtime itself can do on this machine: the same texts, tokenized beforehand, with no
-//! HTTP and no tokenizing.
+//! HTTP and no tokenizing, and with the model as it was exported, whose batches are padded.
 //!
 //! A thread inside a run for each CPU isn't among the settings: ADR 11 and the design measured it at
 //! a quarter to a half of what a run for each CPU reaches.
 
 use std::{
+    env, fs,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,10 +17,36 @@ use std::{
 
 use inference_server::{
     config::Config,
-    engine::{Classify, Memory, Queue, Queued, Tokens},
+    engine::{Classify, Layout, Limits, Memory, Queue, Queued, Tokens},
     model::Model,
     process,
 };
+
+/// The model without what `scripts/prepare-model.py` made of it, in a folder that it goes with.
+pub struct AsExported(PathBuf);
+
+impl AsExported {
+    pub fn of(model: &Path) -> Self {
+        let copy = env::temp_dir().join(format!("kubesentiment-as-exported-{}", std::process::id()));
+        fs::create_dir_all(&copy).unwrap();
+        for file in ["model.onnx", "model.onnx.data", "tokenizer.json", "config.json"] {
+            if model.join(file).exists() {
+                fs::copy(model.join(file), copy.join(file)).unwrap();
+            }
+        }
+        Self(copy)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for AsExported {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
 
 /// Texts a second, with the setting that reached it.
 pub struct Limit {
@@ -31,16 +59,17 @@ pub struct Limit {
 
 /// The best of all settings, each tried for `each`: batches of texts of equal length, so that next
 /// to nothing is padding.
-pub fn measure(config: &Config, threads: usize, texts: &[String], each: Duration) -> Limit {
+pub fn measure(config: &Config, layout: Layout, threads: usize, texts: &[String], each: Duration) -> Limit {
     let mut best = Limit { per_second: 0.0, per_cpu_second: 0.0, setting: String::new(), mean_tokens: 0.0 };
     for (sharing, sessions) in [("one session for all threads", 1), ("a session for each thread", threads)] {
         let (mut classifiers, tokens) = load(config, threads, sessions, texts);
+        assert_eq!(classifiers[0].layout(), layout, "the graph that was loaded");
         let count: usize = tokens.iter().map(|text| text.ids.len()).sum();
         best.mean_tokens = count as f64 / tokens.len() as f64;
         for batch in [1, 4, 8, 16, 32] {
             let (per_second, per_cpu_second) = run(&mut classifiers, &tokens, batch, each);
             println!(
-                "  limit: {per_second:6.1}/s, {per_cpu_second:6.1} a CPU second with {sharing}, batches of {batch}"
+                "  {layout:?}: {per_second:6.1}/s, {per_cpu_second:6.1} a CPU second with {sharing}, batches of {batch}"
             );
             best.per_cpu_second = best.per_cpu_second.max(per_cpu_second);
             if per_second > best.per_second {
@@ -102,7 +131,13 @@ pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: 
     let tokens: Vec<Tokens> = texts.iter().map(|text| model.tokenizer.tokenize(text).unwrap()).collect();
     let mut classifiers: Vec<_> = (0..threads).map(|_| model.classifier()).collect();
     let next = AtomicUsize::new(0);
-    let queue = Mutex::new(Queue::new(config.engine.max_batch_tokens, config.engine.max_batch_size));
+    let limits = Limits {
+        layout: classifiers[0].layout(),
+        max_tokens: config.engine.max_batch_tokens,
+        max_size: config.engine.max_batch_size,
+        workers: threads,
+    };
+    let queue = Mutex::new(Queue::new(limits));
     let refill = |texts: usize| {
         let mut queue = queue.lock().unwrap();
         for _ in 0..texts {
@@ -112,13 +147,14 @@ pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: 
     };
     refill(in_hand);
     let (per_second, _) = each_thread(&mut classifiers, time, |classifier| {
-        let batch = queue.lock().unwrap().take(Instant::now(), 1).batch;
+        let batch = queue.lock().unwrap().take(Instant::now()).batch;
         let batch: Vec<&Tokens> = batch.iter().map(|waiting| &tokens[waiting.text]).collect();
         if batch.is_empty() {
             thread::yield_now();
             return 0;
         }
         classifier.classify(&batch, Memory::Keep).unwrap();
+        queue.lock().unwrap().finish(batch.len());
         refill(batch.len());
         batch.len()
     });

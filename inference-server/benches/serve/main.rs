@@ -24,8 +24,9 @@ use std::{
 use inference_server::{
     config::{Config, Environment},
     cpus,
+    engine::Layout,
 };
-use limit::Limit;
+use limit::{AsExported, Limit};
 use load::Closed;
 use report::{LEGEND, Table, print_memory};
 use server::Server;
@@ -80,7 +81,7 @@ fn larger_model(root: &Path) -> Result<PathBuf, String> {
 
 /// A model under measurement.
 struct Subject {
-    path: String,
+    path: PathBuf,
     config: Config,
     model_bytes: u64,
 }
@@ -91,25 +92,37 @@ impl Subject {
             env::vars().chain([("MLOPS_ONNX_MODEL_PATH".to_owned(), path.to_owned())]).collect();
         let bytes = |file| std::fs::metadata(Path::new(path).join(file)).map_or(0, |file| file.len());
         let model_bytes = bytes("model.onnx") + bytes("model.onnx.data");
-        Self { path: path.to_owned(), config: Config::read(&settings).unwrap(), model_bytes }
+        Self { path: PathBuf::from(path), config: Config::read(&settings).unwrap(), model_bytes }
     }
 
     /// A server without the cache: each text is to cost a run of the model.
     async fn start(&self, request: &[u8]) -> Server {
         let settings = [
-            ("MLOPS_ONNX_MODEL_PATH", self.path.as_str()),
+            ("MLOPS_ONNX_MODEL_PATH", self.path.to_str().unwrap()),
             ("MLOPS_MAX_TEXT_LENGTH", "10000"),
             ("MLOPS_PREDICTION_CACHE_ENABLED", "false"),
         ];
         Server::start(&settings, request).await
     }
 
+    /// The engine limit is that of the model as it was exported. Beside it the same loop over what the
+    /// server makes of it, for the reader.
     fn limit(&self, what: &str, texts: &[String], each: Duration) -> Limit {
-        println!("\nModel {}, {what}", self.path);
-        let limit = limit::measure(&self.config, cpus::usable(), texts, each);
+        println!("\nModel {}, {what}", self.path.display());
+        let exported = AsExported::of(&self.path);
+        let mut config = self.config.clone();
+        exported.path().clone_into(&mut config.model.path);
+        let limit = limit::measure(&config, Layout::Padded, cpus::usable(), texts, each);
         println!(
             "{:.1} tokens on average. Engine limit {:.1}/s: {}",
             limit.mean_tokens, limit.per_second, limit.setting
+        );
+        let varlen = limit::measure(&self.config, Layout::Varlen, cpus::usable(), texts, each);
+        println!(
+            "the same loop over the graph without padding: {:.1}/s, {:.3} of the limit: {}",
+            varlen.per_second,
+            varlen.per_second / limit.per_second,
+            varlen.setting
         );
         limit
     }

@@ -15,7 +15,7 @@ use axum::{
 };
 use inference_server::{
     config::Config,
-    engine::{Classify, Engine, Memory, Tokenize, Tokens},
+    engine::{Classify, Engine, Layout, Memory, Tokenize, Tokens},
     http::{App, Serving, router},
     model::{Labels, Tokenizer},
 };
@@ -39,6 +39,10 @@ const STATUSES: [u16; 9] = [200, 201, 202, 400, 404, 413, 422, 503, 507];
 struct Counting;
 
 impl Classify for Counting {
+    fn layout(&self) -> Layout {
+        Layout::Padded
+    }
+
     fn classify(&mut self, batch: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
         Ok(batch.iter().map(|text| vec![text.ids.len() as f32, 9.0]).collect())
     }

@@ -3,12 +3,14 @@
 
 mod allocator;
 mod exit;
+mod operators;
 mod pages;
 mod session;
 mod telemetry;
 
 pub use allocator::{keep_heap_small, return_free_memory};
 pub use exit::exit_beside_running_threads;
+pub use operators::with_operators;
 pub use pages::forget_code_of_the_start;
 pub use session::{Memory, SharedSession};
 pub use telemetry::forbid_telemetry;

@@ -217,7 +217,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "MLOPS_MAX_BATCH_TOKENS",
-        "256",
+        "384",
         "a whole number of tokens from 16 to 1048576",
         "Tokens of one batch, padding included",
     ),

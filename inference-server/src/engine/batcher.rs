@@ -1,14 +1,14 @@
-//! The queues between the tokenizer threads and the workers. No timer: a free worker takes what is
-//! there now, so a batch is as large as the load makes it.
+//! The queues between the tokenizer threads and the workers. No text waits for a timer: a free worker
+//! takes what is there now, so a batch is as large as the load makes it.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     lane::Lane,
-    queue::{Queue, Queued, Taken},
+    queue::{Limits, Queue, Queued, Taken},
 };
 use crate::metrics::{Metrics, Rejection};
 
@@ -31,6 +31,16 @@ impl<J> Shared<J> {
     }
 }
 
+/// What there is for a worker to do.
+pub enum Next<J> {
+    /// To run these.
+    Texts(Taken<J>),
+    /// Nothing, and for a while there was nothing.
+    Lull,
+    /// To end: the batcher is closed and the lane empty.
+    Closed,
+}
+
 /// A [`Queue`] for each [`Lane`], which threads share.
 pub struct Batcher<J> {
     short: Shared<J>,
@@ -39,11 +49,11 @@ pub struct Batcher<J> {
 }
 
 impl<J: Queued> Batcher<J> {
-    /// An empty, open batcher; the limits are those of [`Queue::new`], for each lane.
+    /// An empty, open batcher; the limits are those of each lane.
     #[must_use]
-    pub fn new(max_tokens: usize, max_size: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
         let shared = || {
-            let queue = Queue::new(max_tokens, max_size);
+            let queue = Queue::new(limits);
             Shared { state: Mutex::new(State { queue, free_workers: 0, closed: false }), arrival: Condvar::new() }
         };
         Self { short: shared(), long: shared(), metrics }
@@ -69,28 +79,35 @@ impl<J: Queued> Batcher<J> {
         }
     }
 
-    /// Waits for texts of a lane and takes a batch together with texts that expired meanwhile.
-    /// `None` when the batcher is closed and the lane empty.
-    pub fn next(&self, lane: Lane) -> Option<Taken<J>> {
+    /// Waits for texts of a lane and takes a batch together with texts that expired meanwhile; for no
+    /// longer than `patience`, where there is one. `finished` counts the texts of the batch that the
+    /// worker took before.
+    pub fn next(&self, lane: Lane, finished: usize, patience: Option<Duration>) -> Next<J> {
         let lane = self.lane(lane);
         let mut state = lane.lock();
+        state.queue.finish(finished);
         state.free_workers += 1;
-        loop {
+        let next = loop {
             if !state.queue.is_empty() {
-                let free = state.free_workers;
-                let taken = state.queue.take(Instant::now(), free);
+                let taken = state.queue.take(Instant::now());
                 self.metrics.reject_many(Rejection::Abandoned, taken.abandoned.len());
                 if !taken.batch.is_empty() || !taken.expired.is_empty() {
-                    state.free_workers -= 1;
-                    return Some(taken);
+                    break Next::Texts(taken);
                 }
             } else if state.closed {
-                state.free_workers -= 1;
-                return None;
+                break Next::Closed;
+            } else if let Some(patience) = patience {
+                let waited = lane.arrival.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+                state = waited.0;
+                if waited.1.timed_out() && state.queue.is_empty() && !state.closed {
+                    break Next::Lull;
+                }
             } else {
                 state = lane.arrival.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-        }
+        };
+        state.free_workers -= 1;
+        next
     }
 
     /// Lets the workers finish what is queued and then end.
@@ -104,9 +121,11 @@ impl<J: Queued> Batcher<J> {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::thread;
 
-    use super::*;
+    use super::{super::Layout, *};
+
+    const LIMITS: Limits = Limits { layout: Layout::Padded, max_tokens: 1024, max_size: 32, workers: 1 };
 
     struct Text(usize);
 
@@ -125,41 +144,53 @@ mod tests {
         }
     }
 
-    fn lengths(taken: Option<Taken<Text>>) -> Vec<usize> {
-        taken.unwrap().batch.iter().map(|text| text.0).collect()
+    fn lengths(next: Next<Text>) -> Vec<usize> {
+        match next {
+            Next::Texts(taken) => taken.batch.iter().map(|text| text.0).collect(),
+            Next::Lull | Next::Closed => vec![],
+        }
     }
 
     #[test]
     fn each_lane_gives_its_own_texts_only() {
-        let batcher = Batcher::new(1024, 32, Arc::new(Metrics::new()));
+        let batcher = Batcher::new(LIMITS, Arc::new(Metrics::new()));
+        let next = |lane| batcher.next(lane, 0, None);
         for tokens in [400, 8, 300, 9] {
             batcher.push(Text(tokens));
         }
-        assert_eq!(lengths(batcher.next(Lane::Short)), [8, 9]);
+        assert_eq!(lengths(next(Lane::Short)), [8, 9]);
         batcher.push(Text(10));
         batcher.close();
         // Closed, but what waits is still given out.
-        while let Some(taken) = batcher.next(Lane::Long) {
-            assert!(taken.batch.iter().all(|text| text.0 >= 300));
-        }
-        assert_eq!(lengths(batcher.next(Lane::Short)), [10]);
-        assert!(batcher.next(Lane::Short).is_none());
+        assert_eq!(lengths(next(Lane::Long)), [300]);
+        assert_eq!(lengths(next(Lane::Long)), [400]);
+        assert!(matches!(next(Lane::Long), Next::Closed));
+        assert_eq!(lengths(next(Lane::Short)), [10]);
+        assert!(matches!(next(Lane::Short), Next::Closed));
     }
 
     #[test]
     fn a_text_wakes_a_worker_of_its_lane_while_the_other_lane_is_idle() {
-        let batcher = Arc::new(Batcher::new(1024, 32, Arc::new(Metrics::new())));
+        let batcher = Arc::new(Batcher::new(LIMITS, Arc::new(Metrics::new())));
         let worker = |lane| {
             let batcher = Arc::clone(&batcher);
-            thread::spawn(move || batcher.next(lane).map(|taken| taken.batch.len()))
+            thread::spawn(move || lengths(batcher.next(lane, 0, None)))
         };
         let (short, long) = (worker(Lane::Short), worker(Lane::Long));
         while batcher.short.lock().free_workers + batcher.long.lock().free_workers < 2 {
             thread::yield_now();
         }
         batcher.push(Text(400));
-        assert_eq!(long.join().unwrap(), Some(1));
+        assert_eq!(long.join().unwrap(), [400]);
         batcher.push(Text(8));
-        assert_eq!(short.join().unwrap(), Some(1));
+        assert_eq!(short.join().unwrap(), [8]);
+    }
+
+    #[test]
+    fn a_worker_that_waits_in_vain_is_told() {
+        let batcher = Batcher::new(LIMITS, Arc::new(Metrics::new()));
+        assert!(matches!(batcher.next(Lane::Short, 0, Some(Duration::from_millis(1))), Next::Lull));
+        batcher.push(Text(8));
+        assert_eq!(lengths(batcher.next(Lane::Short, 0, Some(Duration::from_millis(1)))), [8]);
     }
 }

@@ -22,9 +22,9 @@ use tokio::sync::oneshot;
 
 use crate::{config::EngineConfig, metrics::Metrics};
 use admission::{Admission, Place};
-pub use batcher::Batcher;
+pub use batcher::{Batcher, Next};
 pub use lane::Lane;
-pub use queue::{Queue, Queued};
+pub use queue::{Limits, Queue, Queued};
 use tokenizing::{Text, TokenizerPool};
 
 /// Token ids of one text, special tokens included.
@@ -42,8 +42,20 @@ pub trait Tokenize: Send + Sync + 'static {
     fn tokenize(&self, text: &str) -> Result<Tokens, String>;
 }
 
+/// How the texts of a batch are laid out in the model's inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A row for each text, filled up to the longest.
+    Padded,
+    /// One after another, in a single row.
+    Varlen,
+}
+
 /// Runs a batch through the model. Each worker owns one.
 pub trait Classify: Send + 'static {
+    /// What a batch costs depends on it.
+    fn layout(&self) -> Layout;
+
     /// Logits for each text, in the order given, and what then becomes of the memory that the run
     /// took. The error is a sentence.
     fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String>;
@@ -118,7 +130,13 @@ impl Engine {
         classifier: impl Fn() -> Box<dyn Classify>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let batcher = Arc::new(Batcher::new(config.max_batch_tokens, config.max_batch_size, Arc::clone(&metrics)));
+        let limits = Limits {
+            layout: classifier().layout(),
+            max_tokens: config.max_batch_tokens,
+            max_size: config.max_batch_size,
+            workers: threads.max(1),
+        };
+        let batcher = Arc::new(Batcher::new(limits, Arc::clone(&metrics)));
         // Tokenizing costs about a hundredth of inference, so a few threads keep every worker fed.
         let tokenizer_threads = NonZeroUsize::MIN.saturating_add(threads / 4);
         let tokenizers = TokenizerPool::start(tokenizer_threads, config.queue_capacity, tokenizer, &batcher)?;

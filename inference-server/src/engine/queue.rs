@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Layout;
+
 /// What the queue needs to know of a waiting text.
 pub trait Queued {
     /// Its length in tokens.
@@ -38,24 +40,34 @@ pub struct Taken<J> {
     pub expired: Vec<J>,
     /// Texts that nobody waits for.
     pub abandoned: Vec<J>,
-    /// How many texts wait still.
-    pub left: usize,
 }
 
-/// The waiting texts.
+/// What bounds a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How the model takes a batch.
+    pub layout: Layout,
+    /// Tokens of a batch, padding included. A text of more than that runs alone.
+    pub max_tokens: usize,
+    /// Texts of a batch.
+    pub max_size: usize,
+    /// Workers that take batches.
+    pub workers: usize,
+}
+
+/// The waiting texts, and how many are under way.
 #[derive(Debug)]
 pub struct Queue<J> {
     waiting: Vec<J>,
-    max_tokens: usize,
-    max_size: usize,
+    running: usize,
+    limits: Limits,
 }
 
 impl<J: Queued> Queue<J> {
-    /// An empty queue whose batches hold at most `max_tokens` tokens, padding included, and at most
-    /// `max_size` texts. A text of more tokens than that runs alone.
+    /// An empty queue.
     #[must_use]
-    pub fn new(max_tokens: usize, max_size: usize) -> Self {
-        Self { waiting: Vec::new(), max_tokens, max_size }
+    pub fn new(limits: Limits) -> Self {
+        Self { waiting: Vec::new(), running: 0, limits }
     }
 
     /// Adds a text.
@@ -75,25 +87,44 @@ impl<J: Queued> Queue<J> {
         self.waiting.is_empty()
     }
 
-    /// Takes the most urgent text and those that best share a run with it. `free_workers` counts the
-    /// one that asks: it leaves the others their share, since two half batches at once beat one
-    /// after the other.
-    pub fn take(&mut self, now: Instant, free_workers: usize) -> Taken<J> {
+    /// Takes the most urgent text and those that best share a run with it, and leaves the other
+    /// workers their share of all that is here: of two runs at once, two halves cost less than most
+    /// and a rest. The batch counts as under way until [`Self::finish`].
+    pub fn take(&mut self, now: Instant) -> Taken<J> {
         let abandoned = self.waiting.extract_if(.., |job| job.is_abandoned()).collect();
         let expired = self.waiting.extract_if(.., |job| job.deadline() <= now).collect();
-        let most = self.waiting.len().div_ceil(free_workers.max(1)).clamp(1, self.max_size);
-        self.waiting.sort_unstable_by_key(|job| (job.tokens(), job.arrived()));
-        let batch = match self.most_urgent() {
-            Some(urgent) => self.waiting.drain(self.share_a_run(urgent, most)).collect(),
-            None => Vec::new(),
+        let share = (self.waiting.len() + self.running).div_ceil(self.limits.workers.max(1));
+        let most = share.clamp(1, self.limits.max_size.max(1));
+        let range = match self.limits.layout {
+            Layout::Padded => self.alike_in_length(most),
+            Layout::Varlen => self.first_in_turn(most),
         };
-        Taken { batch, expired, abandoned, left: self.waiting.len() }
+        let batch: Vec<J> = self.waiting.drain(range).collect();
+        self.running += batch.len();
+        Taken { batch, expired, abandoned }
     }
 
-    /// The text that has waited longest, less what a short one is let go before.
-    fn most_urgent(&self) -> Option<usize> {
-        let due = |job: &J| job.arrived() + AGEING * u32::try_from(job.tokens()).unwrap_or(u32::MAX);
-        (0..self.waiting.len()).min_by_key(|index| due(&self.waiting[*index]))
+    /// So many texts of taken batches aren't under way any more.
+    pub fn finish(&mut self, texts: usize) {
+        self.running -= texts;
+    }
+
+    /// Without padding it costs nothing that texts differ in length.
+    fn first_in_turn(&mut self, most: usize) -> Range<usize> {
+        self.waiting.sort_by_cached_key(due);
+        let mut tokens = 0;
+        let fits = |job: &&J| {
+            tokens += job.tokens();
+            tokens <= self.limits.max_tokens
+        };
+        let fitting = self.waiting.iter().take(most).take_while(fits).count();
+        0..fitting.max(1).min(self.waiting.len())
+    }
+
+    fn alike_in_length(&mut self, most: usize) -> Range<usize> {
+        self.waiting.sort_unstable_by_key(|job| (job.tokens(), job.arrived()));
+        let urgent = (0..self.waiting.len()).min_by_key(|index| due(&self.waiting[*index]));
+        urgent.map_or(0..0, |urgent| self.share_a_run(urgent, most))
     }
 
     /// The texts that run with the urgent one, when the waiting ones, sorted by length, are cut into
@@ -107,7 +138,8 @@ impl<J: Queued> Queue<J> {
         let mut cheapest = vec![(0, 0)];
         for (last, job) in window.iter().enumerate() {
             let longest = job.tokens();
-            let fitting = (1..=most.min(last + 1)).take_while(|size| *size == 1 || size * longest <= self.max_tokens);
+            let fitting =
+                (1..=most.min(last + 1)).take_while(|size| *size == 1 || size * longest <= self.limits.max_tokens);
             let cut = fitting.map(|size| {
                 let start = last + 1 - size;
                 (cheapest[start].0 + RUN_COST_IN_TOKENS + size * longest, start)
@@ -121,6 +153,11 @@ impl<J: Queued> Queue<J> {
         }
         first + cheapest[end].1..first + end
     }
+}
+
+/// Whose turn it is: that of the text that has waited longest, less what a short one is let go before.
+fn due<J: Queued>(job: &J) -> Instant {
+    job.arrived() + AGEING * u32::try_from(job.tokens()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -36,7 +36,15 @@ fn texts(start: Instant, lengths: &[usize]) -> Vec<Text> {
 }
 
 fn queue(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
-    let mut queue = Queue::new(max_tokens, max_size);
+    filled(Limits { layout: Layout::Padded, max_tokens, max_size, workers: 1 }, texts)
+}
+
+fn varlen(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
+    filled(Limits { layout: Layout::Varlen, max_tokens, max_size, workers: 1 }, texts)
+}
+
+fn filled(limits: Limits, texts: Vec<Text>) -> Queue<Text> {
+    let mut queue = Queue::new(limits);
     for text in texts {
         queue.push(text);
     }
@@ -60,7 +68,7 @@ fn numbers(seed: u64) -> impl Iterator<Item = usize> {
 
 #[test]
 fn an_empty_queue_gives_an_empty_batch() {
-    let taken = queue(vec![], 64, 8).take(Instant::now(), 1);
+    let taken = queue(vec![], 64, 8).take(Instant::now());
     assert!(taken.batch.is_empty() && taken.expired.is_empty() && taken.abandoned.is_empty());
 }
 
@@ -68,8 +76,8 @@ fn an_empty_queue_gives_an_empty_batch() {
 fn equal_lengths_fill_the_token_budget() {
     let start = Instant::now();
     let mut queue = queue(texts(start, &[10; 12]), 64, 32);
-    assert_eq!(ids(&queue.take(start, 1).batch), [0, 1, 2, 3, 4, 5]);
-    assert_eq!(ids(&queue.take(start, 1).batch), [6, 7, 8, 9, 10, 11]);
+    assert_eq!(ids(&queue.take(start).batch), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(ids(&queue.take(start).batch), [6, 7, 8, 9, 10, 11]);
     assert!(queue.is_empty());
 }
 
@@ -78,14 +86,14 @@ fn runs_are_cut_where_that_costs_least() {
     let start = Instant::now();
     // 20 with 30 would pad three times 10, which is more than another run.
     let mut queue = queue(texts(start, &[20, 30, 18, 31, 20, 29]), 512, 32);
-    assert_eq!(ids(&queue.take(start, 1).batch), [0, 2, 4]);
-    assert_eq!(ids(&queue.take(start, 1).batch), [1, 3, 5]);
+    assert_eq!(ids(&queue.take(start).batch), [0, 2, 4]);
+    assert_eq!(ids(&queue.take(start).batch), [1, 3, 5]);
 }
 
 #[test]
 fn the_batch_size_is_bounded() {
     let start = Instant::now();
-    assert_eq!(queue(texts(start, &[2; 9]), 1024, 4).take(start, 1).batch.len(), 4);
+    assert_eq!(queue(texts(start, &[2; 9]), 1024, 4).take(start).batch.len(), 4);
 }
 
 #[test]
@@ -93,7 +101,7 @@ fn a_text_longer_than_the_budget_runs_alone() {
     let start = Instant::now();
     let mut queue = queue(texts(start, &[500, 500, 500]), 64, 8);
     for id in 0..3 {
-        assert_eq!(ids(&queue.take(start, 1).batch), [id]);
+        assert_eq!(ids(&queue.take(start).batch), [id]);
     }
 }
 
@@ -101,8 +109,8 @@ fn a_text_longer_than_the_budget_runs_alone() {
 fn a_short_text_overtakes_a_long_one_that_came_shortly_before() {
     let start = Instant::now();
     let mut queue = queue(texts(start, &[400, 8, 9, 400, 10]), 1024, 8);
-    assert_eq!(ids(&queue.take(start, 1).batch), [1, 2, 4]);
-    assert_eq!(ids(&queue.take(start, 1).batch), [0, 3]);
+    assert_eq!(ids(&queue.take(start).batch), [1, 2, 4]);
+    assert_eq!(ids(&queue.take(start).batch), [0, 3]);
 }
 
 #[test]
@@ -114,7 +122,7 @@ fn a_long_text_is_overtaken_for_a_bounded_time_only() {
         let arrived = start + Duration::from_millis(after);
         let deadline = arrived + Duration::from_mins(1);
         queue.push(Text { id: id + 1, tokens: 8, arrived, deadline, gone: false });
-        assert_eq!(ids(&queue.take(arrived, 1).batch), [if overtakes { id + 1 } else { 0 }]);
+        assert_eq!(ids(&queue.take(arrived).batch), [if overtakes { id + 1 } else { 0 }]);
     }
     assert_eq!(queue.len(), 1);
 }
@@ -128,7 +136,7 @@ fn no_text_starves_while_short_ones_keep_coming() {
         let mut next = numbers(seed);
         let mut draw = |most: usize| next.next().unwrap() % most;
         let start = Instant::now();
-        let mut queue = Queue::new(256, 4);
+        let mut queue = queue(vec![], 256, 4);
         let mut last_runs = Vec::new();
         for run in 0..300 {
             let now = start + Duration::from_millis(10 * run as u64);
@@ -138,7 +146,7 @@ fn no_text_starves_while_short_ones_keep_coming() {
                 let id = last_runs.len() - 1;
                 queue.push(Text { id, tokens, arrived: now, deadline: now + Duration::from_hours(1), gone: false });
             }
-            queue.take(now, 1);
+            queue.take(now);
             let late = queue.waiting.iter().find(|text| last_runs[text.id] <= run);
             assert!(late.is_none(), "seed {seed}, run {run}: {late:?} still waits");
         }
@@ -146,13 +154,33 @@ fn no_text_starves_while_short_ones_keep_coming() {
 }
 
 #[test]
-fn free_workers_share_what_waits() {
+fn workers_share_what_waits_and_what_is_under_way() {
     let start = Instant::now();
-    let mut queue = queue(texts(start, &[10; 8]), 1024, 32);
-    let taken = queue.take(start, 2);
-    assert_eq!((taken.batch.len(), taken.left), (4, 4));
-    let taken = queue.take(start, 1);
-    assert_eq!((taken.batch.len(), taken.left), (4, 0));
+    for layout in [Layout::Padded, Layout::Varlen] {
+        let limits = Limits { layout, max_tokens: 1024, max_size: 32, workers: 2 };
+        let mut queue = filled(limits, texts(start, &[10; 8]));
+        assert_eq!(ids(&queue.take(start).batch), [0, 1, 2, 3]);
+        assert_eq!(ids(&queue.take(start).batch), [4, 5, 6, 7]);
+        queue.finish(4);
+        for text in texts(start, &[10; 6]) {
+            queue.push(text);
+        }
+        // 6 wait and 4 run.
+        assert_eq!(queue.take(start).batch.len(), 5);
+    }
+}
+
+#[test]
+fn without_padding_texts_run_in_turn_whatever_their_lengths() {
+    let start = Instant::now();
+    let mut queue = varlen(texts(start, &[20, 30, 18, 31, 20, 29]), 100, 32);
+    assert_eq!(ids(&queue.take(start).batch), [0, 1, 2, 4]);
+    assert_eq!(ids(&queue.take(start).batch), [3, 5]);
+    let mut queue = varlen(texts(start, &[500, 500, 8]), 64, 8);
+    for id in [2, 0, 1] {
+        assert_eq!(ids(&queue.take(start).batch), [id]);
+    }
+    assert!(queue.take(start).batch.is_empty());
 }
 
 #[test]
@@ -162,7 +190,7 @@ fn expired_and_abandoned_texts_are_never_in_a_batch() {
     all[1].deadline = start;
     all[2].gone = true;
     all[4].deadline = start + Duration::from_millis(5);
-    let taken = queue(all, 1024, 32).take(start + Duration::from_millis(5), 1);
+    let taken = queue(all, 1024, 32).take(start + Duration::from_millis(5));
     assert_eq!(ids(&taken.batch), [0, 3, 5]);
     assert_eq!(ids(&taken.expired), [1, 4]);
     assert_eq!(ids(&taken.abandoned), [2]);
@@ -183,16 +211,17 @@ fn random_loads_keep_every_promise() {
                 text.deadline = start;
             }
         }
+        let layout = if draw(2) == 0 { Layout::Padded } else { Layout::Varlen };
         let (max_tokens, max_size, workers) = (16 + draw(1024), 1 + draw(40), 1 + draw(4));
-        let mut queue = queue(all, max_tokens, max_size);
+        let mut queue = filled(Limits { layout, max_tokens, max_size, workers }, all);
         let mut left = Vec::new();
         while !queue.is_empty() {
             let before = queue.len();
-            let taken = queue.take(start, workers);
+            let taken = queue.take(start);
             assert!(queue.len() < before, "seed {seed}: no progress");
             let longest = taken.batch.iter().map(|text| text.tokens).max().unwrap_or(0);
             let real: usize = taken.batch.iter().map(|text| text.tokens).sum();
-            let padded = longest * taken.batch.len();
+            let padded = if layout == Layout::Padded { longest * taken.batch.len() } else { real };
             assert!(taken.batch.len() <= max_size, "seed {seed}");
             assert!(taken.batch.len() <= 1 || padded <= max_tokens, "seed {seed}");
             // Else to cut the batch once more would have been cheaper.

@@ -26,6 +26,10 @@ struct Scripted {
 }
 
 impl Classify for Scripted {
+    fn layout(&self) -> Layout {
+        Layout::Padded
+    }
+
     fn classify(&mut self, batch: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         let permit = self.permits.lock().unwrap().recv_timeout(Duration::from_secs(10));

@@ -8,7 +8,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Batcher, Classify, EngineError, Lane, Memory, Outcome, Queued, Timeline, Tokens, admission::Place, priority,
+    Batcher, Classify, EngineError, Lane, Layout, Memory, Next, Outcome, Queued, Timeline, Tokens, admission::Place,
+    priority,
 };
 use crate::metrics::{Metrics, Rejection};
 
@@ -42,21 +43,44 @@ impl Queued for Job {
     }
 }
 
+/// How long no text may come before a worker gives back the memory that its runs took. A run that
+/// finds it still there is some percent faster.
+const LULL: Duration = Duration::from_secs(1);
+
 /// Serves a lane until the batcher is closed and the lane empty.
 pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {
     priority::give_way(lane.nice());
-    while let Some(taken) = batcher.next(lane) {
-        metrics.reject_many(Rejection::Expired, taken.expired.len());
-        for job in taken.expired {
-            answer(job.reply, Err(EngineError::Expired));
-        }
-        if !taken.batch.is_empty() {
-            // Before a lull the memory goes back; while texts wait, the next run is to be fast. Long texts take much
-            // of it and hardly gain: of two runs the one that ends last may not have been the last to begin.
-            let memory = if taken.left == 0 || lane == Lane::Long { Memory::Return } else { Memory::Keep };
-            run_batch(classifier.as_mut(), taken.batch, memory, metrics);
+    // Long texts take much memory and hardly gain from finding it.
+    let memory = if lane == Lane::Long { Memory::Return } else { Memory::Keep };
+    let (mut finished, mut keeps) = (0, false);
+    loop {
+        match batcher.next(lane, finished, keeps.then_some(LULL)) {
+            Next::Texts(taken) => {
+                finished = taken.batch.len();
+                metrics.reject_many(Rejection::Expired, taken.expired.len());
+                for job in taken.expired {
+                    answer(job.reply, Err(EngineError::Expired));
+                }
+                if !taken.batch.is_empty() {
+                    run_batch(classifier.as_mut(), taken.batch, memory, metrics);
+                    keeps = memory == Memory::Keep;
+                }
+            }
+            Next::Lull => {
+                finished = 0;
+                keeps = false;
+                return_memory(classifier.as_mut());
+            }
+            Next::Closed => return,
         }
     }
+}
+
+/// ONNX Runtime gives memory back at the end of a run only, so this is the shortest there is.
+fn return_memory(classifier: &mut dyn Classify) {
+    let shortest = Tokens { ids: vec![0], type_ids: None };
+    // It has no answer, so nobody misses it.
+    drop(catch_unwind(AssertUnwindSafe(|| classifier.classify(&[&shortest], Memory::Return))));
 }
 
 fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, memory: Memory, metrics: &Metrics) {
@@ -76,7 +100,7 @@ fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, memory: Memory, met
         .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
     let done = Instant::now();
     let inference = done - run;
-    observe(metrics, &tokens, inference);
+    observe(metrics, classifier.layout(), &tokens, inference);
 
     match result {
         Ok(logits) if logits.len() == waiting.len() => {
@@ -106,8 +130,11 @@ fn answer(reply: oneshot::Sender<Result<Outcome, EngineError>>, outcome: Result<
     drop(reply.send(outcome));
 }
 
-fn observe(metrics: &Metrics, tokens: &[&Tokens], inference: Duration) {
-    let longest = tokens.iter().map(|text| text.ids.len()).max().unwrap_or_default();
+fn observe(metrics: &Metrics, layout: Layout, tokens: &[&Tokens], inference: Duration) {
     let real = tokens.iter().map(|text| text.ids.len()).sum();
-    metrics.observe_batch(tokens.len(), real, longest * tokens.len() - real, inference);
+    let padding = match layout {
+        Layout::Padded => tokens.iter().map(|text| text.ids.len()).max().unwrap_or_default() * tokens.len() - real,
+        Layout::Varlen => 0,
+    };
+    metrics.observe_batch(tokens.len(), real, padding, inference);
 }

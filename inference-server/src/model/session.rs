@@ -1,8 +1,8 @@
 //! ONNX Runtime: one session, run by all workers at once.
 
 use std::{
-    env,
-    path::Path,
+    env, fs,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -13,8 +13,10 @@ use ort::{
     value::{TensorElementType, TensorRef, TensorRefMut, ValueType},
 };
 
+use ring::digest::{SHA256, digest};
+
 use super::ModelError;
-use crate::engine::{Classify, Tokens};
+use crate::engine::{Classify, Layout, Tokens};
 
 /// Where the library is looked for when `ORT_DYLIB_PATH` doesn't say.
 const LIBRARY: &str = "libonnxruntime.so";
@@ -36,24 +38,51 @@ impl Runtime {
         loaded.clone().map(Self).map_err(ModelError::NoRuntime)
     }
 
-    /// A session over a model file, not run yet.
+    /// A session over a model file, not run yet: over the graph for batches without padding that
+    /// `scripts/varlen-model.py` left beside it, where there is one.
     pub(super) fn open(&self, file: &Path) -> Result<ColdSession, ModelError> {
+        let varlen = varlen_file(file);
+        if varlen.is_file() {
+            let session = self.open_one(&varlen)?;
+            if session.was_made_of(file)? {
+                return Ok(session);
+            }
+            tracing::warn!(
+                file = %varlen.display(),
+                "it was made of another model.onnx than is here, so batches are padded; scripts/varlen-model.py makes it anew"
+            );
+        }
+        self.open_one(file)
+    }
+
+    fn open_one(&self, file: &Path) -> Result<ColdSession, ModelError> {
         let bad = |problem: String| ModelError::BadFile { path: file.to_owned(), problem };
         let session = self.commit(file).map_err(|error| bad(error.to_string()))?;
         ColdSession::new(session).map_err(bad)
     }
 
     fn commit(&self, file: &Path) -> ort::Result<Session> {
-        Session::builder(&self.0)?
+        let builder = Session::builder(&self.0)?
             // Batches run side by side, one a CPU: threads inside a run would only wait for each other.
             .with_intra_threads(1)?
             .with_inter_threads(1)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             // Shapes vary from batch to batch, and a memory pattern is kept for each that was seen.
-            .with_memory_pattern(false)?
-            .commit_from_file(file)
+            .with_memory_pattern(false)?;
+        native::with_operators(builder)?.commit_from_file(file)
     }
 }
+
+/// Where the graph for batches without padding would be: beside the model, by a name that no model
+/// is looked for under.
+fn varlen_file(model: &Path) -> PathBuf {
+    let mut name = model.as_os_str().to_owned();
+    name.push(".varlen");
+    name.into()
+}
+
+/// The key under which such a graph has the SHA-256 of the model that it was made of.
+const MADE_OF: &str = "made_of_sha256";
 
 /// What an input of the graph is fed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +90,30 @@ enum Feed {
     Ids,
     Mask,
     Types,
+    Positions,
+    Starts,
+}
+
+impl Feed {
+    /// By the input's name: those of the transformers library, and `FlashAttention`'s `cu_seqlens`.
+    const NAMES: [(&'static str, Self); 5] = [
+        ("input_ids", Self::Ids),
+        ("attention_mask", Self::Mask),
+        ("token_type_ids", Self::Types),
+        ("position_ids", Self::Positions),
+        ("cu_seqlens", Self::Starts),
+    ];
+
+    fn of(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, feed)| *feed)
+    }
 }
 
 /// A session that has not run yet, so that its number of classes isn't known.
 pub(super) struct ColdSession {
     session: Session,
     inputs: Vec<(String, Feed)>,
+    layout: Layout,
     output: String,
 }
 
@@ -77,25 +124,21 @@ impl ColdSession {
             .iter()
             .map(|input| {
                 let name = input.name();
-                let feed = match name {
-                    "input_ids" => Feed::Ids,
-                    "attention_mask" => Feed::Mask,
-                    "token_type_ids" => Feed::Types,
-                    _ => {
-                        return Err(format!(
-                            "its input {name} is none of input_ids, attention_mask and token_type_ids"
-                        ));
-                    }
-                };
+                let feed = Feed::of(name).ok_or_else(|| {
+                    let known = Feed::NAMES.map(|(known, _)| known).join(", ");
+                    format!("its input {name} is none of those that texts are fed to: {known}")
+                })?;
                 match input.dtype() {
                     ValueType::Tensor { ty: TensorElementType::Int64, .. } => Ok((name.to_owned(), feed)),
                     other => Err(format!("its input {name} is {other}, not a tensor of int64")),
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        if !inputs.iter().any(|(_, feed)| *feed == Feed::Ids) {
+        let has = |wanted| inputs.iter().any(|(_, feed)| *feed == wanted);
+        if !has(Feed::Ids) {
             return Err("it has no input input_ids".to_owned());
         }
+        let layout = if has(Feed::Starts) { Layout::Varlen } else { Layout::Padded };
         let outputs = session.outputs();
         let output = outputs.iter().find(|output| output.name() == "logits").or(outputs.first());
         let output = output.ok_or("it has no output")?;
@@ -103,18 +146,28 @@ impl ColdSession {
             return Err(format!("its output {} is {}, not a tensor of float32", output.name(), output.dtype()));
         }
         let output = output.name().to_owned();
-        Ok(Self { session, inputs, output })
+        Ok(Self { session, inputs, layout, output })
+    }
+
+    /// Whether it says that it was made of this file.
+    fn was_made_of(&self, file: &Path) -> Result<bool, ModelError> {
+        let contents = fs::read(file).map_err(|source| ModelError::Unreadable { path: file.to_owned(), source })?;
+        let mut hexadecimal = String::new();
+        for byte in digest(&SHA256, &contents).as_ref() {
+            hexadecimal += &format!("{byte:02x}");
+        }
+        let said = self.session.metadata().ok().and_then(|metadata| metadata.custom(MADE_OF));
+        Ok(said.is_some_and(|said| said == hexadecimal))
     }
 
     /// Runs once, which allocates what later runs use, and shows how many classes there are.
     pub(super) fn warm_up(mut self, tokens: &Tokens) -> Result<OnnxSession, String> {
         let (names, feeds): (Vec<&str>, Vec<Feed>) =
             self.inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
-        let tensors: Vec<Vec<i64>> = feeds.iter().map(|feed| fill(*feed, &[tokens], tokens.ids.len())).collect();
+        let tensors: Vec<Tensor> = feeds.iter().map(|feed| feed.fill(self.layout, &[tokens])).collect();
         let mut inputs = Vec::with_capacity(names.len());
         for (name, tensor) in names.iter().zip(&tensors) {
-            let value = TensorRef::from_array_view(([1, tensor.len()], tensor.as_slice())).map_err(sentence)?;
-            inputs.push((*name, SessionInputValue::from(value)));
+            inputs.push((*name, SessionInputValue::from(tensor.view()?)));
         }
         let outputs = self.session.run(inputs).map_err(sentence)?;
         let (shape, _) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(sentence)?;
@@ -124,7 +177,7 @@ impl ColdSession {
         };
         drop(outputs);
         let session = SharedSession::new(self.session, &names, &self.output).map_err(sentence)?;
-        Ok(OnnxSession { shared: Arc::new(session), feeds, classes })
+        Ok(OnnxSession { shared: Arc::new(session), feeds, layout: self.layout, classes })
     }
 }
 
@@ -133,19 +186,19 @@ impl ColdSession {
 pub(super) struct OnnxSession {
     shared: Arc<SharedSession>,
     feeds: Vec<Feed>,
+    layout: Layout,
     /// Classes that the model tells apart.
     pub(super) classes: usize,
 }
 
 impl Classify for OnnxSession {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
     fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String> {
-        let longest = batch.iter().map(|text| text.ids.len()).max().unwrap_or_default();
-        let tensors: Vec<Vec<i64>> = self.feeds.iter().map(|feed| fill(*feed, batch, longest)).collect();
-        let inputs = tensors
-            .iter()
-            .map(|tensor| TensorRef::from_array_view(([batch.len(), longest], tensor.as_slice())))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(sentence)?;
+        let tensors: Vec<Tensor> = self.feeds.iter().map(|feed| feed.fill(self.layout, batch)).collect();
+        let inputs = tensors.iter().map(Tensor::view).collect::<Result<Vec<_>, _>>()?;
         let mut logits = vec![0.0_f32; batch.len() * self.classes];
         let shape = [batch.len(), self.classes];
         let mut output = TensorRefMut::from_array_view_mut((shape, logits.as_mut_slice())).map_err(sentence)?;
@@ -160,34 +213,81 @@ fn sentence(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// One input for the whole batch, padded with 0. The padding's id doesn't matter where the mask is
-/// 0, and 0 is a valid id of every vocabulary.
-fn fill(feed: Feed, batch: &[&Tokens], longest: usize) -> Vec<i64> {
-    let mut tensor = vec![0; batch.len() * longest];
-    for (row, text) in tensor.chunks_exact_mut(longest.max(1)).zip(batch) {
-        match (feed, &text.type_ids) {
-            (Feed::Ids, _) => row.iter_mut().zip(&text.ids).for_each(|(cell, id)| *cell = i64::from(*id)),
-            (Feed::Mask, _) => row[..text.ids.len()].fill(1),
-            (Feed::Types, Some(types)) => {
-                row.iter_mut().zip(types).for_each(|(cell, kind)| *cell = i64::from(*kind));
-            }
-            (Feed::Types, None) => {}
-        }
+/// One input for a whole batch.
+#[derive(Debug, PartialEq, Eq)]
+struct Tensor {
+    shape: Vec<usize>,
+    numbers: Vec<i64>,
+}
+
+impl Tensor {
+    fn view(&self) -> Result<TensorRef<'_, i64>, String> {
+        TensorRef::from_array_view((self.shape.as_slice(), self.numbers.as_slice())).map_err(sentence)
     }
-    tensor
+}
+
+impl Feed {
+    /// Padding is 0. Its id doesn't matter where the mask is 0, and 0 is a valid id of every
+    /// vocabulary.
+    fn fill(self, layout: Layout, batch: &[&Tokens]) -> Tensor {
+        if self == Self::Starts {
+            let mut numbers = vec![0];
+            for text in batch {
+                let tokens = i64::try_from(text.ids.len()).unwrap_or(i64::MAX);
+                numbers.push(numbers[numbers.len() - 1] + tokens);
+            }
+            return Tensor { shape: vec![numbers.len()], numbers };
+        }
+        let length = match layout {
+            Layout::Padded => batch.iter().map(|text| text.ids.len()).max().unwrap_or_default(),
+            Layout::Varlen => 0,
+        };
+        let mut numbers = Vec::new();
+        for text in batch {
+            let row = numbers.len();
+            match (self, &text.type_ids) {
+                (Self::Ids, _) => numbers.extend(text.ids.iter().map(|id| i64::from(*id))),
+                (Self::Types, Some(types)) => numbers.extend(types.iter().map(|kind| i64::from(*kind))),
+                (Self::Types, None) => numbers.resize(row + text.ids.len(), 0),
+                (Self::Positions, _) => numbers.extend((0_i64..).take(text.ids.len())),
+                (Self::Mask | Self::Starts, _) => numbers.resize(row + text.ids.len(), 1),
+            }
+            numbers.resize(numbers.len().max(row + length), 0);
+        }
+        let shape = match layout {
+            Layout::Padded => vec![batch.len(), length],
+            Layout::Varlen => vec![numbers.len()],
+        };
+        Tensor { shape, numbers }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn rows_are_padded_to_the_longest() {
+    fn filled(layout: Layout, feed: Feed) -> (Vec<usize>, Vec<i64>) {
         let short = Tokens { ids: vec![7], type_ids: None };
         let long = Tokens { ids: vec![1, 2, 3], type_ids: Some(vec![0, 1, 1]) };
-        let batch = [&short, &long];
-        assert_eq!(fill(Feed::Ids, &batch, 3), [7, 0, 0, 1, 2, 3]);
-        assert_eq!(fill(Feed::Mask, &batch, 3), [1, 0, 0, 1, 1, 1]);
-        assert_eq!(fill(Feed::Types, &batch, 3), [0, 0, 0, 0, 1, 1]);
+        let Tensor { shape, numbers } = feed.fill(layout, &[&short, &long]);
+        (shape, numbers)
+    }
+
+    #[test]
+    fn rows_are_padded_to_the_longest() {
+        let padded = |feed| filled(Layout::Padded, feed);
+        assert_eq!(padded(Feed::Ids), (vec![2, 3], vec![7, 0, 0, 1, 2, 3]));
+        assert_eq!(padded(Feed::Mask), (vec![2, 3], vec![1, 0, 0, 1, 1, 1]));
+        assert_eq!(padded(Feed::Types), (vec![2, 3], vec![0, 0, 0, 0, 1, 1]));
+        assert_eq!(padded(Feed::Positions), (vec![2, 3], vec![0, 0, 0, 0, 1, 2]));
+    }
+
+    #[test]
+    fn without_padding_texts_follow_upon_each_other() {
+        let varlen = |feed| filled(Layout::Varlen, feed);
+        assert_eq!(varlen(Feed::Ids), (vec![4], vec![7, 1, 2, 3]));
+        assert_eq!(varlen(Feed::Types), (vec![4], vec![0, 0, 1, 1]));
+        assert_eq!(varlen(Feed::Positions), (vec![4], vec![0, 0, 1, 2]));
+        assert_eq!(varlen(Feed::Starts), (vec![3], vec![0, 1, 4]));
     }
 }

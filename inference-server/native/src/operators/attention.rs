@@ -1,0 +1,369 @@
+//! Attention for texts that stand one after another, without padding.
+//!
+//! ONNX Runtime's CPU provider has attention for padded batches only. This is the part of a graph
+//! that has to know where a text ends; `scripts/varlen-model.py` puts it into one. The algorithm is
+//! the textbook's, softmax(Q Kᵀ · scale) V for each text and head, in f32.
+
+use std::{cell::RefCell, ops::Range};
+
+use ort::{
+    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
+    value::TensorElementType,
+};
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{FLOATS_IN, FLOATS_OUT, input};
+
+/// Inputs `query`, `key` and `value` (f32, tokens × width), `cu_seqlens` (i64, texts + 1: where each
+/// text begins, and where the last ends). Attributes `num_heads` and `scale`. Output as `query`.
+pub(super) struct VarlenAttention;
+
+impl Operator for VarlenAttention {
+    type Kernel<'attr> = VarlenKernel;
+
+    fn name(&self) -> &'static str {
+        "VarlenAttention"
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [FLOATS_IN, FLOATS_IN, FLOATS_IN, OperatorInput::required(TensorElementType::Int64)]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [FLOATS_OUT]
+    }
+
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<VarlenKernel> {
+        let heads: Option<i64> = context.get("num_heads");
+        let heads = heads.and_then(|heads| usize::try_from(heads).ok()).filter(|heads| *heads > 0);
+        let scale = context.get("scale").ok_or_else(|| ort::Error::new("VarlenAttention has no scale"))?;
+        Ok(VarlenKernel { heads: heads.ok_or_else(|| ort::Error::new("VarlenAttention has no num_heads"))?, scale })
+    }
+}
+
+pub(super) struct VarlenKernel {
+    heads: usize,
+    scale: f32,
+}
+
+impl Kernel for VarlenKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let bad = |problem: &str| ort::Error::new(format!("VarlenAttention: {problem}"));
+        let (query, key, value, starts) =
+            (input(context, 0)?, input(context, 1)?, input(context, 2)?, input(context, 3)?);
+        let (shape, query) = query.try_extract_tensor::<f32>()?;
+        let (_, key) = key.try_extract_tensor::<f32>()?;
+        let (_, value) = value.try_extract_tensor::<f32>()?;
+        let (_, starts) = starts.try_extract_tensor::<i64>()?;
+        let width = match **shape {
+            [_, width] => usize::try_from(width).unwrap_or_default(),
+            _ => return Err(bad("a query is not tokens by width")),
+        };
+        if width == 0 || width % self.heads != 0 || key.len() != query.len() || value.len() != query.len() {
+            return Err(bad("query, key and value aren't of one shape that heads divide"));
+        }
+        let mut output = context.output(0, shape.clone())?.ok_or_else(|| bad("the output is missing"))?;
+        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+        let texts = texts(starts, query.len() / width).ok_or_else(|| bad("cu_seqlens doesn't divide the tokens"))?;
+        let layer = Layer { query, key, value, width, size: width / self.heads, scale: self.scale };
+        SCRATCH
+            .with_borrow_mut(|scratch| Arch::new().dispatch(Attend { layer: &layer, texts: &texts, output, scratch }));
+        Ok(())
+    }
+}
+
+/// The texts' tokens, when they follow upon each other and are all there are.
+fn texts(starts: &[i64], tokens: usize) -> Option<Vec<Range<usize>>> {
+    let starts: Vec<usize> = starts.iter().map(|start| usize::try_from(*start).ok()).collect::<Option<_>>()?;
+    let complete = starts.first() == Some(&0) && starts.last() == Some(&tokens) && starts.is_sorted();
+    complete.then(|| starts.windows(2).map(|ends| ends[0]..ends[1]).collect())
+}
+
+/// What one node attends over.
+struct Layer<'a> {
+    query: &'a [f32],
+    key: &'a [f32],
+    value: &'a [f32],
+    /// Of a token, in numbers.
+    width: usize,
+    /// Of a head, in numbers.
+    size: usize,
+    scale: f32,
+}
+
+/// What a thread needs for one head of one text, kept from run to run. Numbers stand in vectors of as
+/// many as one instruction of the CPU takes.
+#[derive(Default)]
+struct Scratch {
+    /// For each vector of tokens, and each dimension of the head: the tokens' keys.
+    keys: Vec<f32>,
+    /// For each vector of the head, and each token: its value.
+    values: Vec<f32>,
+    /// For each vector of tokens, and each of [`ROWS`] queries: scores, then weights.
+    weights: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Queries at once: as many sums as keep the multipliers of a CPU busy, and stay in its registers.
+const ROWS: usize = 8;
+
+/// All heads of all texts.
+struct Attend<'a> {
+    layer: &'a Layer<'a>,
+    texts: &'a [Range<usize>],
+    output: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, texts, output, scratch } = self;
+        for text in texts {
+            for head in (0..layer.width).step_by(layer.size) {
+                scratch.load::<S>(layer, text, head);
+                for row in text.clone().step_by(ROWS) {
+                    let rows = row..text.end.min(row + ROWS);
+                    let highest = scratch.score(simd, layer, &rows, head, text.len());
+                    let totals = scratch.weigh(simd, highest);
+                    scratch.mix(simd, layer, rows, head, totals, output);
+                }
+            }
+        }
+    }
+}
+
+impl Scratch {
+    /// Copies a head's keys and values to where the loops below find them side by side.
+    #[inline(always)]
+    fn load<S: Simd>(&mut self, layer: &Layer<'_>, text: &Range<usize>, head: usize) {
+        let lanes = S::F32_LANES;
+        let (tokens, size) = (text.len(), layer.size);
+        self.keys.clear();
+        self.keys.resize(tokens.div_ceil(lanes) * size * lanes, 0.0);
+        self.values.clear();
+        self.values.resize(size.div_ceil(lanes) * tokens * lanes, 0.0);
+        self.weights.resize(tokens.div_ceil(lanes) * ROWS * lanes, 0.0);
+        for token in 0..tokens {
+            let at = (text.start + token) * layer.width + head;
+            let keys = &mut self.keys[token / lanes * size * lanes + token % lanes..];
+            for (place, key) in keys.iter_mut().step_by(lanes).zip(&layer.key[at..at + size]) {
+                *place = *key;
+            }
+            for (part, value) in layer.value[at..at + size].chunks(lanes).enumerate() {
+                let place = (part * tokens + token) * lanes;
+                self.values[place..place + value.len()].copy_from_slice(value);
+            }
+        }
+    }
+
+    /// Scores each token for each query, and returns the highest of each query. Where there are fewer
+    /// rows than fit, the last is scored again.
+    #[inline(always)]
+    fn score<S: Simd>(
+        &mut self,
+        simd: S,
+        layer: &Layer<'_>,
+        rows: &Range<usize>,
+        head: usize,
+        tokens: usize,
+    ) -> [S::f32s; ROWS] {
+        let (lanes, size) = (S::F32_LANES, layer.size);
+        let mut queries: [&[f32]; ROWS] = [&[]; ROWS];
+        for (index, query) in queries.iter_mut().enumerate() {
+            let at = (rows.start + index).min(rows.end - 1) * layer.width + head;
+            *query = &layer.query[at..at + size];
+        }
+        let mut highest = [simd.splat_f32s(f32::NEG_INFINITY); ROWS];
+        let vectors = self.keys.chunks_exact(size * lanes).zip(self.weights.chunks_exact_mut(ROWS * lanes));
+        for (vector, (keys, scores)) in vectors.enumerate() {
+            let (keys, _) = S::as_simd_f32s(keys);
+            let mut sums = [simd.splat_f32s(0.0); ROWS];
+            for (dimension, key) in keys[..size].iter().enumerate() {
+                for (sum, query) in sums.iter_mut().zip(queries) {
+                    *sum = simd.mul_add_e_f32s(simd.splat_f32s(query[dimension]), *key, *sum);
+                }
+            }
+            for sum in &mut sums {
+                *sum = simd.mul_f32s(*sum, simd.splat_f32s(layer.scale));
+            }
+            S::as_mut_simd_f32s(scores).0.copy_from_slice(&sums);
+            let last = tokens - vector * lanes;
+            if last < lanes {
+                for scores in scores.chunks_exact_mut(lanes) {
+                    scores[last..].fill(f32::NEG_INFINITY);
+                }
+            }
+            for (highest, scores) in highest.iter_mut().zip(S::as_simd_f32s(scores).0) {
+                *highest = simd.max_f32s(*highest, *scores);
+            }
+        }
+        for highest in &mut highest {
+            *highest = simd.splat_f32s(simd.reduce_max_f32s(*highest));
+        }
+        highest
+    }
+
+    /// Makes weights of the scores, and returns the sum of each query's.
+    #[inline(always)]
+    fn weigh<S: Simd>(&mut self, simd: S, highest: [S::f32s; ROWS]) -> [f32; ROWS] {
+        let mut totals = [simd.splat_f32s(0.0); ROWS];
+        for weights in self.weights.chunks_exact_mut(ROWS * S::F32_LANES) {
+            let (weights, _) = S::as_mut_simd_f32s(weights);
+            for ((weights, highest), total) in weights.iter_mut().zip(highest).zip(&mut totals) {
+                *weights = exponential(simd, simd.sub_f32s(*weights, highest));
+                *total = simd.add_f32s(*total, *weights);
+            }
+        }
+        let mut sums = [0.0; ROWS];
+        for (sum, total) in sums.iter_mut().zip(totals) {
+            *sum = simd.reduce_sum_f32s(total);
+        }
+        sums
+    }
+
+    /// Writes the values, mixed by weight.
+    #[inline(always)]
+    fn mix<S: Simd>(
+        &self,
+        simd: S,
+        layer: &Layer<'_>,
+        rows: Range<usize>,
+        head: usize,
+        totals: [f32; ROWS],
+        output: &mut [f32],
+    ) {
+        let lanes = S::F32_LANES;
+        let parts = layer.size.div_ceil(lanes);
+        for (part, values) in self.values.chunks_exact(self.values.len() / parts).enumerate() {
+            let (values, _) = S::as_simd_f32s(values);
+            let mut sums = [simd.splat_f32s(0.0); ROWS];
+            for (values, weights) in values.chunks(lanes).zip(self.weights.chunks_exact(ROWS * lanes)) {
+                for (token, value) in values.iter().enumerate() {
+                    for (row, sum) in sums.iter_mut().enumerate() {
+                        *sum = simd.mul_add_e_f32s(simd.splat_f32s(weights[row * lanes + token]), *value, *sum);
+                    }
+                }
+            }
+            for ((row, sum), total) in rows.clone().zip(sums).zip(totals) {
+                let at = row * layer.width + head + part * lanes;
+                let until = at + lanes.min(layer.size - part * lanes);
+                let mixed = simd.mul_f32s(sum, simd.splat_f32s(total.recip()));
+                match S::as_mut_simd_f32s(&mut output[at..until]) {
+                    ([whole, ..], _) => *whole = mixed,
+                    ([], rest) => simd.partial_store_f32s(rest, mixed),
+                }
+            }
+        }
+    }
+}
+
+/// e to the power of `x`, for `x` of at most 0; below -87 it is 0. Off by at most 2 units in the last
+/// place: 2ⁿ · e^r, with |r| up to ln 2 / 2, where Cephes' polynomial is used.
+#[inline(always)]
+fn exponential<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Adding it rounds to a whole number, which is then in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first exact when multiplied.
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    let fits = simd.greater_than_f32s(x, simd.splat_f32s(-87.0));
+    let x = simd.select_f32s(fits, x, simd.splat_f32s(0.0));
+    let rounded = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
+    let n = simd.sub_f32s(rounded, simd.splat_f32s(ROUND));
+    let mut r = x;
+    for part in LN_2 {
+        r = simd.mul_add_e_f32s(n, simd.splat_f32s(-part), r);
+    }
+    let mut polynomial = simd.splat_f32s(0.0);
+    for coefficient in COEFFICIENTS {
+        polynomial = simd.mul_add_e_f32s(polynomial, r, simd.splat_f32s(coefficient));
+    }
+    let fraction = simd.mul_add_e_f32s(simd.mul_f32s(polynomial, r), r, simd.add_f32s(r, simd.splat_f32s(1.0)));
+    let exponent = simd.add_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(127));
+    let power = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23)));
+    simd.select_f32s(fits, simd.mul_f32s(fraction, power), simd.splat_f32s(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::numbers, *};
+
+    /// The definition, number by number, in f64.
+    fn by_definition(layer: &Layer<'_>, texts: &[Range<usize>]) -> Vec<f64> {
+        let mut output = vec![0.0; layer.query.len()];
+        for (text, head) in texts.iter().flat_map(|text| (0..layer.width).step_by(layer.size).map(move |at| (text, at)))
+        {
+            let at =
+                |numbers: &[f32], token: usize, index: usize| f64::from(numbers[token * layer.width + head + index]);
+            for row in text.clone() {
+                let score = |token| {
+                    let product: f64 =
+                        (0..layer.size).map(|index| at(layer.query, row, index) * at(layer.key, token, index)).sum();
+                    (product * f64::from(layer.scale)).exp()
+                };
+                let total: f64 = text.clone().map(score).sum();
+                for index in 0..layer.size {
+                    let mixed: f64 = text.clone().map(|token| score(token) * at(layer.value, token, index)).sum();
+                    output[row * layer.width + head + index] = mixed / total;
+                }
+            }
+        }
+        output
+    }
+
+    /// What this CPU computes, and what one without vectors does.
+    fn both(layer: &Layer<'_>, texts: &[Range<usize>]) -> [(&'static str, Vec<f32>); 2] {
+        let mut scratch = Scratch::default();
+        let mut compute = |arch: Arch| {
+            let mut output = vec![f32::NAN; layer.query.len()];
+            arch.dispatch(Attend { layer, texts, output: &mut output, scratch: &mut scratch });
+            output
+        };
+        [("vectors", compute(Arch::new())), ("one by one", compute(Arch::Scalar))]
+    }
+
+    #[test]
+    fn it_keeps_to_the_definition() {
+        // Sizes of heads and texts around whole numbers of vectors and rows, an empty text among them.
+        for (size, lengths) in [(32, [1, 24, 33]), (64, [16, 5, 0]), (20, [4, 2, 17])] {
+            let starts = lengths.iter().fold(vec![0_i64], |mut starts, length| {
+                starts.push(starts[starts.len() - 1] + length);
+                starts
+            });
+            let tokens = usize::try_from(starts[3]).unwrap();
+            let texts = texts(&starts, tokens).unwrap();
+            let width = 3 * size;
+            let [query, key, value] = [1, 2, 3].map(|seed| numbers(tokens * width, seed));
+            let layer = Layer { query: &query, key: &key, value: &value, width, size, scale: 1.5 };
+            let expected = by_definition(&layer, &texts);
+            for (way, output) in both(&layer, &texts) {
+                for (got, expected) in output.iter().zip(&expected) {
+                    assert!((f64::from(*got) - expected).abs() < 2e-6, "{way}, heads of {size}: {got}, not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn far_apart_scores_neither_overflow_nor_vanish() {
+        let (query, key, value) = ([100.0, 100.0], [-100.0, 100.0], [1.0, 2.0]);
+        let layer = Layer { query: &query, key: &key, value: &value, width: 1, size: 1, scale: 1.0 };
+        for (way, output) in both(&layer, &texts(&[0, 2], 2).unwrap()) {
+            assert_eq!(output, [2.0, 2.0], "{way}");
+        }
+    }
+
+    #[test]
+    fn texts_that_leave_tokens_out_are_refused() {
+        assert_eq!(texts(&[0, 2, 5], 5), Some(vec![0..2, 2..5]));
+        for starts in [&[][..], &[0], &[1, 5], &[0, 4], &[0, 6], &[0, 3, 2, 5], &[0, -1, 5]] {
+            assert_eq!(texts(starts, 5), None, "{starts:?}");
+        }
+    }
+}

@@ -1,0 +1,421 @@
+#!/usr/bin/env python3
+"""Prepares an ONNX model for sentiment-server, which serves it without as well: prepare-model.py MODEL.onnx
+
+Moves the weights to MODEL.onnx.data, where ONNX Runtime maps them: of an embedding table only those rows are in memory
+that texts have. And for a BERT it writes MODEL.onnx.varlen, a graph that takes a batch without padding, and that the
+server then runs: the texts of a batch stand one after another in a row of tokens, and `cu_seqlens`, FlashAttention's
+name for it, says where each begins. That graph is written only if it answers what the model answers; of another kind of
+model the first node that is in the way is named, and its batches are padded. Needs Python's onnx and numpy.
+"""
+
+import hashlib
+import math
+import os
+import pathlib
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+DOMAIN = "kubesentiment"
+# ONNX Runtime maps no smaller part of a file.
+PAGE = 4096
+# Smaller ones stay in the graph: shapes and scales, which ONNX Runtime reads while it loads.
+AT_LEAST = 1024
+# What computes each token from itself alone, so that it doesn't matter how tokens are laid out.
+FOR_EACH_TOKEN = {
+    "Add", "AddLayerNorm", "Cast", "Constant", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Erf", "Gather", "Gelu", "Gemm",
+    "Identity", "LayerNormalization", "MatMul", "MatMulInteger", "Mul", "Pow", "ReduceMean", "Relu", "Slice", "Sqrt",
+    "Sub", "Tanh", "VarlenAttention",
+}  # fmt: skip
+
+
+class Refused(Exception):
+    """A graph that isn't understood; the message says which node."""
+
+
+class VarlenAttention(OpRun):
+    """As the server's own operators compute them: this, and the two below."""
+
+    op_domain = DOMAIN
+
+    def _run(self, query, key, value, cu_seqlens, num_heads=None, scale=None):
+        mixed = np.empty_like(query)
+        for start, end in zip(cu_seqlens, cu_seqlens[1:]):
+            q, k, v = (
+                part[start:end].reshape(end - start, num_heads, -1).swapaxes(0, 1) for part in (query, key, value)
+            )
+            scores = q @ k.swapaxes(1, 2) * np.float32(scale)
+            weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            weights /= weights.sum(axis=-1, keepdims=True)
+            mixed[start:end] = (weights @ v).swapaxes(0, 1).reshape(end - start, -1)
+        return (mixed,)
+
+
+class AddLayerNorm(OpRun):
+    op_domain = DOMAIN
+
+    def _run(self, a, b, scale, bias, epsilon=None):
+        total = a + b
+        total -= total.mean(axis=-1, keepdims=True)
+        variance = (total * total).mean(axis=-1, keepdims=True)
+        return (total / np.sqrt(variance + np.float32(epsilon)) * scale + bias,)
+
+
+class Gelu(OpRun):
+    op_domain = DOMAIN
+
+    def _run(self, x, **_):
+        return (x * (0.5 * (1.0 + np.vectorize(math.erf)(x / math.sqrt(2.0)))).astype(np.float32),)
+
+
+class DequantizeLinear(OpRun):
+    """As of opset 10, which onnx itself doesn't evaluate."""
+
+    op_domain = ""
+
+    def _run(self, quantized, scale, zero_point, **_):
+        return ((quantized.astype(np.int32) - zero_point.astype(np.int32)).astype(np.float32) * scale,)
+
+
+class Graph:
+    """A graph with what is asked of it by name."""
+
+    def __init__(self, graph):
+        self.graph = graph
+        self.producer = {output: node for node in graph.node for output in node.output}
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant":
+                self.constants[node.output[0]] = node.attribute[0].t
+
+    def constant(self, name):
+        """The value of a constant, or None."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
+
+    def scalar(self, name):
+        """A constant of one element as a float, or None."""
+        value = self.constant(name)
+        return float(value.reshape(())) if value is not None and value.size == 1 else None
+
+    def made_by(self, name, *operators):
+        """The node that makes a value, if it is one of these operators."""
+        node = self.producer.get(name)
+        return node if node is not None and node.op_type in operators else None
+
+    def operand(self, node, operator):
+        """The operand of a node with two that this operator made, or None."""
+        made = (self.made_by(name, operator) for name in node.input) if len(node.input) == 2 else ()
+        return next(filter(None, made), None)
+
+    def only_reader(self, name, operator):
+        """The one node that reads a value's content, which has to be this operator."""
+        readers = [node for node in self.graph.node if name in node.input and node.op_type != "Shape"]
+        if len(readers) != 1 or readers[0].op_type != operator:
+            raise Refused(f"{name} should go to one {operator}, and goes to {[node.op_type for node in readers]}")
+        return readers[0]
+
+    def depends_on(self, name, source):
+        """Whether a value is computed from the content, not only the shape, of another."""
+        seen, names = set(), [name]
+        while names:
+            name = names.pop()
+            if name == source:
+                return True
+            node = self.producer.get(name)
+            if node is not None and name not in seen and node.op_type not in ("Shape", "Constant"):
+                seen.add(name)
+                names.extend(node.input)
+        return False
+
+    def scaled(self, name):
+        """A value that constants multiply or divide: what it was, and by how much."""
+        factor = 1.0
+        while node := self.made_by(name, "Mul", "Div"):
+            by = [self.scalar(part) for part in node.input]
+            if by[1] is not None:
+                name, factor = node.input[0], factor * by[1] if node.op_type == "Mul" else factor / by[1]
+            elif by[0] is not None and node.op_type == "Mul":
+                name, factor = node.input[1], factor * by[0]
+            else:
+                break
+        return name, factor
+
+    def heads(self, name, order):
+        """A value cut into heads and transposed to `order`: what it was, how many heads, and a scale."""
+        axes = np.array([0, 1, 2, 3])
+        name, factor = self.scaled(name)
+        while node := self.made_by(name, "Transpose"):
+            axes = np.array(helper.get_node_attr_value(node, "perm"))[axes]
+            name, more = self.scaled(node.input[0])
+            factor *= more
+        node = self.made_by(name, "Reshape")
+        if node is None or list(axes) != order:
+            raise Refused(f"{name} isn't cut into heads by a Reshape, then transposed to {order}")
+        shape = self.constant(node.input[1])
+        if shape is None and (parts := self.made_by(node.input[1], "Concat")):
+            shape = [self.scalar(part) for part in parts.input]
+        if shape is None or len(shape) != 4 or shape[2] is None:
+            raise Refused(f"{node.name} reshapes to no known number of heads")
+        return node.input[0], int(shape[2]), factor
+
+
+def attention(graph, softmax):
+    """Replaces what a Softmax is the middle of. Returns the new node."""
+    masked = graph.made_by(softmax.input[0], "Add")
+    sides = [] if masked is None else [side for side in masked.input if not graph.depends_on(side, "attention_mask")]
+    sides += [] if masked is None else [side for side in masked.input if graph.made_by(graph.scaled(side)[0], "MatMul")]
+    if not sides:
+        raise Refused(f"{softmax.name} isn't over scores to which one mask was added")
+    scores, scale = graph.scaled(sides[-1])
+    product = graph.made_by(scores, "MatMul")
+    if product is None:
+        raise Refused(f"{scores} is no product of query and key")
+    query, heads, of_query = graph.heads(product.input[0], [0, 2, 1, 3])
+    key, _, of_key = graph.heads(product.input[1], [0, 2, 3, 1])
+    mixed = graph.only_reader(softmax.output[0], "MatMul")
+    value, _, of_value = graph.heads(mixed.input[1], [0, 2, 1, 3])
+    joined = graph.only_reader(graph.only_reader(mixed.output[0], "Transpose").output[0], "Reshape")
+    if of_value != 1.0:
+        raise Refused(f"{mixed.name} mixes scaled values")
+    return helper.make_node(
+        "VarlenAttention",
+        [query, key, value, "cu_seqlens"],
+        list(joined.output),
+        name=softmax.name,
+        domain=DOMAIN,
+        num_heads=heads,
+        scale=scale * of_query * of_key,
+    )
+
+
+def normalization(graph, node):
+    """The node for a layer norm of a sum, of which this is the last part; None where it isn't one."""
+    if node.op_type == "LayerNormalization" and len(node.input) == 3:
+        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        (total, scale, bias), epsilon = node.input, attributes.get("epsilon", 1e-5)
+        if attributes.get("axis", -1) != -1:
+            return None
+    else:
+        # Add(Mul(Div(centred, Sqrt(Add(ReduceMean(Pow(centred, 2)), epsilon))), scale), bias)
+        scaled = graph.operand(node, "Mul")
+        divided = scaled and graph.operand(scaled, "Div")
+        root = divided and graph.made_by(divided.input[1], "Sqrt")
+        shifted = root and graph.made_by(root.input[0], "Add")
+        variance = shifted and graph.operand(shifted, "ReduceMean")
+        square = variance and graph.made_by(variance.input[0], "Pow")
+        centred = square and graph.made_by(square.input[0], "Sub")
+        mean = centred and graph.made_by(centred.input[1], "ReduceMean")
+        if not mean or divided.input[0] != square.input[0] or mean.input[0] != centred.input[0]:
+            return None
+        total, epsilon = centred.input[0], graph.scalar(other(shifted, variance))
+        scale, bias = other(scaled, divided), other(node, scaled)
+        if epsilon is None or graph.scalar(square.input[1]) != 2.0:
+            return None
+    added = graph.made_by(total, "Add")
+    widths = [graph.constant(name) for name in (scale, bias)]
+    if added is None or any(width is None or width.ndim != 1 for width in widths):
+        return None
+    if any(name in graph.constants for name in added.input):
+        return None
+    return helper.make_node(
+        "AddLayerNorm", [*added.input, scale, bias], list(node.output), name=node.name, domain=DOMAIN, epsilon=epsilon
+    )
+
+
+def gelu(graph, erf):
+    """The node for x (1 + erf(x / √2)) / 2, of which this is the erf; None where it isn't that."""
+    x, factor = graph.scaled(erf.input[0])
+    added = graph.only_reader(erf.output[0], "Add")
+    product = graph.only_reader(added.output[0], "Mul")
+    whole, half = graph.scaled(other(product, added))
+    if half == 1.0:
+        product = graph.only_reader(product.output[0], "Mul")
+        half = next((by for by in map(graph.scalar, product.input) if by is not None), None)
+    if whole != x or half != 0.5 or abs(factor - 0.5**0.5) > 1e-6 or graph.scalar(other(added, erf)) != 1.0:
+        return None
+    return helper.make_node("Gelu", [x], list(product.output), name=erf.name, domain=DOMAIN)
+
+
+def other(node, operand):
+    """The input of a node with two that this operand isn't."""
+    return next(name for name in node.input if name not in operand.output)
+
+
+def replacement(graph, node):
+    """The node that takes another's place in the new graph, or None where it stays as it is."""
+    if node.op_type == "Softmax":
+        return attention(graph, node)
+    if node.op_type in ("Add", "LayerNormalization"):
+        return normalization(graph, node)
+    if node.op_type == "Erf":
+        return gelu(graph, node)
+    if node.op_type != "Gather":
+        return None
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+    table = graph.constant(node.input[0])
+    if axis == 0 and table is not None and table.ndim == 2 and node.input[1] not in ("input_ids", "token_type_ids"):
+        if graph.depends_on(node.input[1], "input_ids"):
+            raise Refused(f"{node.name} takes positions from the tokens themselves")
+        return helper.make_node("Gather", [node.input[0], "position_ids"], list(node.output), name=node.name, axis=0)
+    if axis == 1 and graph.scalar(node.input[1]) == 0.0:
+        return helper.make_node("Gather", [node.input[0], "first_tokens"], list(node.output), name=node.name, axis=0)
+    return None
+
+
+def live(nodes, outputs):
+    """The nodes that outputs are computed from, in their order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    return kept[::-1]
+
+
+def rewrite(model):
+    """The model's graph for tokens in a row."""
+    graph = Graph(model.graph)
+    nodes = [
+        helper.make_node("Constant", [], ["no_texts"], value=numpy_helper.from_array(np.array([0], np.int64))),
+        helper.make_node("Constant", [], ["all_texts"], value=numpy_helper.from_array(np.array([-1], np.int64))),
+        helper.make_node("Slice", ["cu_seqlens", "no_texts", "all_texts"], ["first_tokens"]),
+    ]
+    replaced = {}
+    for node in model.graph.node:
+        if new := replacement(graph, node):
+            replaced.update({output: new for output in new.output})
+    for node in model.graph.node:
+        new = replaced.get(node.output[0], node)
+        if new not in nodes[-1:]:
+            nodes.append(new)
+    nodes = live(nodes, [model.graph.output[0].name])
+    read = {name for node in nodes for name in node.input}
+    for node in nodes:
+        fixed = [graph.constant(name) for name in node.input]
+        if node.op_type not in FOR_EACH_TOKEN:
+            raise Refused(f"{node.name} is a {node.op_type}, which may mix tokens")
+        if node.op_type not in ("Gather", "MatMul", "MatMulInteger", "Gemm") and any(
+            value is not None and value.ndim > 1 for value in fixed
+        ):
+            raise Refused(f"{node.name} takes a constant of more than one dimension")
+    if "attention_mask" in read or not any(node.op_type == "VarlenAttention" for node in nodes):
+        raise Refused("the mask is used elsewhere than in attention, or there is no attention")
+    inputs = [("input_ids", "tokens"), ("token_type_ids", "tokens"), ("position_ids", "tokens"), ("cu_seqlens", "texts+1")]
+    new = helper.make_graph(
+        nodes,
+        model.graph.name,
+        [helper.make_tensor_value_info(name, TensorProto.INT64, [size]) for name, size in inputs if name in read],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["texts", None])],
+        [tensor for tensor in model.graph.initializer if tensor.name in read],
+    )
+    # The output keeps its name but for the new graph's.
+    for node in new.node:
+        node.output[:] = ["logits" if name == model.graph.output[0].name else name for name in node.output]
+    opsets = [*model.opset_import, helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(new, opset_imports=opsets, ir_version=model.ir_version)
+
+
+def check(model, varlen):
+    """Raises unless both answer the same to made-up texts, each run by itself and, without quantization, together."""
+    reference, packed = (
+        ReferenceEvaluator(either, new_ops=[VarlenAttention, AddLayerNorm, Gelu, DequantizeLinear]) for either in (model, varlen)
+    )
+    random = np.random.default_rng(3)
+    vocabulary = 1000
+    texts = [random.integers(0, vocabulary, length) for length in (3, 17, 9)]
+
+    def ask(evaluator, batch):
+        lengths = [len(text) for text in batch]
+        feeds = {
+            "input_ids": np.concatenate(batch),
+            "token_type_ids": np.zeros(sum(lengths), np.int64),
+            "position_ids": np.concatenate([np.arange(length) for length in lengths]),
+            "cu_seqlens": np.cumsum([0, *lengths]),
+            "attention_mask": np.ones(sum(lengths), np.int64),
+        }
+        if evaluator is reference:
+            feeds = {name: feed[np.newaxis] for name, feed in feeds.items()}
+        return evaluator.run(None, {name: feeds[name] for name in evaluator.input_names})[0]
+
+    expected = np.concatenate([ask(reference, [text]) for text in texts])
+    alone = np.concatenate([ask(packed, [text]) for text in texts])
+    together = ask(packed, texts)
+    quantized = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
+    # Quantization rounds by what else is in the batch.
+    for what, answers, tolerance in (("alone", alone, 1e-3), ("together", together, 0.5 if quantized else 1e-3)):
+        difference = float(np.abs(answers - expected).max())
+        print(f"texts {what}: logits differ by at most {difference:.1e}")
+        if not difference < tolerance:
+            raise Refused(f"texts {what} get other answers: {answers.tolist()}, not {expected.tolist()}")
+
+
+def move_weights(graph, data, places):
+    """Refers large initializers to the file `data`, at the places that they have there or get."""
+    for tensor in graph.initializer:
+        weights = numpy_helper.to_array(tensor).tobytes()
+        if len(weights) < AT_LEAST:
+            continue
+        if tensor.name not in places:
+            end = max((offset + len(others) for offset, others in places.values()), default=0)
+            places[tensor.name] = (-(-end // PAGE) * PAGE, weights)
+        for field in ("float_data", "int32_data", "int64_data"):
+            tensor.ClearField(field)
+        tensor.raw_data = weights
+        set_external_data(tensor, data.name, offset=places[tensor.name][0], length=len(weights))
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+
+
+def save(path, write):
+    """Writes a file under another name first, so that there is never half of one."""
+    rewritten = path.with_name(f"{path.name}.new")
+    with open(rewritten, "wb") as file:
+        write(file)
+    os.replace(rewritten, path)
+
+
+def without_padding(model):
+    """The model's graph for tokens in a row, or None where it isn't understood."""
+    try:
+        varlen = rewrite(model)
+        check(model, varlen)
+    except Refused as problem:
+        print(f"batches of it will be padded: {problem}")
+        return None
+    return varlen
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: prepare-model.py MODEL.onnx")
+    path = pathlib.Path(sys.argv[1])
+    # With weights that are in a file beside it already.
+    model = onnx.load(path)
+    varlen = without_padding(model)
+    data, places = path.with_name(f"{path.name}.data"), {}
+    for graph in (model.graph, *([varlen.graph] if varlen else [])):
+        move_weights(graph, data, places)
+
+    def write_weights(file):
+        for offset, weights in places.values():
+            file.seek(offset)
+            file.write(weights)
+
+    save(data, write_weights)
+    save(path, lambda file: file.write(model.SerializeToString()))
+    print(f"{data}: {len(places)} weights")
+    out = path.with_name(f"{path.name}.varlen")
+    out.unlink(missing_ok=True)
+    if varlen:
+        helper.set_model_props(varlen, {"made_of_sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        save(out, lambda file: file.write(varlen.SerializeToString()))
+        print(f"{out}: {len(varlen.graph.node)} nodes in place of {len(model.graph.node)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -82,6 +82,19 @@ class DequantizeLinear(OpRun):
         return ((quantized.astype(np.int32) - zero_point.astype(np.int32)).astype(np.float32) * scale,)
 
 
+class Replacement:
+    """A node that takes others' place, and what it takes to compute the same with those."""
+
+    def __init__(self, node, takes, width=None, unmasked=None):
+        self.node = node
+        # Its inputs that the others have too.
+        self.takes = takes
+        # Of a token, where the others need a row of tokens for each text.
+        self.width = width
+        # What stands for a value with a mask: without padding it is the same.
+        self.unmasked = unmasked or {}
+
+
 class Graph:
     """A graph with what is asked of it by name."""
 
@@ -159,13 +172,13 @@ class Graph:
         shape = self.constant(node.input[1])
         if shape is None and (parts := self.made_by(node.input[1], "Concat")):
             shape = [self.scalar(part) for part in parts.input]
-        if shape is None or len(shape) != 4 or shape[2] is None:
+        if shape is None or len(shape) != 4 or shape[2] is None or shape[3] is None or min(shape[2:]) <= 0:
             raise Refused(f"{node.name} reshapes to no known number of heads")
-        return node.input[0], int(shape[2]), factor
+        return node.input[0], (int(shape[2]), int(shape[3])), factor
 
 
 def attention(graph, softmax):
-    """Replaces what a Softmax is the middle of. Returns the new node."""
+    """The replacement for the attention of which this is the middle."""
     masked = graph.made_by(softmax.input[0], "Add")
     sides = [] if masked is None else [side for side in masked.input if not graph.depends_on(side, "attention_mask")]
     sides += [] if masked is None else [side for side in masked.input if graph.made_by(graph.scaled(side)[0], "MatMul")]
@@ -175,14 +188,14 @@ def attention(graph, softmax):
     product = graph.made_by(scores, "MatMul")
     if product is None:
         raise Refused(f"{scores} is no product of query and key")
-    query, heads, of_query = graph.heads(product.input[0], [0, 2, 1, 3])
+    query, (heads, size), of_query = graph.heads(product.input[0], [0, 2, 1, 3])
     key, _, of_key = graph.heads(product.input[1], [0, 2, 3, 1])
     mixed = graph.only_reader(softmax.output[0], "MatMul")
     value, _, of_value = graph.heads(mixed.input[1], [0, 2, 1, 3])
     joined = graph.only_reader(graph.only_reader(mixed.output[0], "Transpose").output[0], "Reshape")
     if of_value != 1.0:
         raise Refused(f"{mixed.name} mixes scaled values")
-    return helper.make_node(
+    node = helper.make_node(
         "VarlenAttention",
         [query, key, value, "cu_seqlens"],
         list(joined.output),
@@ -191,6 +204,7 @@ def attention(graph, softmax):
         num_heads=heads,
         scale=scale * of_query * of_key,
     )
+    return Replacement(node, [query, key, value], heads * size, {masked.output[0]: sides[-1]})
 
 
 def normalization(graph, node):
@@ -222,9 +236,9 @@ def normalization(graph, node):
         return None
     if any(name in graph.constants for name in added.input):
         return None
-    return helper.make_node(
-        "AddLayerNorm", [*added.input, scale, bias], list(node.output), name=node.name, domain=DOMAIN, epsilon=epsilon
-    )
+    inputs = [*added.input, scale, bias]
+    node = helper.make_node("AddLayerNorm", inputs, list(node.output), name=node.name, domain=DOMAIN, epsilon=epsilon)
+    return Replacement(node, list(added.input))
 
 
 def gelu(graph, erf):
@@ -238,7 +252,7 @@ def gelu(graph, erf):
         half = next((by for by in map(graph.scalar, product.input) if by is not None), None)
     if whole != x or half != 0.5 or abs(factor - 0.5**0.5) > 1e-6 or graph.scalar(other(added, erf)) != 1.0:
         return None
-    return helper.make_node("Gelu", [x], list(product.output), name=erf.name, domain=DOMAIN)
+    return Replacement(helper.make_node("Gelu", [x], list(product.output), name=erf.name, domain=DOMAIN), [x])
 
 
 def other(node, operand):
@@ -247,7 +261,7 @@ def other(node, operand):
 
 
 def replacement(graph, node):
-    """The node that takes another's place in the new graph, or None where it stays as it is."""
+    """What takes a node's place in the new graph, or None where it stays as it is."""
     if node.op_type == "Softmax":
         return attention(graph, node)
     if node.op_type in ("Add", "LayerNormalization"):
@@ -261,10 +275,73 @@ def replacement(graph, node):
     if axis == 0 and table is not None and table.ndim == 2 and node.input[1] not in ("input_ids", "token_type_ids"):
         if graph.depends_on(node.input[1], "input_ids"):
             raise Refused(f"{node.name} takes positions from the tokens themselves")
-        return helper.make_node("Gather", [node.input[0], "position_ids"], list(node.output), name=node.name, axis=0)
+        return gather(node, "position_ids")
     if axis == 1 and graph.scalar(node.input[1]) == 0.0:
-        return helper.make_node("Gather", [node.input[0], "first_tokens"], list(node.output), name=node.name, axis=0)
+        return gather(node, "first_tokens")
     return None
+
+
+def constant(name, integers):
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(integers, np.int64)))
+
+
+def gather(node, indices):
+    return Replacement(helper.make_node("Gather", [node.input[0], indices], list(node.output), name=node.name, axis=0), [])
+
+
+def one_text_as_before(graph, replacement):
+    """An If that for one text runs the model's own nodes, and the new one for more.
+
+    Quantization makes of the smallest difference in rounding a step in a score. So a text that runs alone has the very
+    score that the model gives it everywhere.
+    """
+    new, rows, back = replacement.node, [], []
+    called = {name: name for name in replacement.takes}
+    output = new.output[0]
+    if replacement.width:
+        called = {name: f"{name}/row" for name in replacement.takes}
+        row, tokens = f"{output}/row_shape", f"{output}/tokens_shape"
+        rows = [constant(row, [1, -1, replacement.width]), constant(tokens, [-1, replacement.width])]
+        rows += [helper.make_node("Reshape", [name, row], [called[name]]) for name in replacement.takes]
+        back = [helper.make_node("Reshape", [f"{output}/alone", tokens], [f"{output}/alone_tokens"])]
+
+    def source(name):
+        return replacement.unmasked.get(name, name)
+
+    needed, names = set(), [output]
+    while names:
+        name = source(names.pop())
+        node = graph.producer.get(name)
+        if name not in replacement.takes and node is not None and node.output[0] not in needed:
+            needed.add(node.output[0])
+            names.extend(node.input)
+    own = []
+    for node in graph.graph.node:
+        if node.output[0] in needed:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.input[:] = [called.get(source(name), source(name)) for name in node.input]
+            called.update({name: f"{name}/alone" for name in node.output})
+            copy.output[:] = [called[name] for name in node.output]
+            own.append(copy)
+    together = onnx.NodeProto()
+    together.CopyFrom(new)
+    together.output[:] = [f"{output}/together"]
+    branches = {
+        name: helper.make_graph(
+            nodes, name, [], [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)]
+        )
+        for name, nodes in (("then_branch", [*rows, *own, *back]), ("else_branch", [together]))
+    }
+    return helper.make_node("If", ["is_one_text"], [output], name=f"{new.name}/if", **branches)
+
+
+def reads(node):
+    """All values that a node takes, those of its branches included."""
+    yield from node.input
+    for branch in (attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH):
+        made = {name for inner in branch.node for name in inner.output}
+        yield from (name for inner in branch.node for name in reads(inner) if name not in made)
 
 
 def live(nodes, outputs):
@@ -272,7 +349,7 @@ def live(nodes, outputs):
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
-            wanted.update(node.input)
+            wanted.update(reads(node))
             kept.append(node)
     return kept[::-1]
 
@@ -280,21 +357,13 @@ def live(nodes, outputs):
 def rewrite(model):
     """The model's graph for tokens in a row."""
     graph = Graph(model.graph)
-    nodes = [
-        helper.make_node("Constant", [], ["no_texts"], value=numpy_helper.from_array(np.array([0], np.int64))),
-        helper.make_node("Constant", [], ["all_texts"], value=numpy_helper.from_array(np.array([-1], np.int64))),
-        helper.make_node("Slice", ["cu_seqlens", "no_texts", "all_texts"], ["first_tokens"]),
-    ]
-    replaced = {}
+    replacements = {}
     for node in model.graph.node:
         if new := replacement(graph, node):
-            replaced.update({output: new for output in new.output})
-    for node in model.graph.node:
-        new = replaced.get(node.output[0], node)
-        if new not in nodes[-1:]:
-            nodes.append(new)
+            replacements[new.node.output[0]] = new
+    # Each where the last of those was that it replaces, so that what it takes comes before.
+    nodes = [replacements[node.output[0]].node if node.output[0] in replacements else node for node in model.graph.node]
     nodes = live(nodes, [model.graph.output[0].name])
-    read = {name for node in nodes for name in node.input}
     for node in nodes:
         fixed = [graph.constant(name) for name in node.input]
         if node.op_type not in FOR_EACH_TOKEN:
@@ -303,8 +372,26 @@ def rewrite(model):
             value is not None and value.ndim > 1 for value in fixed
         ):
             raise Refused(f"{node.name} takes a constant of more than one dimension")
-    if "attention_mask" in read or not any(node.op_type == "VarlenAttention" for node in nodes):
-        raise Refused("the mask is used elsewhere than in attention, or there is no attention")
+    if not any(node.op_type == "VarlenAttention" for node in nodes):
+        raise Refused("there is no attention")
+    own = [
+        constant("no_texts", [0]),
+        constant("all_texts", [-1]),
+        helper.make_node("Slice", ["cu_seqlens", "no_texts", "all_texts"], ["first_tokens"]),
+    ]
+    if any(node.op_type == "DynamicQuantizeLinear" for node in nodes):
+        own += [
+            constant("ends_of_one_text", [2]),
+            helper.make_node("Shape", ["cu_seqlens"], ["ends"]),
+            helper.make_node("Equal", ["ends", "ends_of_one_text"], ["is_one_text"]),
+        ]
+        nodes = [
+            one_text_as_before(graph, replacements[node.output[0]]) if node.domain == DOMAIN else node for node in nodes
+        ]
+    nodes = [*own, *nodes]
+    read = {name for node in nodes for name in reads(node)}
+    if "attention_mask" in read:
+        raise Refused("the mask is used elsewhere than in attention")
     inputs = [("input_ids", "tokens"), ("token_type_ids", "tokens"), ("position_ids", "tokens"), ("cu_seqlens", "texts+1")]
     new = helper.make_graph(
         nodes,

@@ -137,7 +137,7 @@ check_server() {
   check "the health check runs without a shell" has '.Healthcheck.Test == ["CMD", "/app/healthcheck"]'
   check "port 8000 is declared" has '.ExposedPorts | has("8000/tcp")'
   check "HEALTHCHECK_PATH is the production path" has '.Env | any(. == "HEALTHCHECK_PATH=/api/v1/health")'
-  for name in sentiment-server healthcheck build-info.json config logs tmp model/model.onnx model/model.onnx.data model/tokenizer.json model/config.json model/drift-baseline.json lib/libonnxruntime.so; do
+  for name in sentiment-server healthcheck build-info.json config logs tmp model/model.onnx model/model.onnx.data model/model.onnx.varlen model/tokenizer.json model/config.json model/drift-baseline.json lib/libonnxruntime.so; do
     check "/app/$name exists" test -e "$rootfs/app/$name"
   done
   check "/app belongs to 65532, folders have mode 755" app_is_ours

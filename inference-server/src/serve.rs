@@ -59,6 +59,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
     startup::tell_of_settings(&settings);
 
     let termination_log = config.termination_log.clone();
+    // For all threads to come. A kernel that refuses is one on which refusals take some ms longer.
+    if let Err(error) = native::run_soon_after_waking() {
+        tracing::debug!(%error, "the scheduler's slice can't be set");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(http_threads).enable_all().build();
     let outcome = runtime.map_err(StartError::Threads).and_then(|runtime| {
         let outcome = runtime.block_on(serve(config, started));

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, ConfigError, Reader, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
-    engine::Engine,
+    engine::{Engine, Layout},
     http::{App, Serving},
     model::{Model, ModelError},
     traces::TracesError,
@@ -86,6 +86,7 @@ pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
     let model = Model::load(&app.config)?;
+    let padding = model.classifier().layout() == Layout::Padded;
     if let Some(monitor) = &app.drift {
         watch(monitor, &model)?;
     }
@@ -118,6 +119,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         file,
         threads,
         max_tokens = model.max_tokens,
+        padding,
         milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "ready"
     );

@@ -35,6 +35,7 @@ use server::Server;
 const MEMORY_IS_BACK_AFTER: Duration = Duration::from_secs(12);
 
 fn main() {
+    native::run_soon_after_waking().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(bench());
 }

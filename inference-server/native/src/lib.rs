@@ -6,6 +6,7 @@ mod exit;
 mod operators;
 mod pages;
 mod session;
+mod slice;
 mod telemetry;
 
 pub use allocator::{keep_heap_small, return_free_memory};
@@ -13,4 +14,5 @@ pub use exit::exit_beside_running_threads;
 pub use operators::with_operators;
 pub use pages::forget_code_of_the_start;
 pub use session::{Memory, SharedSession};
+pub use slice::run_soon_after_waking;
 pub use telemetry::forbid_telemetry;

@@ -39,7 +39,7 @@ impl Runtime {
     }
 
     /// A session over a model file, not run yet: over the graph for batches without padding that
-    /// `scripts/varlen-model.py` left beside it, where there is one.
+    /// `scripts/prepare-model.py` left beside it, where there is one.
     pub(super) fn open(&self, file: &Path) -> Result<ColdSession, ModelError> {
         let varlen = varlen_file(file);
         if varlen.is_file() {
@@ -49,7 +49,7 @@ impl Runtime {
             }
             tracing::warn!(
                 file = %varlen.display(),
-                "it was made of another model.onnx than is here, so batches are padded; scripts/varlen-model.py makes it anew"
+                "this graph was made of another model than is here, so batches are padded; scripts/prepare-model.py makes it anew"
             );
         }
         self.open_one(file)

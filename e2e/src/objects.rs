@@ -25,7 +25,11 @@ const OF_A_TEST: &str = "kubesentiment.io/test";
 pub async fn sweep(client: &Client) -> Result<(), Failure> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for namespace in namespaces.list(&ListParams::default().labels(OF_A_TEST)).await.map_err(failure)? {
-        namespaces.delete(&namespace.name_any(), &DeleteParams::default()).await.map_err(failure)?;
+        match namespaces.delete(&namespace.name_any(), &DeleteParams::default()).await {
+            // An earlier deletion has come to its end meanwhile.
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            deleted => drop(deleted.map_err(failure)?),
+        }
     }
     Ok(())
 }

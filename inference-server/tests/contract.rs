@@ -108,9 +108,7 @@ fn scores_equal_pythons_in_float32_and_labels_in_int8() {
     assert_eq!(expected.len(), 500);
     // Together they share batches, and with them the scale of the activations: scores may move then.
     let [one_by_one, _] = served(&quantized);
-    for (number, (expected, found)) in expected.iter().zip(&one_by_one).enumerate() {
-        assert_eq!(expected.label, found.label, "int8, sentence {number}: {expected:?}, not {found:?}");
-    }
+    assert_equal("int8", &expected, &one_by_one);
 
     let folder = common::Folder::new("float-model");
     run(python().arg(program("float_model.py")).arg(&quantized).arg(&folder.0));
@@ -120,10 +118,26 @@ fn scores_equal_pythons_in_float32_and_labels_in_int8() {
     fs::remove_file(folder.file("model.onnx.varlen")).unwrap();
     let padded = served(&folder.0);
     for served in without_padding.into_iter().chain(padded) {
-        assert_eq!(served.len(), 500);
-        for (number, (expected, found)) in expected.iter().zip(&served).enumerate() {
-            let equal = expected.label == found.label && (expected.score - found.score).abs() <= 1e-5;
-            assert!(equal, "float32, sentence {number}: {expected:?}, not {found:?}");
-        }
+        assert_equal("float32", &expected, &served);
     }
+}
+
+fn assert_equal(model: &str, expected: &[Scored], served: &[Scored]) {
+    assert_eq!(served.len(), expected.len());
+    for (number, (expected, found)) in expected.iter().zip(served).enumerate() {
+        let equal = expected.label == found.label && (expected.score - found.score).abs() <= 1e-5;
+        assert!(equal, "{model}, sentence {number}: {expected:?}, not {found:?}");
+    }
+}
+
+#[test]
+fn a_model_that_the_preparation_does_not_understand_is_served_as_it_is() {
+    let folder = common::Folder::new("not-understood");
+    for file in ["model.onnx", "config.json", "tokenizer.json"] {
+        fs::copy(common::fixture("three-labels").join(file), folder.file(file)).unwrap();
+    }
+    let said = run(python().arg(root().join("scripts/prepare-model.py")).arg(folder.file("model.onnx")));
+    assert!(said.starts_with("batches of it will be padded: the "), "{said}");
+    let server = Server::listening(&[("MLOPS_ONNX_MODEL_PATH", folder.0.to_str().unwrap())]);
+    assert_eq!(server.line("ready")["padding"], true);
 }

@@ -39,19 +39,20 @@ impl Table<'_> {
         Before { server: self.server.done().await, client_cpu_seconds: process::usage().unwrap().cpu_seconds }
     }
 
-    pub async fn row(&self, name: &str, run: &Run, before: &Before) {
+    /// Prints a row. Returns what was accepted for each second of the server's CPU time.
+    pub async fn row(&self, name: &str, run: &Run, before: &Before) -> f64 {
         let client_cpu = process::usage().unwrap().cpu_seconds - before.client_cpu_seconds;
         let (before, after) = (&before.server, self.server.done().await);
         let server_cpu = after.cpu_seconds - before.cpu_seconds;
         let accepted = |sample: &Sample| sample.status == 200;
-        let count = run.accepted() * run.time.as_secs_f64();
+        let by_cpu = run.accepted() * run.time.as_secs_f64() / server_cpu;
         let answers = run.samples.len() as f64;
         let (p50, p99) = (run.percentile(50, accepted), run.percentile(99, accepted));
         println!(
             "{name:<27} {:>10.1} {:>9.3} {:>7.3} {p50:>7.1} {p99:>7.1} {:>8.2} {:>6.1} {:>7.1}% {:>10.3} {:>10.3} {:>8.1}",
             run.accepted(),
             run.accepted() / self.limit.per_second,
-            count / server_cpu / self.limit.per_cpu_second,
+            by_cpu / self.limit.per_cpu_second,
             p99 / p50,
             (after.texts - before.texts) / (after.runs - before.runs),
             100.0 * (after.padding - before.padding) / (after.tokens - before.tokens),
@@ -59,6 +60,7 @@ impl Table<'_> {
             1e3 * client_cpu / answers,
             self.server.memory("VmRSS"),
         );
+        by_cpu
     }
 }
 

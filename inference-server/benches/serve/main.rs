@@ -113,17 +113,19 @@ impl Subject {
         let exported = AsExported::of(&self.path);
         let mut config = self.config.clone();
         exported.path().clone_into(&mut config.model.path);
-        let limit = limit::measure(&config, Layout::Padded, cpus::usable(), texts, each);
+        let limit = limit::measure(&config, cpus::usable(), texts, each);
+        assert_eq!(limit.layout, Layout::Padded, "the limit is that of the graph as exported");
         println!(
             "{:.1} tokens on average. Engine limit {:.1}/s: {}",
             limit.mean_tokens, limit.per_second, limit.setting
         );
-        let varlen = limit::measure(&self.config, Layout::Varlen, cpus::usable(), texts, each);
+        let served = limit::measure(&self.config, cpus::usable(), texts, each);
         println!(
-            "the same loop over the graph without padding: {:.1}/s, {:.3} of the limit: {}",
-            varlen.per_second,
-            varlen.per_second / limit.per_second,
-            varlen.setting
+            "the same loop over the graph that is served, {:?}: {:.1}/s, {:.3} of the limit: {}",
+            served.layout,
+            served.per_second,
+            served.per_second / limit.per_second,
+            served.setting
         );
         limit
     }

@@ -23,6 +23,8 @@ impl Tokenize for Letters {
 struct Scripted {
     permits: Arc<Mutex<mpsc::Receiver<()>>>,
     runs: Arc<AtomicUsize>,
+    /// Of these runs, those that give memory back.
+    returns: Arc<AtomicUsize>,
 }
 
 impl Classify for Scripted {
@@ -30,7 +32,8 @@ impl Classify for Scripted {
         Layout::Padded
     }
 
-    fn classify(&mut self, batch: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
+    fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String> {
+        self.returns.fetch_add((memory == Memory::Return).into(), Ordering::SeqCst);
         self.runs.fetch_add(1, Ordering::SeqCst);
         let permit = self.permits.lock().unwrap().recv_timeout(Duration::from_secs(10));
         permit.map_err(|_| "no permit".to_owned())?;
@@ -51,21 +54,23 @@ struct Bench {
     engine: Arc<Engine>,
     permits: mpsc::Sender<()>,
     runs: Arc<AtomicUsize>,
+    returns: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 }
 
 fn start(capacity: usize) -> Bench {
     let (permits, receiver) = mpsc::channel();
-    let runs = Arc::new(AtomicUsize::new(0));
+    let (runs, returns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let metrics = Arc::new(Metrics::new());
     let permits_of_runs = Arc::new(Mutex::new(receiver));
     let classifier = || -> Box<dyn Classify> {
-        Box::new(Scripted { permits: Arc::clone(&permits_of_runs), runs: Arc::clone(&runs) })
+        let permits = Arc::clone(&permits_of_runs);
+        Box::new(Scripted { permits, runs: Arc::clone(&runs), returns: Arc::clone(&returns) })
     };
     let config = EngineConfig { threads: None, max_batch_tokens: 512, max_batch_size: 32, queue_capacity: capacity };
     let tokenizer = Arc::new(Letters) as Arc<dyn Tokenize>;
     let engine = Engine::start(&config, 1, &tokenizer, classifier, Arc::clone(&metrics)).unwrap();
-    Bench { engine: Arc::new(engine), permits, runs, metrics }
+    Bench { engine: Arc::new(engine), permits, runs, returns, metrics }
 }
 
 impl Bench {
@@ -171,4 +176,21 @@ async fn dropping_the_engine_finishes_what_is_queued() {
     }
     let engine = Arc::into_inner(bench.engine).unwrap();
     tokio::task::spawn_blocking(move || drop(engine)).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_is_kept_between_runs_and_given_back_in_a_lull() {
+    let bench = start(10);
+    for text in ["a", "b"] {
+        bench.permits.send(()).unwrap();
+        bench.submit(text, LONG).await.unwrap().unwrap();
+    }
+    assert_eq!((bench.runs(), bench.returns.load(Ordering::SeqCst)), (2, 0));
+    bench.permits.send(()).unwrap();
+    bench.until("a run without a text", |bench| bench.runs() == 3).await;
+    assert_eq!(bench.returns.load(Ordering::SeqCst), 1);
+    // Once, and nobody's text.
+    tokio::time::sleep(worker::LULL + Duration::from_millis(200)).await;
+    assert_eq!(bench.runs(), 3);
+    assert!(bench.metrics.render().unwrap().contains("sentiment_inference_duration_seconds_count 2\n"));
 }

@@ -45,7 +45,7 @@ impl Queued for Job {
 
 /// How long no text may come before a worker gives back the memory that its runs took. A run that
 /// finds it still there is some percent faster.
-const LULL: Duration = Duration::from_secs(1);
+pub(super) const LULL: Duration = Duration::from_secs(1);
 
 /// Serves a lane until the batcher is closed and the lane empty.
 pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {

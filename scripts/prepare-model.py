@@ -16,6 +16,7 @@ import sys
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from onnx.reference import ReferenceEvaluator
@@ -486,8 +487,11 @@ def main():
     if len(sys.argv) != 2:
         sys.exit("usage: prepare-model.py MODEL.onnx")
     path = pathlib.Path(sys.argv[1])
-    # With weights that are in a file beside it already.
-    model = onnx.load(path)
+    try:
+        # With weights that are in a file beside it already.
+        model = onnx.load(path)
+    except (OSError, DecodeError, onnx.checker.ValidationError) as problem:
+        sys.exit(f"{path} can't be read as an ONNX model: {problem}")
     varlen = without_padding(model)
     data, places = path.with_name(f"{path.name}.data"), {}
     for graph in (model.graph, *([varlen.graph] if varlen else [])):

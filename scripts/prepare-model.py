@@ -355,7 +355,7 @@ def live(nodes, outputs):
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
-            wanted.update(reads(node))
+            wanted.update(node.input)
             kept.append(node)
     return kept[::-1]
 

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod cpus;
+mod digest;
 pub mod drift;
 pub mod engine;
 pub mod http;

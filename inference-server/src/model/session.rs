@@ -1,7 +1,7 @@
 //! ONNX Runtime: one session, run by all workers at once.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -13,10 +13,11 @@ use ort::{
     value::{TensorElementType, TensorRef, TensorRefMut, ValueType},
 };
 
-use ring::digest::{SHA256, digest};
-
 use super::ModelError;
-use crate::engine::{Classify, Layout, Tokens};
+use crate::{
+    digest,
+    engine::{Classify, Layout, Tokens},
+};
 
 /// Where the library is looked for when `ORT_DYLIB_PATH` doesn't say.
 const LIBRARY: &str = "libonnxruntime.so";
@@ -151,11 +152,10 @@ impl ColdSession {
 
     /// Whether it says that it was made of this file.
     fn was_made_of(&self, file: &Path) -> Result<bool, ModelError> {
-        let contents = fs::read(file).map_err(|source| ModelError::Unreadable { path: file.to_owned(), source })?;
+        let contents =
+            digest::of_file(file).map_err(|source| ModelError::Unreadable { path: file.to_owned(), source })?;
         let mut hexadecimal = String::new();
-        for byte in digest(&SHA256, &contents).as_ref() {
-            hexadecimal += &format!("{byte:02x}");
-        }
+        digest::push_hex(&mut hexadecimal, contents.as_ref());
         let said = self.session.metadata().ok().and_then(|metadata| metadata.custom(MADE_OF));
         Ok(said.is_some_and(|said| said == hexadecimal))
     }

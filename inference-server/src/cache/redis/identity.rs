@@ -1,15 +1,13 @@
 //! What two servers must have in common to share answers.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use ring::digest::{Context, SHA256};
 
-use super::value::push_hex;
-use crate::model::Labels;
+use crate::{digest, digest::push_hex, model::Labels};
 
 /// A model and the settings that change what it answers.
 #[derive(Clone)]
@@ -38,7 +36,7 @@ impl Parts {
     pub(super) fn identify(self) -> io::Result<Identity> {
         let mut hash = Context::new(&SHA256);
         for file in [&self.model_file, &self.tokenizer_file].into_iter().chain(&beside(&self.model_file)?) {
-            let contents = digest(file)?;
+            let contents = digest::of_file(file)?;
             hash.update(contents.as_ref());
         }
         // Lengths before contents, so that no two lists are written alike.
@@ -73,20 +71,6 @@ fn beside(model_file: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-fn digest(file: &Path) -> io::Result<ring::digest::Digest> {
-    let mut file = File::open(file)?;
-    let mut hash = Context::new(&SHA256);
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finish()),
-            Ok(length) => hash.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 #[cfg(test)]

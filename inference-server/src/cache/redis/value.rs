@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
-use crate::model::Verdict;
+use crate::{digest::push_hex, model::Verdict};
 
 /// Longest value in bytes that is read back. The longest of ours is its label and some fifty more.
 pub(super) const MOST_BYTES: isize = 4096;
@@ -34,15 +34,6 @@ pub(super) fn key(prefix: &str, text: &str) -> String {
     key.push_str(prefix);
     push_hex(&mut key, digest(&SHA256, text.as_bytes()).as_ref());
     key
-}
-
-/// Adds bytes in hexadecimal.
-pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(digit.into(), 16));
-        }
-    }
 }
 
 /// An answer as it is kept.

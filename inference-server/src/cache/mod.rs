@@ -78,7 +78,8 @@ impl Cache {
         }
         let asked = Asked::default();
         loop {
-            let answer = answers.try_get_with_by_ref(text, self.ask_further(text, &run, &asked)).await;
+            // In a box, so that a text that is found doesn't carry so large a future with it.
+            let answer = Box::pin(answers.try_get_with_by_ref(text, self.ask_further(text, &run, &asked))).await;
             match answer {
                 Err(error) if !asked.further.load(Ordering::Relaxed) && own(&error) => {}
                 answer => {

@@ -12,9 +12,11 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
+    extract::{
+        DefaultBodyLimit, FromRequest, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
     http::{HeaderValue, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use hyper::body::{Frame, SizeHint};
@@ -23,11 +25,33 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{ApiError, App};
+use super::{ApiError, App, openapi::Failing};
 
 /// Bytes of bodies that are in memory at once, over all requests. A pod's memory limit is in
 /// hundreds of MiB, and a body takes a few times its size while it is parsed.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// A body as it came, of at most `MOST` bytes.
+pub(super) struct Received<const MOST: usize>(pub(super) Bytes);
+
+impl<S: Send + Sync, const MOST: usize> FromRequest<S> for Received<MOST> {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
+        DefaultBodyLimit::max(MOST).apply(&mut request);
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::BodyTooLarge(MOST),
+            _ => ApiError::BrokenBody,
+        })
+    }
+}
+
+impl<const MOST: usize> Failing for Received<MOST> {
+    fn failures() -> Vec<ApiError> {
+        // As many seconds as the settings' default.
+        vec![ApiError::BrokenBody, ApiError::BodyTooLarge(MOST), ApiError::BodyTooSlow(10)]
+    }
+}
 
 /// Marks a response that was made while the client was still sending.
 #[derive(Clone, Copy, Debug)]
@@ -35,35 +59,41 @@ pub struct BodyLeftUnread;
 
 /// What became of a request's body.
 #[derive(Default)]
-struct Receipt {
+pub(super) struct Receipt {
     whole: AtomicBool,
     problem: OnceLock<ApiError>,
     /// Its part of [`MOST_BYTES`], held until the request is answered.
     held: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-/// Watches a request's body, and says in the response what was wrong with its arrival.
-pub(super) async fn watch(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Watches a request's body, if it has one. The receipt knows of problems with its arrival.
+pub(super) fn watch(app: &App, request: Request) -> (Request, Option<Arc<Receipt>>) {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return (request, None);
     }
     let receipt = Arc::new(Receipt::default());
     let within = app.config.connections.body;
     let (room, watched) = (Arc::clone(&app.bodies), Arc::clone(&receipt));
     let arriving = |body| Body::new(Arriving { body, within, stalled: None, room, receipt: watched });
-    let mut response = next.run(request.map(arriving)).await;
-    if receipt.whole.load(Ordering::Relaxed) {
-        return response;
+    (request.map(arriving), Some(receipt))
+}
+
+impl Receipt {
+    /// Says in the response what was wrong with the arrival of the body.
+    pub(super) fn judge(&self, mut response: Response) -> Response {
+        if self.whole.load(Ordering::Relaxed) {
+            return response;
+        }
+        if let Some(problem) = self.problem.get() {
+            response = problem.clone().into_response();
+        } else if let Some(ApiError::TimedOut(seconds)) = response.extensions().get() {
+            // The request's time was up, but it was the client who used it.
+            response = ApiError::BodyTooSlow(*seconds).into_response();
+        }
+        response.extensions_mut().insert(BodyLeftUnread);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
-    if let Some(problem) = receipt.problem.get() {
-        response = problem.clone().into_response();
-    } else if let Some(ApiError::TimedOut(seconds)) = response.extensions().get() {
-        // The request's time was up, but it was the client who used it.
-        response = ApiError::BodyTooSlow(*seconds).into_response();
-    }
-    response.extensions_mut().insert(BodyLeftUnread);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// A body with a limit on how long its next part may take and on what it may hold of the memory.

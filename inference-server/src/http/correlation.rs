@@ -1,14 +1,11 @@
 //! `X-Correlation-ID` and the trace: taken from the caller or made, in every response and log line.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderName, HeaderValue},
-    middleware::Next,
     response::Response,
 };
-use tracing::Instrument;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::{ApiError, App, protocol};
@@ -50,32 +47,47 @@ impl CorrelationId {
     }
 }
 
-/// Gives a request its id and its place in a trace, and errors their body.
-pub(super) async fn correlate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let id = CorrelationId::of(&request);
-    let in_protocol = protocol::owns(request.uri().path());
-    let trace = TraceContext::of(request.headers(), || app.traces.as_ref().is_some_and(Traces::sample));
-    request.extensions_mut().insert(id.clone());
-    request.extensions_mut().insert(trace);
-    // At the error level, so that every line has it whatever the log level.
-    let trace_id = format!("{:032x}", trace.trace_id);
-    let span = tracing::error_span!("request", correlation_id = id.as_str(), trace_id);
-    let mut response = next.run(request).instrument(span).await;
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let headers = std::mem::take(response.headers_mut());
-        let extensions = std::mem::take(response.extensions_mut());
-        response = if in_protocol { error.render_for_protocol() } else { error.render(&id) };
-        response.extensions_mut().extend(extensions);
-        // What the layers inside have added, such as Allow or CORS, but for the length of no body.
-        for (name, value) in &headers {
-            if !response.headers().contains_key(name) {
-                response.headers_mut().append(name, value.clone());
+/// A request that has its id and its place in a trace.
+pub(super) struct Correlated {
+    id: CorrelationId,
+    trace: TraceContext,
+    in_protocol: bool,
+    /// What is logged in it has both ids.
+    pub(super) span: Span,
+}
+
+impl Correlated {
+    pub(super) fn begin(app: &App, request: &mut Request) -> Self {
+        let id = CorrelationId::of(request);
+        let in_protocol = protocol::owns(request.uri().path());
+        let trace = TraceContext::of(request.headers(), || app.traces.as_ref().is_some_and(Traces::sample));
+        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(trace);
+        // At the error level, so that every line has it whatever the log level.
+        let trace_id = format!("{:032x}", trace.trace_id);
+        let span = tracing::error_span!("request", correlation_id = id.as_str(), trace_id);
+        Self { id, trace, in_protocol, span }
+    }
+
+    /// Gives the response both, and errors their body.
+    pub(super) fn end(self, mut response: Response) -> Response {
+        let Self { id, trace, in_protocol, .. } = self;
+        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+            let headers = std::mem::take(response.headers_mut());
+            let extensions = std::mem::take(response.extensions_mut());
+            response = if in_protocol { error.render_for_protocol() } else { error.render(&id) };
+            response.extensions_mut().extend(extensions);
+            // What the layers inside have added, such as Allow or CORS, but for the length of no body.
+            for (name, value) in &headers {
+                if !response.headers().contains_key(name) {
+                    response.headers_mut().append(name, value.clone());
+                }
             }
         }
+        response.headers_mut().insert(HEADER, id.0);
+        if let Ok(trace) = HeaderValue::from_str(&trace.to_string()) {
+            response.headers_mut().insert(TRACE, trace);
+        }
+        response
     }
-    response.headers_mut().insert(HEADER, id.0);
-    if let Ok(trace) = HeaderValue::from_str(&trace.to_string()) {
-        response.headers_mut().insert(TRACE, trace);
-    }
-    response
 }

@@ -5,8 +5,7 @@ use std::{ops::Range, sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -15,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::{
     ApiError, App, Serving,
+    bodies::Received,
     error::Location,
     fields::Fields,
     info::BACKEND_NAME,
@@ -103,16 +103,15 @@ struct TokenAttribution<'a> {
     post, path = "/explain", operation_id = "explain", tag = tags::PREDICTIONS, request_body = Request,
     responses(
         (status = OK, description = "Each word and its share", body = Explanation),
-        Failures<(texts::Receiving<{ predict::MOST_BYTES }>, texts::Checking, texts::Classifying)>,
+        Failures<(Received<{ predict::MOST_BYTES }>, texts::Checking, texts::Classifying)>,
     ),
 )]
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    Received(body): Received<{ predict::MOST_BYTES }>,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
     let deadline = start + app.config.request_timeout;
-    let body = texts::received(body, predict::MOST_BYTES)?;
     let serving = texts::serving(&app)?;
     let (text, target) = parse(&body, &serving.labels, app.config.max_text_length)?;
     // As many runs as a batch has, so it takes a batch's place.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -16,6 +15,7 @@ use uuid::{Uuid, Variant};
 
 use super::{
     ApiError, App, Serving,
+    bodies::Received,
     fields::Fields,
     openapi::{Failing, Failures, tags},
     texts::{self, LONGEST_TEXT},
@@ -76,15 +76,14 @@ impl Failing for Judging {
     post, path = "/feedback", operation_id = "feedback", tag = tags::PREDICTIONS, request_body = Feedback,
     responses(
         (status = CREATED, description = "The feedback is counted and logged", body = Accepted),
-        Failures<(texts::Receiving<MOST_BYTES>, Judging)>,
+        Failures<(Received<MOST_BYTES>, Judging)>,
     ),
 )]
 
 pub(super) async fn feedback(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    Received(body): Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
-    let body = texts::received(body, MOST_BYTES)?;
     let serving = app.serving().ok_or(ApiError::ModelLoading)?;
     let feedback = Feedback::parse(&body, serving)?;
     let predicted = app.recent.label(feedback.prediction_id);

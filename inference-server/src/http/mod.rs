@@ -27,22 +27,27 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{Request, State},
     http::{Method, header},
-    middleware,
+    middleware::{self, Next},
+    response::Response,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::Instrument;
 use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    router::{OpenApiRouter, UtoipaMethodRouter},
     routes,
 };
 
 pub use batch_jobs::{JobError, run_jobs};
 pub use bodies::BodyLeftUnread;
+use correlation::Correlated;
 pub use correlation::CorrelationId;
 pub use crowd::Crowded;
 pub use error::{ApiError, refusal};
+use observe::Observed;
 pub use state::{App, Serving};
+use traced::Traced;
 
 use crate::traces;
 
@@ -60,63 +65,78 @@ pub fn router(app: &Arc<App>) -> Router {
     if !app.config.allowed_origins.is_empty() {
         router = router.layer(cors(app));
     }
-    router = router
-        .layer(middleware::from_fn_with_state(Arc::clone(app), bodies::watch))
-        .layer(middleware::from_fn(crowd::close_crowd))
-        // A route layer knows the route's template, which is what the series are labelled by.
-        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe));
-    if app.traces.is_some() {
-        router = router.layer(middleware::from_fn_with_state(Arc::clone(app), traced::trace));
-    }
-    router.layer(middleware::from_fn_with_state(Arc::clone(app), correlation::correlate))
+    router.layer(middleware::from_fn_with_state(Arc::clone(app), around_every_request))
+}
+
+/// What every request passes. One layer, since each of axum's costs some ten allocations a request,
+/// which in an overload are most of what a refusal costs. It lies around the routes, so that it knows
+/// their templates, by which the series are labelled.
+async fn around_every_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let correlated = Correlated::begin(&app, &mut request);
+    let traced = Traced::begin(&app, &request);
+    let observed = Observed::begin(&app, &request);
+    let (request, receipt) = bodies::watch(&app, request);
+
+    let response = traced.run(next.run(request)).instrument(correlated.span.clone()).await;
+
+    let response = match receipt {
+        Some(receipt) => receipt.judge(response),
+        None => response,
+    };
+    let response = correlated.span.in_scope(|| observed.end(response));
+    traced.end(response.status());
+    correlated.end(response)
 }
 
 /// Every route that is documented.
 fn routes(app: &Arc<App>) -> Routes {
+    let api = |route| under(app.config.prefix(), route);
     let keyed = OpenApiRouter::new()
-        .routes(routes!(predict::predict).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
-        .routes(routes!(predict_batch::predict_batch).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
-        .routes(routes!(batch_jobs::submit).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)))
-        .routes(routes!(batch_jobs::status))
-        .routes(routes!(batch_jobs::results))
-        .routes(routes!(batch_jobs::cancel))
-        .routes(routes!(batch_jobs::figures))
-        .routes(routes!(batch_jobs::queue_status))
-        .routes(routes!(info::model_info))
-        .routes(routes!(explain::explain).layer(DefaultBodyLimit::max(predict::MOST_BYTES)))
-        .routes(routes!(feedback::feedback).layer(DefaultBodyLimit::max(feedback::MOST_BYTES)))
-        .routes(routes!(drift::drift));
-    let mut open = OpenApiRouter::new()
-        .routes(routes!(health::health))
-        .routes(routes!(health::details))
-        .routes(routes!(health::ready));
-    if app.config.metrics_enabled {
-        open = open.routes(routes!(info::metrics));
-    }
-    let api = guarded(app, keyed).merge(open);
-    let keyed_protocol = OpenApiRouter::new()
+        .routes(api(routes!(predict::predict)))
+        .routes(api(routes!(predict_batch::predict_batch)))
+        .routes(api(routes!(batch_jobs::submit)))
+        .routes(api(routes!(batch_jobs::status)))
+        .routes(api(routes!(batch_jobs::results)))
+        .routes(api(routes!(batch_jobs::cancel)))
+        .routes(api(routes!(batch_jobs::figures)))
+        .routes(api(routes!(batch_jobs::queue_status)))
+        .routes(api(routes!(info::model_info)))
+        .routes(api(routes!(explain::explain)))
+        .routes(api(routes!(feedback::feedback)))
+        .routes(api(routes!(drift::drift)))
         .routes(routes!(protocol::model))
-        .routes(routes!(protocol::infer).layer(DefaultBodyLimit::max(predict_batch::MOST_BYTES)));
-    let protocol = OpenApiRouter::new()
+        .routes(routes!(protocol::infer));
+    let mut open = OpenApiRouter::new()
+        .routes(api(routes!(health::health)))
+        .routes(api(routes!(health::details)))
+        .routes(api(routes!(health::ready)))
+        .routes(routes!(info::root))
         .routes(routes!(protocol::server))
         .routes(routes!(protocol::live))
         .routes(routes!(protocol::ready))
-        .routes(routes!(protocol::model_ready))
-        .merge(guarded(app, keyed_protocol));
-    let routes = match app.config.prefix() {
-        "" => api,
-        prefix => OpenApiRouter::new().nest(prefix, api),
-    };
-    routes.routes(routes!(info::root)).merge(protocol)
+        .routes(routes!(protocol::model_ready));
+    if app.config.metrics_enabled {
+        open = open.routes(api(routes!(info::metrics)));
+    }
+    guarded(app, keyed).merge(open)
+}
+
+/// A route below a prefix. Nesting a router would cut the prefix from each request's path.
+fn under(prefix: &str, (schemas, mut paths, methods): UtoipaMethodRouter<Arc<App>>) -> UtoipaMethodRouter<Arc<App>> {
+    paths.paths = paths.paths.into_iter().map(|(path, item)| (format!("{prefix}{path}"), item)).collect();
+    (schemas, paths, methods)
 }
 
 /// Behind the API key, only while there are places for connections, and for no longer than a request may take.
 fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
     let routes = openapi::guarded(routes, app);
-    routes
-        .layer(middleware::from_fn_with_state(Arc::clone(app), timeout::within_time))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key))
-        .layer(middleware::from_fn(crowd::refuse_crowd))
+    routes.layer(middleware::from_fn_with_state(Arc::clone(app), guard))
+}
+
+async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, ApiError> {
+    crowd::refuse_crowd(&request)?;
+    auth::require_key(&app, &request)?;
+    timeout::within_time(&app, next.run(request)).await
 }
 
 fn cors(app: &App) -> CorsLayer {

@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::{HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     ApiError, App,
+    bodies::Received,
     error::Location,
     info::BACKEND_NAME,
     openapi::{Failures, tags},
@@ -71,15 +71,15 @@ struct Prediction<'a> {
                 ("X-Model-Backend" = String, description = "As in the body"),
             ),
         ),
-        Failures<(texts::Receiving<MOST_BYTES>, texts::Checking, texts::Classifying)>,
+        Failures<(Received<MOST_BYTES>, texts::Checking, texts::Classifying)>,
     ),
 )]
 pub(super) async fn predict(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    Received(body): Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + app.config.request_timeout;
-    let mut fields = texts::fields(&texts::received(body, MOST_BYTES)?)?;
+    let mut fields = texts::fields(&body)?;
     let text = Text::of(fields.remove("text"), &[Location::Name("text")], app.config.max_text_length)?;
     let text_length = text.characters;
     let answer = texts::classify(&app, texts::serving(&app)?, text, deadline, WhenFull::Refuse).await?;

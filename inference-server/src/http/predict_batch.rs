@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     ApiError, App,
+    bodies::Received,
     error::Location,
     info::BACKEND_NAME,
     openapi::{Failures, tags},
@@ -78,16 +78,15 @@ struct Item {
     post, path = "/predict/batch", operation_id = "predict_batch", tag = tags::PREDICTIONS, request_body = Request,
     responses(
         (status = OK, description = "A result for each text", body = BatchPrediction),
-        Failures<(texts::Receiving<MOST_BYTES>, texts::Checking, texts::Classifying)>,
+        Failures<(Received<MOST_BYTES>, texts::Checking, texts::Classifying)>,
     ),
 )]
 pub(super) async fn predict_batch(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    Received(body): Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
     let deadline = start + app.config.request_timeout;
-    let body = texts::received(body, MOST_BYTES)?;
     let _place = place(&app)?;
     let texts = parse(&body, app.config.max_text_length)?;
     drop(body);

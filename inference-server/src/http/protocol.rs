@@ -5,8 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -22,6 +21,7 @@ use utoipa::{
 
 use super::{
     ApiError, App,
+    bodies::Received,
     openapi::{Failing, ProtocolFailures, tags},
     predict, predict_batch,
     texts::{self, Text, WhenFull},
@@ -298,17 +298,17 @@ impl Failing for Parsing {
     params(("name" = ModelName, Path, description = "The model's name")), request_body = Request,
     responses(
         (status = OK, description = "The outputs that are wanted", body = Inferred),
-        ProtocolFailures<((Naming, texts::Receiving<{ predict_batch::MOST_BYTES }>), Parsing, texts::Classifying)>,
+        ProtocolFailures<((Naming, Received<{ predict_batch::MOST_BYTES }>), Parsing, texts::Classifying)>,
     ),
 )]
 pub(super) async fn infer(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Received<{ predict_batch::MOST_BYTES }>, ApiError>,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + app.config.request_timeout;
     known(&app, &name)?;
-    let body = texts::received(body, predict_batch::MOST_BYTES)?;
+    let Received(body) = body?;
     // One text is a prediction like any other; more, or a body that may hold more, is a batch.
     let mut place = if body.len() > predict::MOST_BYTES { Some(predict_batch::place(&app)?) } else { None };
     let Parsed { id, shape, texts, wanted } = parse(&body, app.config.max_text_length)?;

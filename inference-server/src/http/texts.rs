@@ -5,10 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    body::Bytes,
-    extract::rejection::{BytesRejection, FailedToBufferBody},
-};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 use tokio::sync::SemaphorePermit;
@@ -38,24 +34,6 @@ pub(super) const LONGEST_TEXT: usize = 10_000;
 
 /// Texts of one request that are with the engine at once: enough to fill every worker's batch.
 const TEXTS_IN_FLIGHT: usize = 64;
-
-/// How [`received`] fails for bodies of more than `MOST` bytes.
-pub(super) struct Receiving<const MOST: usize>;
-
-impl<const MOST: usize> Failing for Receiving<MOST> {
-    fn failures() -> Vec<ApiError> {
-        // As many seconds as the settings' default.
-        vec![ApiError::BrokenBody, ApiError::BodyTooLarge(MOST), ApiError::BodyTooSlow(10)]
-    }
-}
-
-/// The body as it came, if it isn't larger than the route takes.
-pub(super) fn received(body: Result<Bytes, BytesRejection>, most: usize) -> Result<Bytes, ApiError> {
-    body.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::BodyTooLarge(most),
-        _ => ApiError::BrokenBody,
-    })
-}
 
 /// How [`fields`] and [`Text::of`] fail.
 pub(super) struct Checking;

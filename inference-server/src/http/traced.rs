@@ -1,10 +1,8 @@
-//! Records requests as spans. The layer exists only where a collector is configured.
-
-use std::sync::Arc;
+//! Records requests as spans, where a collector is configured.
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
+    http::StatusCode,
     response::Response,
 };
 
@@ -14,19 +12,36 @@ use crate::traces::{RequestSpan, TraceContext};
 /// Ends of the routes that probes and scrapers ask all the time.
 const NOT_TRACED: [&str; 6] = ["/health", "/health/details", "/ready", "/health/live", "/health/ready", "/metrics"];
 
-pub(super) async fn trace(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let extensions = request.extensions();
-    let (Some(traces), Some(context), Some(route)) =
-        (&app.traces, extensions.get::<TraceContext>(), extensions.get::<MatchedPath>())
-    else {
-        return next.run(request).await;
-    };
-    if !context.sampled || NOT_TRACED.iter().any(|end| route.as_str().ends_with(end)) {
-        return next.run(request).await;
+/// A request, with its span if it has one.
+pub(super) struct Traced<'a>(Option<RequestSpan<'a>>);
+
+impl<'a> Traced<'a> {
+    pub(super) fn begin(app: &'a App, request: &Request) -> Self {
+        Self(Self::span(app, request))
     }
-    let id = extensions.get().map_or("", CorrelationId::as_str);
-    let span = RequestSpan::begin(traces, *context, observe::method_label(request.method()), route.as_str(), id);
-    let response = span.run(next.run(request)).await;
-    span.end(response.status().as_u16());
-    response
+
+    fn span(app: &'a App, request: &Request) -> Option<RequestSpan<'a>> {
+        let traces = app.traces.as_ref()?;
+        let extensions = request.extensions();
+        let (context, route) = (extensions.get::<TraceContext>()?, extensions.get::<MatchedPath>()?);
+        if !context.sampled || NOT_TRACED.iter().any(|end| route.as_str().ends_with(end)) {
+            return None;
+        }
+        let id = extensions.get().map_or("", CorrelationId::as_str);
+        Some(RequestSpan::begin(traces, *context, observe::method_label(request.method()), route.as_str(), id))
+    }
+
+    /// Runs what answers the request; its texts become part of the span.
+    pub(super) async fn run(&self, answering: impl Future<Output = Response>) -> Response {
+        match &self.0 {
+            Some(span) => span.run(answering).await,
+            None => answering.await,
+        }
+    }
+
+    pub(super) fn end(self, status: StatusCode) {
+        if let Some(span) = self.0 {
+            span.end(status.as_u16());
+        }
+    }
 }

@@ -71,8 +71,8 @@ impl<'a> RequestSpan<'a> {
     }
 
     /// Runs what answers the request; its texts become part of the span.
-    pub async fn run<T>(&self, answering: impl Future<Output = T>) -> T {
-        TEXTS.scope(Arc::clone(&self.texts), answering).await
+    pub fn run<T>(&self, answering: impl Future<Output = T>) -> impl Future<Output = T> {
+        TEXTS.scope(Arc::clone(&self.texts), answering)
     }
 
     /// Ends the span with the response's status.

@@ -8,16 +8,16 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    body::Bytes,
     extract::{
         Path, Query, State,
-        rejection::{BytesRejection, PathRejection, QueryRejection},
+        rejection::{PathRejection, QueryRejection},
     },
 };
 use uuid::Uuid;
 
 use super::{
     ApiError, App,
+    bodies::Received,
     openapi::{Failing, Failures, tags},
     predict_batch,
     texts::{self, Text, WhenFull},
@@ -89,19 +89,19 @@ impl Failing for Cancelling {
             ("results" = (operation_id = "batch_job_results", parameters(("id" = "$response.body#/job_id")))),
             ("cancel" = (operation_id = "cancel_batch_job", parameters(("id" = "$response.body#/job_id")))),
         )),
-        Failures<(texts::Receiving<{ predict_batch::MOST_BYTES }>, texts::Checking, Submitting)>,
+        Failures<(Received<{ predict_batch::MOST_BYTES }>, texts::Checking, Submitting)>,
     ),
 )]
 pub(super) async fn submit(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Received<{ predict_batch::MOST_BYTES }>, ApiError>,
 ) -> Result<Json<BatchJob>, ApiError> {
     let jobs = enabled(&app)?;
     if app.is_draining() {
         // It would be lost with the process; another replica can take it.
         return Err(ApiError::Stopping);
     }
-    let body = texts::received(body, predict_batch::MOST_BYTES)?;
+    let Received(body) = body?;
     let _place = predict_batch::place(&app)?;
     let submission = request::submission(&body, app.config.max_text_length, jobs)?;
     drop(body);

@@ -60,7 +60,8 @@ enum Event {
 /// Serves a connection to its end. A `crowded` one came when all places were taken: only probes are
 /// answered on it, and it ends with its first response.
 pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared: Shared) {
-    let Shared { http, router, limits, mut stopped } = shared;
+    let Shared { mut http, router, limits, mut stopped } = shared;
+    http.keep_alive(!crowded);
     let activity = Arc::clone(&place.activity);
     let socket = Socket::new(stream, Arc::clone(&activity), limits.write);
     let service = service_fn(|request| answer(router.clone(), request, &activity, crowded));

@@ -140,12 +140,7 @@ pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: 
     let tokens: Vec<Tokens> = texts.iter().map(|text| model.tokenizer.tokenize(text).unwrap()).collect();
     let mut classifiers: Vec<_> = (0..threads).map(|_| model.classifier()).collect();
     let next = AtomicUsize::new(0);
-    let limits = Limits {
-        layout: classifiers[0].layout(),
-        max_tokens: config.engine.max_batch_tokens,
-        max_size: config.engine.max_batch_size,
-        workers: threads,
-    };
+    let limits = Limits::new(&config.engine, classifiers[0].as_ref(), threads);
     let queue = Mutex::new(Queue::new(limits));
     let refill = |texts: usize| {
         let mut queue = queue.lock().unwrap();

@@ -43,6 +43,10 @@ impl Classify for Counting {
         Layout::Padded
     }
 
+    fn is_quantized(&self) -> bool {
+        false
+    }
+
     fn classify(&mut self, batch: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
         Ok(batch.iter().map(|text| vec![text.ids.len() as f32, 9.0]).collect())
     }

@@ -112,7 +112,7 @@ pub struct WrittenAs {
 pub struct EngineConfig {
     /// Inference threads; `None` takes one per usable CPU.
     pub threads: Option<usize>,
-    /// Tokens of one batch, padding included. One longer text runs alone.
+    /// Most tokens of one batch, padding included. One longer text runs alone.
     pub max_batch_tokens: usize,
     /// Texts of one batch.
     pub max_batch_size: usize,

@@ -217,9 +217,9 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "MLOPS_MAX_BATCH_TOKENS",
-        "384",
+        "768",
         "a whole number of tokens from 16 to 1048576",
-        "Tokens of one batch, padding included",
+        "Most tokens of one batch, padding included; batches are of half as many, but for a quantized model with many waiting",
     ),
     variable("MLOPS_MAX_BATCH_SIZE", "32", "a whole number of texts from 1 to 1024", "Texts of one batch"),
     variable(

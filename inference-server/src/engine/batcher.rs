@@ -125,7 +125,8 @@ mod tests {
 
     use super::{super::Layout, *};
 
-    const LIMITS: Limits = Limits { layout: Layout::Padded, max_tokens: 1024, max_size: 32, workers: 1 };
+    const LIMITS: Limits =
+        Limits { layout: Layout::Padded, usual_tokens: 1024, max_tokens: 1024, max_size: 32, workers: 1 };
 
     struct Text(usize);
 

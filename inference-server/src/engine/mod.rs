@@ -56,6 +56,9 @@ pub trait Classify: Send + 'static {
     /// What a batch costs depends on it.
     fn layout(&self) -> Layout;
 
+    /// Whether the model's weights are quantized; what a batch costs depends on that too.
+    fn is_quantized(&self) -> bool;
+
     /// Logits for each text, in the order given, and what then becomes of the memory that the run
     /// took. The error is a sentence.
     fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String>;
@@ -130,12 +133,7 @@ impl Engine {
         classifier: impl Fn() -> Box<dyn Classify>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let limits = Limits {
-            layout: classifier().layout(),
-            max_tokens: config.max_batch_tokens,
-            max_size: config.max_batch_size,
-            workers: threads.max(1),
-        };
+        let limits = Limits::new(config, classifier().as_ref(), threads);
         let batcher = Arc::new(Batcher::new(limits, Arc::clone(&metrics)));
         // Tokenizing costs about a hundredth of inference, so a few threads keep every worker fed.
         let tokenizer_threads = NonZeroUsize::MIN.saturating_add(threads / 4);

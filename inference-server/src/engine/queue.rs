@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Layout;
+use super::{Classify, Layout};
+use crate::config::EngineConfig;
 
 /// What the queue needs to know of a waiting text.
 pub trait Queued {
@@ -31,6 +32,10 @@ const AGEING: Duration = Duration::from_micros(200);
 /// either loses under 1% with the mean of both.
 const RUN_COST_IN_TOKENS: usize = 16;
 
+/// So many runs of every worker are waiting where batches grow beyond their usual size: who waits
+/// for that many doesn't mind one of twice the length, and a larger batch does 5% more in its time.
+const BACKLOG_IN_RUNS: usize = 4;
+
 /// A batch and what was thrown out on the way.
 #[derive(Debug)]
 pub struct Taken<J> {
@@ -47,12 +52,38 @@ pub struct Taken<J> {
 pub struct Limits {
     /// How the model takes a batch.
     pub layout: Layout,
-    /// Tokens of a batch, padding included. A text of more than that runs alone.
+    /// Tokens of a batch, padding included, as long as no more than a few runs of such batches wait.
+    pub usual_tokens: usize,
+    /// Tokens of a batch where more wait. A text that is longer than what a batch may be runs alone.
     pub max_tokens: usize,
     /// Texts of a batch.
     pub max_size: usize,
     /// Workers that take batches.
     pub workers: usize,
+}
+
+impl Limits {
+    /// Those of the settings, for workers with such classifiers. Only what is quantized gains from the
+    /// largest batches: the rest, with numbers of four times the size, has left the CPU's caches before.
+    #[must_use]
+    pub fn new(config: &EngineConfig, classifier: &dyn Classify, workers: usize) -> Self {
+        let usual_tokens = config.max_batch_tokens / 2;
+        let max_tokens = if classifier.is_quantized() { config.max_batch_tokens } else { usual_tokens };
+        Self {
+            layout: classifier.layout(),
+            usual_tokens,
+            max_tokens,
+            max_size: config.max_batch_size,
+            workers: workers.max(1),
+        }
+    }
+}
+
+/// What the next batch may be.
+#[derive(Clone, Copy)]
+struct Bounds {
+    texts: usize,
+    tokens: usize,
 }
 
 /// The waiting texts, and how many are under way.
@@ -93,11 +124,12 @@ impl<J: Queued> Queue<J> {
     pub fn take(&mut self, now: Instant) -> Taken<J> {
         let abandoned = self.waiting.extract_if(.., |job| job.is_abandoned()).collect();
         let expired = self.waiting.extract_if(.., |job| job.deadline() <= now).collect();
-        let share = (self.waiting.len() + self.running).div_ceil(self.limits.workers.max(1));
+        let share = (self.waiting.len() + self.running).div_ceil(self.limits.workers);
         let most = share.clamp(1, self.limits.max_size.max(1));
+        let bounds = Bounds { texts: most, tokens: self.tokens_of_a_batch() };
         let range = match self.limits.layout {
-            Layout::Padded => self.alike_in_length(most),
-            Layout::Varlen => self.first_in_turn(most),
+            Layout::Padded => self.alike_in_length(bounds),
+            Layout::Varlen => self.first_in_turn(bounds),
         };
         let batch: Vec<J> = self.waiting.drain(range).collect();
         self.running += batch.len();
@@ -109,28 +141,35 @@ impl<J: Queued> Queue<J> {
         self.running -= texts;
     }
 
+    fn tokens_of_a_batch(&self) -> usize {
+        let Limits { usual_tokens, max_tokens, workers, .. } = self.limits;
+        let waiting: usize = self.waiting.iter().map(J::tokens).sum();
+        if waiting > BACKLOG_IN_RUNS * workers * usual_tokens { max_tokens } else { usual_tokens }
+    }
+
     /// Without padding it costs nothing that texts differ in length.
-    fn first_in_turn(&mut self, most: usize) -> Range<usize> {
+    fn first_in_turn(&mut self, bounds: Bounds) -> Range<usize> {
         self.waiting.sort_by_cached_key(due);
         let mut tokens = 0;
         let fits = |job: &&J| {
             tokens += job.tokens();
-            tokens <= self.limits.max_tokens
+            tokens <= bounds.tokens
         };
-        let fitting = self.waiting.iter().take(most).take_while(fits).count();
+        let fitting = self.waiting.iter().take(bounds.texts).take_while(fits).count();
         0..fitting.max(1).min(self.waiting.len())
     }
 
-    fn alike_in_length(&mut self, most: usize) -> Range<usize> {
+    fn alike_in_length(&mut self, bounds: Bounds) -> Range<usize> {
         self.waiting.sort_unstable_by_key(|job| (job.tokens(), job.arrived()));
         let urgent = (0..self.waiting.len()).min_by_key(|index| due(&self.waiting[*index]));
-        urgent.map_or(0..0, |urgent| self.share_a_run(urgent, most))
+        urgent.map_or(0..0, |urgent| self.share_a_run(urgent, bounds))
     }
 
     /// The texts that run with the urgent one, when the waiting ones, sorted by length, are cut into
     /// the runs that cost least in all. A longer text pads all others of its run to its length; a
     /// run of its own costs [`RUN_COST_IN_TOKENS`].
-    fn share_a_run(&self, urgent: usize, most: usize) -> Range<usize> {
+    fn share_a_run(&self, urgent: usize, bounds: Bounds) -> Range<usize> {
+        let most = bounds.texts;
         // Texts further away than two runs can't be in this one, and hardly change its neighbours.
         let first = urgent.saturating_sub(2 * most);
         let window = &self.waiting[first..self.waiting.len().min(urgent + 2 * most + 1)];
@@ -138,8 +177,7 @@ impl<J: Queued> Queue<J> {
         let mut cheapest = vec![(0, 0)];
         for (last, job) in window.iter().enumerate() {
             let longest = job.tokens();
-            let fitting =
-                (1..=most.min(last + 1)).take_while(|size| *size == 1 || size * longest <= self.limits.max_tokens);
+            let fitting = (1..=most.min(last + 1)).take_while(|size| *size == 1 || size * longest <= bounds.tokens);
             let cut = fitting.map(|size| {
                 let start = last + 1 - size;
                 (cheapest[start].0 + RUN_COST_IN_TOKENS + size * longest, start)

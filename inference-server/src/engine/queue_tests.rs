@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::engine::{Memory, Tokens};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Text {
@@ -36,11 +37,11 @@ fn texts(start: Instant, lengths: &[usize]) -> Vec<Text> {
 }
 
 fn queue(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
-    filled(Limits { layout: Layout::Padded, max_tokens, max_size, workers: 1 }, texts)
+    filled(Limits { layout: Layout::Padded, usual_tokens: max_tokens, max_tokens, max_size, workers: 1 }, texts)
 }
 
 fn varlen(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
-    filled(Limits { layout: Layout::Varlen, max_tokens, max_size, workers: 1 }, texts)
+    filled(Limits { layout: Layout::Varlen, usual_tokens: max_tokens, max_tokens, max_size, workers: 1 }, texts)
 }
 
 fn filled(limits: Limits, texts: Vec<Text>) -> Queue<Text> {
@@ -157,7 +158,7 @@ fn no_text_starves_while_short_ones_keep_coming() {
 fn workers_share_what_waits_and_what_is_under_way() {
     let start = Instant::now();
     for layout in [Layout::Padded, Layout::Varlen] {
-        let limits = Limits { layout, max_tokens: 1024, max_size: 32, workers: 2 };
+        let limits = Limits { layout, usual_tokens: 1024, max_tokens: 1024, max_size: 32, workers: 2 };
         let mut queue = filled(limits, texts(start, &[10; 8]));
         assert_eq!(ids(&queue.take(start).batch), [0, 1, 2, 3]);
         assert_eq!(ids(&queue.take(start).batch), [4, 5, 6, 7]);
@@ -181,6 +182,42 @@ fn without_padding_texts_run_in_turn_whatever_their_lengths() {
         assert_eq!(ids(&queue.take(start).batch), [id]);
     }
     assert!(queue.take(start).batch.is_empty());
+}
+
+/// Is never run.
+struct Classifier {
+    layout: Layout,
+    is_quantized: bool,
+}
+
+impl Classify for Classifier {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+    fn is_quantized(&self) -> bool {
+        self.is_quantized
+    }
+    fn classify(&mut self, _: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn batches_of_a_quantized_model_grow_when_more_than_a_few_runs_wait() {
+    let start = Instant::now();
+    let settings = EngineConfig { threads: None, max_batch_tokens: 200, max_batch_size: 32, queue_capacity: 256 };
+    for layout in [Layout::Padded, Layout::Varlen] {
+        let sizes = |waiting: usize, is_quantized: bool| {
+            let limits = Limits::new(&settings, &Classifier { layout, is_quantized }, 2);
+            let mut queue = filled(limits, texts(start, &vec![10; waiting]));
+            [queue.take(start).batch.len(), queue.take(start).batch.len()]
+        };
+        // Four runs of 100 tokens for each of the two workers.
+        assert_eq!(sizes(80, true), [10, 10]);
+        assert_eq!(sizes(81, true), [20, 10]);
+        assert_eq!(sizes(120, true), [20, 20]);
+        assert_eq!(sizes(120, false), [10, 10]);
+    }
 }
 
 #[test]
@@ -213,7 +250,8 @@ fn random_loads_keep_every_promise() {
         }
         let layout = if draw(2) == 0 { Layout::Padded } else { Layout::Varlen };
         let (max_tokens, max_size, workers) = (16 + draw(1024), 1 + draw(40), 1 + draw(4));
-        let mut queue = filled(Limits { layout, max_tokens, max_size, workers }, all);
+        let limits = Limits { layout, usual_tokens: max_tokens / (1 + draw(2)), max_tokens, max_size, workers };
+        let mut queue = filled(limits, all);
         let mut left = Vec::new();
         while !queue.is_empty() {
             let before = queue.len();

@@ -32,6 +32,10 @@ impl Classify for Scripted {
         Layout::Padded
     }
 
+    fn is_quantized(&self) -> bool {
+        false
+    }
+
     fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String> {
         self.returns.fetch_add((memory == Memory::Return).into(), Ordering::SeqCst);
         self.runs.fetch_add(1, Ordering::SeqCst);

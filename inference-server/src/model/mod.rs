@@ -99,14 +99,15 @@ impl Model {
         })?;
 
         let tokens = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
+        let is_quantized = quantization::is_quantized(&directory.model_file);
         // Before the warm-up, which then maps again what serving needs.
         native::forget_code_of_the_start();
-        let session = session.warm_up(&tokens).map_err(ModelError::WarmUp)?;
+        let session = session.warm_up(&tokens, is_quantized).map_err(ModelError::WarmUp)?;
         let labels = directory.labels(&config.model, session.classes)?;
         let tokenizer_file = directory.tokenizer_file();
         let file = directory.model_file;
         Ok(Self {
-            is_quantized: quantization::is_quantized(&file),
+            is_quantized,
             directory: directory.root,
             file,
             tokenizer_file,

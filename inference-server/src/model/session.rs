@@ -161,7 +161,7 @@ impl ColdSession {
     }
 
     /// Runs once, which allocates what later runs use, and shows how many classes there are.
-    pub(super) fn warm_up(mut self, tokens: &Tokens) -> Result<OnnxSession, String> {
+    pub(super) fn warm_up(mut self, tokens: &Tokens, is_quantized: bool) -> Result<OnnxSession, String> {
         let (names, feeds): (Vec<&str>, Vec<Feed>) =
             self.inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
         let tensors: Vec<Tensor> = feeds.iter().map(|feed| feed.fill(self.layout, &[tokens])).collect();
@@ -177,7 +177,7 @@ impl ColdSession {
         };
         drop(outputs);
         let session = SharedSession::new(self.session, &names, &self.output).map_err(sentence)?;
-        Ok(OnnxSession { shared: Arc::new(session), feeds, layout: self.layout, classes })
+        Ok(OnnxSession { shared: Arc::new(session), feeds, layout: self.layout, is_quantized, classes })
     }
 }
 
@@ -187,6 +187,7 @@ pub(super) struct OnnxSession {
     shared: Arc<SharedSession>,
     feeds: Vec<Feed>,
     layout: Layout,
+    is_quantized: bool,
     /// Classes that the model tells apart.
     pub(super) classes: usize,
 }
@@ -194,6 +195,10 @@ pub(super) struct OnnxSession {
 impl Classify for OnnxSession {
     fn layout(&self) -> Layout {
         self.layout
+    }
+
+    fn is_quantized(&self) -> bool {
+        self.is_quantized
     }
 
     fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String> {

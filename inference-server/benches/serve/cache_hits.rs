@@ -12,9 +12,9 @@ use inference_server::process;
 use crate::{load, server::Server};
 
 /// Prints the row, or what to install for it.
-pub async fn measure(model: &str, root: &Path, time: Duration) {
+pub fn measure(model: &str, root: &Path, time: Duration) {
     let request = load::requests(&["I love this product".to_owned()])[0].clone();
-    let server = Server::start(&[("MLOPS_ONNX_MODEL_PATH", model)], &request).await;
+    let server = Server::start(&[("MLOPS_ONNX_MODEL_PATH", model)], &request);
     let usage = || process::usage_of(&server.id()).unwrap().cpu_seconds;
     let (start, before) = (Instant::now(), usage());
     let wrk = Command::new("wrk")

@@ -1,22 +1,21 @@
-//! Sends requests over loopback and takes their times. Written on bare sockets, since the client
-//! runs on the same CPUs as the server it measures.
+//! Sends requests over loopback and takes their times. One thread and bare sockets, since the client
+//! runs on the same CPUs as the server it measures: what it uses, the server lacks.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    io::{self, Read, Write},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Mutex,
-    task::JoinSet,
-};
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
 use crate::texts::Numbers;
+
+/// A load that isn't answered for so long has found a defect.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// From a closed load's start, in which all connections send at once, until it is what it will be.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// One answered request.
 pub struct Sample {
@@ -28,6 +27,16 @@ pub struct Sample {
     pub took: Duration,
 }
 
+impl Sample {
+    pub fn is_accepted(&self) -> bool {
+        self.status == 200
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.status == 503
+    }
+}
+
 /// All that was answered, and in which time.
 pub struct Run {
     pub samples: Vec<Sample>,
@@ -36,7 +45,7 @@ pub struct Run {
 
 impl Run {
     pub fn accepted(&self) -> f64 {
-        self.samples.iter().filter(|sample| sample.status == 200).count() as f64 / self.time.as_secs_f64()
+        self.samples.iter().filter(|sample| sample.is_accepted()).count() as f64 / self.time.as_secs_f64()
     }
 
     /// A percentile of the times of those that are selected, in milliseconds.
@@ -52,138 +61,177 @@ impl Run {
 }
 
 /// The requests' bytes, made once.
-pub fn requests(texts: &[String]) -> Arc<Vec<Vec<u8>>> {
+pub fn requests(texts: &[String]) -> Vec<Vec<u8>> {
     let request = |text: &String| {
         let body = serde_json::json!({ "text": text }).to_string();
         let head = "POST /api/v1/predict HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n";
         format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
     };
-    Arc::new(texts.iter().map(request).collect())
+    texts.iter().map(request).collect()
 }
 
-/// One connection.
-pub struct Client {
+/// A text that was sent, and from when on its time is taken.
+struct Asked {
+    text: usize,
+    due: Instant,
+}
+
+struct Connection {
     stream: TcpStream,
-    buffer: Vec<u8>,
+    asked: Option<Asked>,
+    answer: Vec<u8>,
 }
 
-impl Client {
-    pub async fn connect(address: &str) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(4096) })
-    }
-
-    /// Sends a request and reads its whole answer.
-    pub async fn send(&mut self, request: &[u8]) -> std::io::Result<u16> {
-        self.stream.write_all(request).await?;
-        self.buffer.clear();
+impl Connection {
+    /// What has come, with the status code once the answer is whole.
+    fn receive(&mut self, buffer: &mut [u8]) -> Option<u16> {
         loop {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some(status) = complete(&self.buffer) {
-                return Ok(status);
+            let read = match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                read => read.unwrap(),
+            };
+            assert_ne!(read, 0, "the server ended a connection");
+            self.answer.extend_from_slice(&buffer[..read]);
+            // Nothing comes after a whole answer, so there is no need to ask.
+            if let Some(status) = complete(&self.answer) {
+                self.answer.clear();
+                return Some(status);
             }
         }
-    }
-}
-
-impl Client {
-    /// The body at a path; closes the connection.
-    pub async fn get(mut self, path: &str) -> std::io::Result<String> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        self.stream.read_to_string(&mut answer).await?;
-        Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
     }
 }
 
 /// The status code, once head and body are there.
 fn complete(answer: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    assert!(!head.starts_with("HTTP/1.1 503") || head.contains("\r\nretry-after: "), "503 without Retry-After: {head}");
-    let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
-    (body.len() >= length).then(|| head.get(9..12)?.parse().ok()).flatten()
+    let mut headers = [httparse::EMPTY_HEADER; 24];
+    let mut head = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head_bytes) = head.parse(answer).unwrap() else {
+        return None;
+    };
+    let header = |name: &str| head.headers.iter().find(|header| header.name == name).map(|header| header.value);
+    assert!(head.code != Some(503) || header("retry-after").is_some(), "503 without Retry-After");
+    let length: usize = std::str::from_utf8(header("content-length")?).unwrap().parse().unwrap();
+    (answer.len() - head_bytes >= length).then_some(head.code?)
+}
+
+/// Connections to the server, and what each waits for.
+struct Connections<'a> {
+    address: SocketAddr,
+    requests: &'a [Vec<u8>],
+    poll: Poll,
+    events: Events,
+    all: Vec<Connection>,
+    idle: Vec<usize>,
+    buffer: Vec<u8>,
+    /// Requests so far; they go through the texts in turn.
+    sent: usize,
+}
+
+impl<'a> Connections<'a> {
+    fn new(address: &str, requests: &'a [Vec<u8>]) -> Self {
+        Self {
+            address: address.parse().unwrap(),
+            requests,
+            poll: Poll::new().unwrap(),
+            events: Events::with_capacity(1024),
+            all: Vec::new(),
+            idle: Vec::new(),
+            buffer: vec![0; 16 * 1024],
+            sent: 0,
+        }
+    }
+
+    /// Opens one more.
+    fn open(&mut self) -> usize {
+        // Blocks for as long as the kernel needs, which on loopback is no time.
+        let stream = std::net::TcpStream::connect(self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut stream = TcpStream::from_std(stream);
+        let index = self.all.len();
+        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE).unwrap();
+        self.all.push(Connection { stream, asked: None, answer: Vec::with_capacity(1024) });
+        index
+    }
+
+    /// Sends the next request, on a connection that waits for nothing.
+    fn send(&mut self, due: Instant) {
+        let index = self.idle.pop().unwrap_or_else(|| self.open());
+        let text = self.sent % self.requests.len();
+        self.sent += 1;
+        let connection = &mut self.all[index];
+        let sent = connection.stream.write(&self.requests[text]).unwrap();
+        assert_eq!(sent, self.requests[text].len(), "the socket's buffer has room for a request");
+        connection.asked = Some(Asked { text, due });
+    }
+
+    fn unanswered(&self) -> usize {
+        self.all.len() - self.idle.len()
+    }
+
+    /// Takes the answers that come until then, but returns with the first ones.
+    fn receive(&mut self, until: Instant, samples: &mut Vec<Sample>) {
+        let patience = until.saturating_duration_since(Instant::now());
+        match self.poll.poll(&mut self.events, Some(patience)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            polled => polled.unwrap(),
+        }
+        for event in &self.events {
+            let Token(index) = event.token();
+            let connection = &mut self.all[index];
+            let Some(status) = connection.receive(&mut self.buffer) else { continue };
+            let Some(Asked { text, due }) = connection.asked.take() else { continue };
+            samples.push(Sample { text, status, took: due.elapsed() });
+            self.idle.push(index);
+        }
+    }
 }
 
 /// A load of connections each of which sends its next request when the last one is answered.
-pub struct Closed {
-    tasks: JoinSet<Vec<Sample>>,
-    /// From when on answers count, and then until when.
-    since: Arc<OnceLock<Instant>>,
-    stop: Arc<AtomicBool>,
-}
+pub struct Closed<'a>(Connections<'a>);
 
-impl Closed {
-    /// Starts the load. All connections send their first request at once, so the first second isn't
-    /// what the load is like.
-    pub async fn start(address: &str, requests: &Arc<Vec<Vec<u8>>>, connections: usize) -> Self {
-        let next = Arc::new(AtomicUsize::new(0));
-        let (since, stop) = (Arc::new(OnceLock::<Instant>::new()), Arc::new(AtomicBool::new(false)));
-        let mut tasks = JoinSet::new();
-        for _ in 0..connections {
-            let (requests, next) = (Arc::clone(requests), Arc::clone(&next));
-            let (since, stop) = (Arc::clone(&since), Arc::clone(&stop));
-            let mut client = Client::connect(address).await.unwrap();
-            tasks.spawn(async move {
-                let mut samples = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let text = next.fetch_add(1, Ordering::Relaxed) % requests.len();
-                    let sent = Instant::now();
-                    let status = client.send(&requests[text]).await.unwrap();
-                    if since.get().is_some_and(|since| sent >= *since) {
-                        samples.push(Sample { text, status, took: sent.elapsed() });
-                    }
-                }
-                samples
-            });
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Self { tasks, since, stop }
+impl<'a> Closed<'a> {
+    /// Starts the load, and waits until it is what it will be.
+    pub fn start(address: &str, requests: &'a [Vec<u8>], connections: usize) -> Self {
+        let mut load = Connections::new(address, requests);
+        load.idle = (0..connections).map(|_| load.open()).collect();
+        let mut load = Self(load);
+        load.run(SETTLED_AFTER);
+        load
     }
 
-    /// What is sent from now on for this long, and its answers; ends the load.
-    pub async fn measure(self, time: Duration) -> Run {
-        let start = *self.since.get_or_init(Instant::now);
-        tokio::time::sleep(time).await;
-        self.stop.store(true, Ordering::Relaxed);
-        let samples = self.tasks.join_all().await.into_iter().flatten().collect();
+    /// Goes on for so long. What is unanswered then is answered in the next run.
+    pub fn run(&mut self, time: Duration) -> Run {
+        let Self(load) = self;
+        let (start, mut samples) = (Instant::now(), Vec::new());
+        while start.elapsed() < time {
+            while !load.idle.is_empty() {
+                load.send(Instant::now());
+            }
+            load.receive(start + time, &mut samples);
+        }
         Run { samples, time: start.elapsed() }
     }
 }
 
-/// Requests come at this rate whether or not earlier ones are answered, at random distances.
-pub async fn open(address: &str, requests: &Arc<Vec<Vec<u8>>>, per_second: f64, time: Duration) -> Run {
-    let idle = Arc::new(Mutex::new(Vec::<Client>::new()));
-    let mut numbers = Numbers::new(23);
-    let mut tasks = JoinSet::new();
+/// Requests come at this rate whether or not earlier ones are answered, at random distances, until
+/// the time is over; then the last ones are waited for.
+pub fn open(address: &str, requests: &[Vec<u8>], per_second: f64, time: Duration) -> Run {
+    let mut load = Connections::new(address, requests);
+    let (mut numbers, mut samples) = (Numbers::new(23), Vec::new());
     let start = Instant::now();
-    let (mut due, mut count) = (Duration::ZERO, 0);
-    while due < time {
-        tokio::time::sleep_until((start + due).into()).await;
-        let (requests, idle, address) = (Arc::clone(requests), Arc::clone(&idle), address.to_owned());
-        let (text, was_due) = (count % requests.len(), start + due);
-        tasks.spawn(async move {
-            let client = idle.lock().await.pop();
-            let mut client = match client {
-                Some(client) => client,
-                None => Client::connect(&address).await.unwrap(),
-            };
-            let status = client.send(&requests[text]).await.unwrap();
-            let took = was_due.elapsed();
-            idle.lock().await.push(client);
-            Sample { text, status, took }
-        });
-        count += 1;
-        let uniform = (numbers.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        due += Duration::from_secs_f64(-(1.0 - uniform).ln() / per_second);
+    let mut due = start;
+    while due < start + time {
+        while due < (start + time).min(Instant::now()) {
+            load.send(due);
+            let uniform = (numbers.next() >> 11) as f64 / (1_u64 << 53) as f64;
+            due += Duration::from_secs_f64(-(1.0 - uniform).ln() / per_second);
+        }
+        load.receive(due, &mut samples);
     }
-    let mut samples = Vec::new();
-    while let Some(sample) = tasks.join_next().await {
-        samples.push(sample.unwrap());
+    while load.unanswered() > 0 {
+        assert!(start.elapsed() < time + ANSWERED_WITHIN, "{} requests have no answer", load.unanswered());
+        load.receive(Instant::now() + ANSWERED_WITHIN, &mut samples);
     }
     Run { samples, time: start.elapsed().max(time) }
 }

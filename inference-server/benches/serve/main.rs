@@ -18,6 +18,7 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -27,20 +28,18 @@ use inference_server::{
     engine::Layout,
 };
 use limit::{AsExported, Limit};
-use load::Closed;
+use load::{Closed, Run, Sample};
 use report::{LEGEND, Table, print_memory};
 use server::Server;
+
+/// How often the loads of the targets are repeated.
+const ROUNDS: usize = 3;
 
 /// The server looks for memory to give back every 10 s.
 const MEMORY_IS_BACK_AFTER: Duration = Duration::from_secs(12);
 
 fn main() {
     native::run_soon_after_waking().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(bench());
-}
-
-async fn bench() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let library = env::var("ORT_DYLIB_PATH").unwrap_or_default();
     if !root.join(&library).is_file() {
@@ -55,20 +54,20 @@ async fn bench() {
     println!("{} CPUs, which the load generator shares.\n{LEGEND}", cpus::usable());
 
     if asked("int8") {
-        Subject::new(&model).sentences(row).await;
+        Subject::new(&model).sentences(row);
     }
     if asked("larger") {
         match larger_model(&root) {
-            Ok(larger) => Subject::new(&larger.display().to_string()).sentences(row).await,
+            Ok(larger) => Subject::new(&larger.display().to_string()).sentences(row),
             Err(problem) => println!("\nlarger model: not measured: {problem}"),
         }
     }
     if asked("mixed") {
-        Subject::new(&model).mixed(row).await;
+        Subject::new(&model).mixed(row);
     }
     if asked("hits") {
         println!();
-        cache_hits::measure(&model, &root, row).await;
+        cache_hits::measure(&model, &root, row);
     }
 }
 
@@ -78,6 +77,54 @@ fn larger_model(root: &Path) -> Result<PathBuf, String> {
     let script = root.join("scripts/make-bench-model.sh");
     let made = Command::new(&script).arg(&folder).status().map_err(|error| error.to_string())?;
     if made.success() { Ok(folder) } else { Err(format!("{} failed: {made}", script.display())) }
+}
+
+/// What a load has reached.
+struct Reached {
+    run: Run,
+    /// Accepted for each second of the server's CPU time.
+    by_cpu: f64,
+}
+
+/// The figures of one round of loads that follow each other closely: the machine's own speed changes
+/// by some percent within minutes.
+struct Round {
+    /// At 32 and 128 connections.
+    of_limit: [f64; 2],
+    /// p99/p50 at 32 connections.
+    spread: f64,
+    /// Of the better of 32 and 128 connections, at 300% of it.
+    of_peak: f64,
+    of_peak_by_cpu: f64,
+    refused_p99: f64,
+}
+
+/// A load of so many percent of a peak, however fast it is answered.
+fn open(table: &Table<'_>, requests: &[Vec<u8>], percent: u32, peak: &Reached, row: Duration) -> Reached {
+    let resident = || table.server.memory("VmRSS");
+    let before = table.before();
+    let rate = peak.run.accepted() * f64::from(percent) / 100.0;
+    let (run, at_half_time) = thread::scope(|scope| {
+        let at_half_time = scope.spawn(|| {
+            thread::sleep(row / 2);
+            resident()
+        });
+        (load::open(&table.server.address, requests, rate, row), at_half_time.join().unwrap())
+    });
+    let by_cpu = table.row(&format!("open, {percent}% of the peak"), &run, &before);
+    let count = run.samples.iter().filter(|sample| sample.is_refused()).count();
+    if count > 0 {
+        println!(
+            "    refused with 503 and Retry-After: {count}, in {:.1} ms p50, {:.1} ms p99; accepted {:.3} of the peak, {:.3} \
+             by the server's CPU time; {at_half_time:.1} MiB resident at half time, {:.1} at the end",
+            run.percentile(50, Sample::is_refused),
+            run.percentile(99, Sample::is_refused),
+            run.accepted() / peak.run.accepted(),
+            by_cpu / peak.by_cpu,
+            resident(),
+        );
+    }
+    Reached { run, by_cpu }
 }
 
 /// A model under measurement.
@@ -97,13 +144,13 @@ impl Subject {
     }
 
     /// A server without the cache: each text is to cost a run of the model.
-    async fn start(&self, request: &[u8]) -> Server {
+    fn start(&self, request: &[u8]) -> Server {
         let settings = [
             ("MLOPS_ONNX_MODEL_PATH", self.path.to_str().unwrap()),
             ("MLOPS_MAX_TEXT_LENGTH", "10000"),
             ("MLOPS_PREDICTION_CACHE_ENABLED", "false"),
         ];
-        Server::start(&settings, request).await
+        Server::start(&settings, request)
     }
 
     /// The engine limit is that of the model as it was exported. Beside it the same loop over what the
@@ -131,7 +178,7 @@ impl Subject {
     }
 
     /// Closed and open loops over sentences of about one length.
-    async fn sentences(&self, row: Duration) {
+    fn sentences(&self, row: Duration) {
         let sentences = texts::sentences(2000);
         let limit = self.limit("sentences", &sentences, row / 3);
         for in_hand in [8, 32, 128] {
@@ -144,70 +191,79 @@ impl Subject {
         let requests = load::requests(&sentences);
         let mut starts = Vec::new();
         for _ in 0..5 {
-            starts.push(self.start(&requests[0]).await.first_answer.as_millis());
+            starts.push(self.start(&requests[0]).first_answer.as_millis());
         }
         starts.sort_unstable();
         println!("process start to first answer: {} ms (median of 5, slowest {})", starts[2], starts[4]);
 
-        let server = self.start(&requests[0]).await;
+        let server = self.start(&requests[0]);
         print_memory(&server, self.model_bytes, "after the first answer");
         let table = Table { server: &server, limit: &limit };
         Table::header();
-        let (mut peak, mut peak_by_cpu) = (0.0_f64, 0.0_f64);
-        for connections in [1, 8, 32, 128] {
-            let load = Closed::start(&server.address, &requests, connections).await;
-            let before = table.before().await;
-            let run = load.measure(row).await;
-            let by_cpu = table.row(&format!("closed, {connections} connections"), &run, &before).await;
-            if run.accepted() > peak {
-                (peak, peak_by_cpu) = (run.accepted(), by_cpu);
-            }
-        }
-        for percent in [80, 300] {
-            let before = table.before().await;
-            let rate = peak * f64::from(percent) / 100.0;
-            let (run, at_half_time) = tokio::join!(load::open(&server.address, &requests, rate, row), async {
-                tokio::time::sleep(row / 2).await;
-                server.memory("VmRSS")
-            });
-            let by_cpu = table.row(&format!("open, {percent}% of the peak"), &run, &before).await;
-            let refused = |sample: &load::Sample| sample.status == 503;
-            let count = run.samples.iter().filter(|sample| refused(sample)).count();
-            if count > 0 {
-                let (p50, p99) = (run.percentile(50, refused), run.percentile(99, refused));
-                println!(
-                    "    refused with 503 and Retry-After: {count}, in {p50:.1} ms p50, {p99:.1} ms p99; accepted {:.3} of \
-                     the peak, {:.3} by the server's CPU time; {at_half_time:.1} MiB resident at half time, {:.1} at the end",
-                    run.accepted() / peak,
-                    by_cpu / peak_by_cpu,
-                    server.memory("VmRSS")
-                );
-            }
-        }
+        let closed = |connections| {
+            let mut load = Closed::start(&server.address, &requests, connections);
+            let before = table.before();
+            let run = load.run(row);
+            let by_cpu = table.row(&format!("closed, {connections} connections"), &run, &before);
+            Reached { run, by_cpu }
+        };
+        closed(1);
+        closed(8);
+        let rounds: Vec<Round> = (0..ROUNDS)
+            .map(|_| {
+                let (with_32, with_128) = (closed(32), closed(128));
+                let peak = if with_32.run.accepted() > with_128.run.accepted() { &with_32 } else { &with_128 };
+                let overload = open(&table, &requests, 300, peak, row);
+                Round {
+                    of_limit: [&with_32, &with_128].map(|reached| reached.run.accepted() / limit.per_second),
+                    spread: with_32.run.percentile(99, Sample::is_accepted)
+                        / with_32.run.percentile(50, Sample::is_accepted),
+                    of_peak: overload.run.accepted() / peak.run.accepted(),
+                    of_peak_by_cpu: overload.by_cpu / peak.by_cpu,
+                    refused_p99: overload.run.percentile(99, Sample::is_refused),
+                }
+            })
+            .collect();
+        open(&table, &requests, 80, &closed(128), row);
+        let median = |figure: fn(&Round) -> f64| {
+            let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+            figures.sort_by(f64::total_cmp);
+            figures[figures.len() / 2]
+        };
+        println!(
+            "median of {ROUNDS} rounds: {:.3} of the limit at 32 connections, {:.3} at 128; p99/p50 at 32 {:.2}; at 300% of \
+             the peak {:.3} of it accepted, {:.3} by the server's CPU time, p99 of the refused {:.1} ms",
+            median(|round| round.of_limit[0]),
+            median(|round| round.of_limit[1]),
+            median(|round| round.spread),
+            median(|round| round.of_peak),
+            median(|round| round.of_peak_by_cpu),
+            median(|round| round.refused_p99),
+        );
         print_memory(&server, self.model_bytes, "after all loads");
-        tokio::time::sleep(MEMORY_IS_BACK_AFTER).await;
+        thread::sleep(MEMORY_IS_BACK_AFTER);
         print_memory(&server, self.model_bytes, "idle again");
     }
 
     /// Short and long texts together: the short must not wait behind the long.
-    async fn mixed(&self, row: Duration) {
+    fn mixed(&self, row: Duration) {
         let texts = texts::mixed(400);
         let limit = self.limit("texts of 3 to 400 tokens, every other one short", &texts, row / 3);
         let requests = load::requests(&texts);
-        let server = self.start(&requests[0]).await;
+        let server = self.start(&requests[0]);
         let table = Table { server: &server, limit: &limit };
         Table::header();
-        let load = Closed::start(&server.address, &requests, 32).await;
-        let before = table.before().await;
-        let run = load.measure(row * 2).await;
-        table.row("closed, 32 connections", &run, &before).await;
+        let mut load = Closed::start(&server.address, &requests, 32);
+        let before = table.before();
+        let run = load.run(row * 2);
+        table.row("closed, 32 connections", &run, &before);
         for (name, even) in [("short", 0), ("long", 1)] {
-            let select = |sample: &load::Sample| sample.text % 2 == even;
+            let select = |sample: &Sample| sample.text % 2 == even;
             let (p50, p99) = (run.percentile(50, select), run.percentile(99, select));
             println!("    {name} texts: p50 {p50:.1} ms, p99 {p99:.1} ms, ratio {:.2}", p99 / p50);
         }
         print_memory(&server, self.model_bytes, "after all loads");
-        tokio::time::sleep(MEMORY_IS_BACK_AFTER).await;
+        thread::sleep(MEMORY_IS_BACK_AFTER);
         print_memory(&server, self.model_bytes, "idle again");
     }
 }

@@ -35,19 +35,18 @@ impl Table<'_> {
         println!("\n{HEADER}");
     }
 
-    pub async fn before(&self) -> Before {
-        Before { server: self.server.done().await, client_cpu_seconds: process::usage().unwrap().cpu_seconds }
+    pub fn before(&self) -> Before {
+        Before { server: self.server.done(), client_cpu_seconds: process::usage().unwrap().cpu_seconds }
     }
 
     /// Prints a row. Returns what was accepted for each second of the server's CPU time.
-    pub async fn row(&self, name: &str, run: &Run, before: &Before) -> f64 {
+    pub fn row(&self, name: &str, run: &Run, before: &Before) -> f64 {
         let client_cpu = process::usage().unwrap().cpu_seconds - before.client_cpu_seconds;
-        let (before, after) = (&before.server, self.server.done().await);
+        let (before, after) = (&before.server, self.server.done());
         let server_cpu = after.cpu_seconds - before.cpu_seconds;
-        let accepted = |sample: &Sample| sample.status == 200;
         let by_cpu = run.accepted() * run.time.as_secs_f64() / server_cpu;
         let answers = run.samples.len() as f64;
-        let (p50, p99) = (run.percentile(50, accepted), run.percentile(99, accepted));
+        let (p50, p99) = (run.percentile(50, Sample::is_accepted), run.percentile(99, Sample::is_accepted));
         println!(
             "{name:<27} {:>10.1} {:>9.3} {:>7.3} {p50:>7.1} {p99:>7.1} {:>8.2} {:>6.1} {:>7.1}% {:>10.3} {:>10.3} {:>8.1}",
             run.accepted(),

@@ -1,14 +1,14 @@
 //! The server as a process of its own.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use inference_server::process;
-
-use crate::load::Client;
 
 pub struct Server {
     child: Child,
@@ -29,7 +29,7 @@ pub struct Done {
 
 impl Server {
     /// Starts it and sends `request` until that is answered.
-    pub async fn start(settings: &[(&str, &str)], request: &[u8]) -> Self {
+    pub fn start(settings: &[(&str, &str)], request: &[u8]) -> Self {
         let start = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sentiment-server"))
             .env("MLOPS_HOST", "127.0.0.1")
@@ -44,12 +44,14 @@ impl Server {
         let line = lines.next().unwrap().unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = line["address"].as_str().unwrap().to_owned();
-        std::thread::spawn(move || lines.for_each(drop));
-        let mut client = Client::connect(&address).await.unwrap();
-        while client.send(request).await.unwrap() != 200 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        thread::spawn(move || lines.for_each(drop));
+        let mut server = Self { child, address, first_answer: Duration::ZERO };
+        let mut connection = TcpStream::connect(&server.address).unwrap();
+        while !is_predicted(&mut connection, request) {
+            thread::sleep(Duration::from_millis(1));
         }
-        Self { child, address, first_answer: start.elapsed() }
+        server.first_answer = start.elapsed();
+        server
     }
 
     /// Its process id.
@@ -58,8 +60,11 @@ impl Server {
     }
 
     /// What it has done so far.
-    pub async fn done(&self) -> Done {
-        let text = Client::connect(&self.address).await.unwrap().get("/api/v1/metrics").await.unwrap();
+    pub fn done(&self) -> Done {
+        let mut connection = TcpStream::connect(&self.address).unwrap();
+        connection.write_all(b"GET /api/v1/metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).unwrap();
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
             line.parse::<f64>().unwrap()
@@ -79,6 +84,13 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
         line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
     }
+}
+
+fn is_predicted(connection: &mut TcpStream, request: &[u8]) -> bool {
+    let mut answer = [0; 4096];
+    connection.write_all(request).unwrap();
+    let read = connection.read(&mut answer).unwrap();
+    answer[..read].starts_with(b"HTTP/1.1 200")
 }
 
 impl Drop for Server {

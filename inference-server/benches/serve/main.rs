@@ -99,6 +99,15 @@ struct Round {
     refused_p99: f64,
 }
 
+/// A load of so many connections that each wait for their answers.
+fn closed(table: &Table<'_>, requests: &[Vec<u8>], connections: usize, row: Duration) -> Reached {
+    let mut load = Closed::start(&table.server.address, requests, connections);
+    let before = table.before();
+    let run = load.run(row);
+    let by_cpu = table.row(&format!("closed, {connections} connections"), &run, &before);
+    Reached { run, by_cpu }
+}
+
 /// A load of so many percent of a peak, however fast it is answered.
 fn open(table: &Table<'_>, requests: &[Vec<u8>], percent: u32, peak: &Reached, row: Duration) -> Reached {
     let resident = || table.server.memory("VmRSS");
@@ -200,13 +209,7 @@ impl Subject {
         print_memory(&server, self.model_bytes, "after the first answer");
         let table = Table { server: &server, limit: &limit };
         Table::header();
-        let closed = |connections| {
-            let mut load = Closed::start(&server.address, &requests, connections);
-            let before = table.before();
-            let run = load.run(row);
-            let by_cpu = table.row(&format!("closed, {connections} connections"), &run, &before);
-            Reached { run, by_cpu }
-        };
+        let closed = |connections| closed(&table, &requests, connections, row);
         closed(1);
         closed(8);
         let rounds: Vec<Round> = (0..ROUNDS)
@@ -253,10 +256,7 @@ impl Subject {
         let server = self.start(&requests[0]);
         let table = Table { server: &server, limit: &limit };
         Table::header();
-        let mut load = Closed::start(&server.address, &requests, 32);
-        let before = table.before();
-        let run = load.run(row * 2);
-        table.row("closed, 32 connections", &run, &before);
+        let Reached { run, .. } = closed(&table, &requests, 32, row * 2);
         for (name, even) in [("short", 0), ("long", 1)] {
             let select = |sample: &Sample| sample.text % 2 == even;
             let (p50, p99) = (run.percentile(50, select), run.percentile(99, select));

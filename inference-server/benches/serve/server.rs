@@ -61,10 +61,8 @@ impl Server {
 
     /// What it has done so far.
     pub fn done(&self) -> Done {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
-        connection.write_all(b"GET /api/v1/metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        connection.read_to_string(&mut text).unwrap();
+        let metrics = format!("http://{}/api/v1/metrics", self.address);
+        let text = ureq::get(metrics).call().unwrap().body_mut().read_to_string().unwrap();
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
             line.parse::<f64>().unwrap()

@@ -214,24 +214,51 @@ impl<'a> Closed<'a> {
     }
 }
 
-/// Requests come at this rate whether or not earlier ones are answered, at random distances, until
-/// the time is over; then the last ones are waited for.
-pub fn open(address: &str, requests: &[Vec<u8>], per_second: f64, time: Duration) -> Run {
-    let mut load = Connections::new(address, requests);
-    let (mut numbers, mut samples) = (Numbers::new(23), Vec::new());
-    let start = Instant::now();
-    let mut due = start;
-    while due < start + time {
-        while due < (start + time).min(Instant::now()) {
-            load.send(due);
-            let uniform = (numbers.next() >> 11) as f64 / (1_u64 << 53) as f64;
-            due += Duration::from_secs_f64(-(1.0 - uniform).ln() / per_second);
+/// A load of requests that come at a rate, at random distances, whether or not earlier ones are
+/// answered.
+pub struct Open<'a> {
+    load: Connections<'a>,
+    per_second: f64,
+    distances: Numbers,
+    /// When the next request is.
+    due: Instant,
+}
+
+impl<'a> Open<'a> {
+    /// Starts the load, and waits until it is what it will be.
+    pub fn start(address: &str, requests: &'a [Vec<u8>], per_second: f64) -> Self {
+        let load = Connections::new(address, requests);
+        let mut load = Self { load, per_second, distances: Numbers::new(23), due: Instant::now() };
+        load.run(SETTLED_AFTER);
+        load
+    }
+
+    /// Goes on for so long. What is unanswered then is answered in the next run.
+    pub fn run(&mut self, time: Duration) -> Run {
+        let (start, mut samples) = (Instant::now(), Vec::new());
+        while start.elapsed() < time {
+            while self.due < Instant::now() {
+                self.load.send(self.due);
+                let distance = self.distance();
+                self.due += distance;
+            }
+            self.load.receive(self.due.min(start + time), &mut samples);
         }
-        load.receive(due, &mut samples);
+        Run { samples, time: start.elapsed() }
     }
-    while load.unanswered() > 0 {
-        assert!(start.elapsed() < time + ANSWERED_WITHIN, "{} requests have no answer", load.unanswered());
-        load.receive(Instant::now() + ANSWERED_WITHIN, &mut samples);
+
+    /// Until one more request, of which so many come in a second: exponentially distributed.
+    fn distance(&mut self) -> Duration {
+        let uniform = (self.distances.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        Duration::from_secs_f64(-(1.0 - uniform).ln() / self.per_second)
     }
-    Run { samples, time: start.elapsed().max(time) }
+
+    /// Waits for the last answers.
+    pub fn finish(mut self) {
+        let (until, mut samples) = (Instant::now() + ANSWERED_WITHIN, Vec::new());
+        while self.load.unanswered() > 0 {
+            assert!(Instant::now() < until, "{} requests have no answer", self.load.unanswered());
+            self.load.receive(until, &mut samples);
+        }
+    }
 }

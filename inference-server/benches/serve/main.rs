@@ -28,12 +28,12 @@ use inference_server::{
     engine::Layout,
 };
 use limit::{AsExported, Limit};
-use load::{Closed, Run, Sample};
+use load::{Closed, Open, Run, Sample};
 use report::{LEGEND, Table, print_memory};
 use server::Server;
 
 /// How often the loads of the targets are repeated.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// The server looks for memory to give back every 10 s.
 const MEMORY_IS_BACK_AFTER: Duration = Duration::from_secs(12);
@@ -111,14 +111,15 @@ fn closed(table: &Table<'_>, requests: &[Vec<u8>], connections: usize, row: Dura
 /// A load of so many percent of a peak, however fast it is answered.
 fn open(table: &Table<'_>, requests: &[Vec<u8>], percent: u32, peak: &Reached, row: Duration) -> Reached {
     let resident = || table.server.memory("VmRSS");
-    let before = table.before();
     let rate = peak.run.accepted() * f64::from(percent) / 100.0;
+    let mut load = Open::start(&table.server.address, requests, rate);
+    let before = table.before();
     let (run, at_half_time) = thread::scope(|scope| {
         let at_half_time = scope.spawn(|| {
             thread::sleep(row / 2);
             resident()
         });
-        (load::open(&table.server.address, requests, rate, row), at_half_time.join().unwrap())
+        (load.run(row), at_half_time.join().unwrap())
     });
     let by_cpu = table.row(&format!("open, {percent}% of the peak"), &run, &before);
     let count = run.samples.iter().filter(|sample| sample.is_refused()).count();
@@ -133,6 +134,7 @@ fn open(table: &Table<'_>, requests: &[Vec<u8>], percent: u32, peak: &Reached, r
             resident(),
         );
     }
+    load.finish();
     Reached { run, by_cpu }
 }
 

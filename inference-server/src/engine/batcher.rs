@@ -49,14 +49,14 @@ pub struct Batcher<J> {
 }
 
 impl<J: Queued> Batcher<J> {
-    /// An empty, open batcher; the limits are those of each lane.
+    /// An empty, open batcher.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let shared = || {
-            let queue = Queue::new(limits);
+        let shared = |lane: Lane| {
+            let queue = Queue::new(lane.limits(limits));
             Shared { state: Mutex::new(State { queue, free_workers: 0, closed: false }), arrival: Condvar::new() }
         };
-        Self { short: shared(), long: shared(), metrics }
+        Self { short: shared(Lane::Short), long: shared(Lane::Long), metrics }
     }
 
     fn lane(&self, lane: Lane) -> &Shared<J> {

@@ -6,6 +6,8 @@
 //! from a long run for as long as short texts need it. By its weights a long run keeps about a
 //! tenth of a CPU even then, so that long texts never stand still.
 
+use super::queue::Limits;
+
 /// Which workers run a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -26,6 +28,16 @@ impl Lane {
     #[must_use]
     pub fn of(tokens: usize) -> Self {
         if tokens <= SHORT { Self::Short } else { Self::Long }
+    }
+
+    /// What bounds its batches. The long lane's grow to one and a half of what is usual only: the
+    /// texts of a run are answered at once, and what three callers send then comes at once too,
+    /// which the short ones among it feel.
+    pub(super) fn limits(self, limits: Limits) -> Limits {
+        match self {
+            Self::Short => limits,
+            Self::Long => Limits { max_tokens: limits.max_tokens.min(limits.usual_tokens * 3 / 2), ..limits },
+        }
     }
 
     /// Name of its threads.
@@ -49,11 +61,22 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Layout, *};
 
     #[test]
     fn texts_are_told_apart_by_their_tokens() {
         let lanes = [0, 1, 64, 65, 512].map(Lane::of);
         assert_eq!(lanes, [Lane::Short, Lane::Short, Lane::Short, Lane::Long, Lane::Long]);
+    }
+
+    #[test]
+    fn batches_of_the_long_lane_grow_by_half_of_the_usual() {
+        let most = |usual_tokens, max_tokens| {
+            let limits = Limits { layout: Layout::Varlen, usual_tokens, max_tokens, max_size: 32, workers: 2 };
+            Lane::ALL.map(|lane| lane.limits(limits).max_tokens)
+        };
+        assert_eq!(most(384, 768), [768, 576]);
+        // That of a model whose batches don't grow.
+        assert_eq!(most(384, 384), [384, 384]);
     }
 }

@@ -143,8 +143,9 @@ impl<J: Queued> Queue<J> {
 
     fn tokens_of_a_batch(&self) -> usize {
         let Limits { usual_tokens, max_tokens, workers, .. } = self.limits;
-        let waiting: usize = self.waiting.iter().map(J::tokens).sum();
-        if waiting > BACKLOG_IN_RUNS * workers * usual_tokens { max_tokens } else { usual_tokens }
+        let waiting = || self.waiting.iter().map(J::tokens).sum::<usize>();
+        let grows = max_tokens > usual_tokens && waiting() > BACKLOG_IN_RUNS * workers * usual_tokens;
+        if grows { max_tokens } else { usual_tokens }
     }
 
     /// Without padding it costs nothing that texts differ in length.

@@ -64,8 +64,8 @@ impl Correlated {
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(trace);
         // At the error level, so that every line has it whatever the log level.
-        let trace_id = format!("{:032x}", trace.trace_id);
-        let span = tracing::error_span!("request", correlation_id = id.as_str(), trace_id);
+        let trace_id = format_args!("{:032x}", trace.trace_id);
+        let span = tracing::error_span!("request", correlation_id = id.as_str(), %trace_id);
         Self { id, trace, in_protocol, span }
     }
 

@@ -68,6 +68,33 @@ struct RejectionLabels {
     reason: Rejection,
 }
 
+/// Why a connection is not served as others are.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum ConnectionRefusal {
+    /// All places were taken, by none that could make place. On such a one only probes are answered.
+    Limit,
+    /// The head of a request took too long.
+    HeadTimeout,
+}
+
+impl ConnectionRefusal {
+    const ALL: [Self; 2] = [Self::Limit, Self::HeadTimeout];
+}
+
+impl EncodeLabelValue for ConnectionRefusal {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Limit => "limit",
+            Self::HeadTimeout => "head_timeout",
+        })
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ConnectionLabels {
+    reason: ConnectionRefusal,
+}
+
 /// All series of the server.
 pub struct Metrics {
     registry: Registry,
@@ -77,6 +104,7 @@ pub struct Metrics {
     pub active_requests: Gauge,
     /// Connections open now.
     pub open_connections: Gauge,
+    refused_connections: Family<ConnectionLabels, Counter>,
     model_loaded: Gauge,
     inference_duration: Histogram,
     prediction_score: Histogram,
@@ -115,6 +143,7 @@ impl Metrics {
             request_duration: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             active_requests: Gauge::default(),
             open_connections: Gauge::default(),
+            refused_connections: Family::default(),
             model_loaded: Gauge::default(),
             inference_duration: Histogram::new(DURATIONS),
             prediction_score: Histogram::new([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]),
@@ -136,6 +165,9 @@ impl Metrics {
         for reason in Rejection::ALL {
             drop(metrics.rejected.get_or_create(&RejectionLabels { reason }));
         }
+        for reason in ConnectionRefusal::ALL {
+            drop(metrics.refused_connections.get_or_create(&ConnectionLabels { reason }));
+        }
         metrics.register();
         metrics
     }
@@ -147,6 +179,12 @@ impl Metrics {
         all.register("sentiment_request_duration_seconds", "Time from request to response", duration);
         all.register("sentiment_active_requests", "Requests being handled", self.active_requests.clone());
         all.register("sentiment_open_connections", "Connections that are open", self.open_connections.clone());
+        let refused = self.refused_connections.clone();
+        all.register(
+            "sentiment_connections_refused",
+            "Connections that found no place, or whose head took too long",
+            refused,
+        );
         all.register("sentiment_model_loaded", "1 when the model serves", self.model_loaded.clone());
         let inference = self.inference_duration.clone();
         all.register("sentiment_inference_duration_seconds", "Time of one run of the model", inference);
@@ -200,6 +238,11 @@ impl Metrics {
         if texts > 0 {
             self.rejected.get_or_create(&RejectionLabels { reason }).inc_by(texts as u64);
         }
+    }
+
+    /// Counts a connection that is not served as others are.
+    pub fn refuse_connection(&self, reason: ConnectionRefusal) {
+        self.refused_connections.get_or_create(&ConnectionLabels { reason }).inc();
     }
 
     /// Says whether the model serves.

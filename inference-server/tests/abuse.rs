@@ -177,6 +177,11 @@ fn when_all_connections_are_busy_one_more_is_refused_and_probes_get_through() {
         assert_eq!(client.reply().status, 200);
     }
     still_well(&server);
+    assert_eq!(
+        server.series(r#"sentiment_connections_refused_total{reason="limit"}"#),
+        Some(5),
+        "one refused and four probes"
+    );
 }
 
 #[test]
@@ -207,6 +212,8 @@ fn slow_heads_and_bodies_are_cut_off() {
     stalled.send("POST /api/v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{");
     assert_refused(&stalled.reply(), 408, "E1010");
     still_well(&server);
+    assert_eq!(server.series(r#"sentiment_connections_refused_total{reason="head_timeout"}"#), Some(1));
+    assert_eq!(server.series(r#"sentiment_connections_refused_total{reason="limit"}"#), Some(0));
 }
 
 #[test]
@@ -231,15 +238,9 @@ fn a_client_that_does_not_read_is_let_go() {
     let requests = "GET /api/v1/metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(200);
     deaf.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let sent = (0..50).take_while(|_| deaf.stream.write_all(requests.as_bytes()).is_ok()).count();
-    let open = || {
-        let mut client = Client::of(&server);
-        client.send("GET /api/v1/metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        let text = client.reply().text();
-        let line = text.lines().find(|line| line.starts_with("sentiment_open_connections ")).unwrap().to_owned();
-        line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
-    };
     let deadline = Instant::now() + Duration::from_secs(20);
-    while open() > 1 {
+    // One is that of who asks.
+    while server.series::<u32>("sentiment_open_connections").unwrap() > 1 {
         assert!(Instant::now() < deadline, "its connection is still open after {} requests", sent * 200);
         thread::sleep(Duration::from_millis(100));
     }

@@ -10,7 +10,7 @@ mod explain;
 #[path = "insight/feedback.rs"]
 mod feedback;
 
-use common::{Server, assert_keys, json};
+use common::{Server, assert_keys, json, series};
 use serde_json::{Value, json};
 use ureq::{Body, http::Response};
 
@@ -32,10 +32,4 @@ fn refused(response: Response<Body>, status: u16) -> (String, Vec<String>) {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let problems = body["validation_errors"].as_array().into_iter().flatten();
     (text(&body["error_code"]), problems.map(|problem| text(&problem["type"])).collect())
-}
-
-/// The value of a series, by its name and labels as they are written.
-fn series(scrape: &str, name: &str) -> Option<f64> {
-    let line = scrape.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    Some(line.parse().unwrap())
 }

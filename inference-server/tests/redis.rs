@@ -43,11 +43,9 @@ fn until(what: &str, mut reached: impl FnMut() -> bool) {
     }
 }
 
-/// The value of a series; 0 when it isn't there.
+/// The value of a counter; 0 when it isn't there.
 fn number(server: &Server, series: &str) -> u64 {
-    let text = server.scrape();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().unwrap())
+    server.series(series).unwrap_or(0)
 }
 
 /// Predicts a text that isn't kept, and waits until Redis has the answer.

@@ -26,9 +26,7 @@ fn padding_for_the_texts(server: &Server) -> u64 {
     for (result, (text, label)) in results.as_array().unwrap().iter().zip(TEXTS.iter().cycle()) {
         assert_eq!(result["label"], *label, "{text}");
     }
-    let metrics = server.scrape();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("sentiment_padding_tokens_total ")).unwrap();
-    line.parse().unwrap()
+    server.series("sentiment_padding_tokens_total").unwrap()
 }
 
 fn start(model: &str) -> Server {

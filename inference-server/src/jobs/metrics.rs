@@ -83,9 +83,12 @@ impl JobMetrics {
         all.register("sentiment_batch_jobs_texts", "Texts of batch jobs that were run", series.texts.clone());
         let duration = series.duration.clone();
         all.register("sentiment_batch_jobs_duration_seconds", "Time from submission to completion", duration);
+        // From the start, so that what never was is 0 and not missing, and the first time is a rise.
         for priority in Priority::ALL {
-            // So that a queue that was never used is 0 and not missing.
             series.set_queued(priority, 0);
+        }
+        for reason in Refusal::REASONS {
+            drop(series.refused.get_or_create(&RefusalLabels { reason }));
         }
         series
     }

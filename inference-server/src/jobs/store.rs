@@ -43,6 +43,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every [`Self::reason`].
+    pub(super) const REASONS: [&str; 3] = ["queue_full", "too_many_jobs", "out_of_memory"];
+
     /// A name for series.
     pub(super) fn reason(&self) -> &'static str {
         match self {

@@ -364,6 +364,19 @@ fn figures_over_all_jobs() {
 }
 
 #[test]
+fn each_reason_of_a_refusal_has_its_series_before_the_first_one() {
+    let limit = 1;
+    let priority = Priority::Low;
+    let text = Metrics::new().render().unwrap();
+    for refusal in
+        [Refusal::QueueFull { priority, limit }, Refusal::TooManyJobs { limit }, Refusal::OutOfMemory { limit }]
+    {
+        let line = format!(r#"sentiment_batch_jobs_refused_total{{reason="{}"}} 0"#, refusal.reason());
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn series_follow_the_jobs() {
     let metrics = Metrics::new();
     let mut config = Config::read(&Environment::new()).unwrap().jobs.unwrap();

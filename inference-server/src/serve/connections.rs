@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     config::ConnectionConfig,
     http::{self, App},
+    metrics::ConnectionRefusal,
     startup,
 };
 use connection::{Shared, serve};
@@ -52,8 +53,9 @@ impl Connections {
         let mut http = http1::Builder::new();
         // The connection's own clock watches the head, as it tells an idle client from a slow one.
         http.header_read_timeout(None).max_buf_size(HEAD_BYTES).half_close(false);
-        let shared = Shared { http, router: http::router(app), limits, stopped };
-        let accepting = tokio::spawn(accept_all(listener, Arc::clone(app), shared));
+        let metrics = Arc::clone(&app.metrics);
+        let shared = Shared { http, router: http::router(app), limits, metrics, stopped };
+        let accepting = tokio::spawn(accept_all(listener, shared));
         Self { stop, accepting }
     }
 
@@ -76,7 +78,7 @@ fn affordable(asked: usize) -> usize {
     asked.min(room)
 }
 
-async fn accept_all(listener: TcpListener, app: Arc<App>, mut shared: Shared) {
+async fn accept_all(listener: TcpListener, mut shared: Shared) {
     let places = Lane::new(shared.limits.most, GRACE);
     let crowd = Lane::new(CROWD, CROWD_GRACE);
     loop {
@@ -84,19 +86,18 @@ async fn accept_all(listener: TcpListener, app: Arc<App>, mut shared: Shared) {
             accepted = accept_one(&listener) => accepted,
             _ = shared.stopped.wait_for(|stopped| *stopped) => return,
         };
-        let (place, crowded) = match places.enter() {
-            Some(place) => (place, false),
-            None => match crowd.enter() {
-                Some(place) => (place, true),
-                // Even refusing has its bounds.
-                None => continue,
-            },
-        };
-        app.metrics.open_connections.inc();
-        let (app, shared) = (Arc::clone(&app), shared.clone());
+        let place = places.enter();
+        let crowded = place.is_none();
+        if crowded {
+            shared.metrics.refuse_connection(ConnectionRefusal::Limit);
+        }
+        // Even refusing has its bounds.
+        let Some(place) = place.or_else(|| crowd.enter()) else { continue };
+        let (metrics, shared) = (Arc::clone(&shared.metrics), shared.clone());
+        metrics.open_connections.inc();
         tokio::spawn(async move {
             serve(stream, place, crowded, shared).await;
-            app.metrics.open_connections.dec();
+            metrics.open_connections.dec();
         });
     }
 }

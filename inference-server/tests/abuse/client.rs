@@ -88,10 +88,6 @@ impl Reply {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }

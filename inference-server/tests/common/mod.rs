@@ -6,10 +6,12 @@
 pub mod redis;
 
 use std::{
+    fmt::Debug,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    str::FromStr,
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +19,12 @@ use std::{
 use crossbeam_channel::Receiver;
 use serde_json::Value;
 use ureq::{Agent, Body, http::Response};
+
+/// The value of a series, by its name and labels as they are written.
+pub fn series<T: FromStr<Err: Debug>>(scrape: &str, name: &str) -> Option<T> {
+    let line = scrape.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.parse().unwrap())
+}
 
 pub fn default_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default")
@@ -151,6 +159,11 @@ impl Server {
     /// The metrics as Prometheus reads them.
     pub fn scrape(&self) -> String {
         self.get("/metrics").body_mut().read_to_string().unwrap()
+    }
+
+    /// The value of one series now.
+    pub fn series<T: FromStr<Err: Debug>>(&self, name: &str) -> Option<T> {
+        series(&self.scrape(), name)
     }
 
     pub fn predict(&self, text: &str) -> Value {

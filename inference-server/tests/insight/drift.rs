@@ -75,7 +75,7 @@ fn the_default_model_comes_with_a_baseline_and_drift_is_told() {
     assert_eq!(waiting["features"], json!({ "score": null, "text_length": null, "label": null }));
     let before = server.scrape();
     assert_eq!(series(&before, "sentiment_drift_baseline_predictions"), Some(872.0));
-    assert_eq!(series(&before, r#"sentiment_drift_psi{feature="score"}"#), None);
+    assert_eq!(series::<f64>(&before, r#"sentiment_drift_psi{feature="score"}"#), None);
 
     // One text again and again is another world than film reviews.
     answer(post(&server, "/predict/batch", &json!({ "texts": vec!["I love this product"; 500] })), 200);
@@ -96,7 +96,7 @@ fn the_default_model_comes_with_a_baseline_and_drift_is_told() {
         ("sentiment_drift_ks_statistic", "ks_statistic"),
         ("sentiment_drift_ks_p_value", "ks_pvalue"),
     ] {
-        let told = series(&after, &format!(r#"{name}{{feature="score"}}"#)).unwrap();
+        let told: f64 = series(&after, &format!(r#"{name}{{feature="score"}}"#)).unwrap();
         assert!((told - features["score"][field].as_f64().unwrap()).abs() < 1e-9, "{name} is {told}: {found}");
     }
     assert_eq!(series(&after, r#"sentiment_drift_detected{feature="label"}"#), Some(1.0));

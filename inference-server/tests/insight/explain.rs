@@ -63,7 +63,7 @@ fn each_word_has_its_share_in_order_and_all_run_as_one_batch() {
     // The text and eleven without a word, in fewer runs than texts; and none of them is a prediction.
     let scrape = server.scrape();
     assert_eq!(series(&scrape, "sentiment_batch_size_sum"), Some(12.0));
-    assert!(series(&scrape, "sentiment_batch_size_count").unwrap() < 12.0, "{scrape}");
+    assert!(series(&scrape, "sentiment_batch_size_count").is_some_and(|runs: f64| runs < 12.0), "{scrape}");
     assert_eq!(series(&scrape, "sentiment_prediction_score_count"), Some(0.0));
     assert_eq!(series(&scrape, "sentiment_cache_misses_total"), Some(0.0));
 
@@ -182,7 +182,7 @@ fn explanations_end_with_their_time_and_hold_no_prediction_up() {
         assert!(statuses.contains(&504) && statuses.contains(&503), "more work than two seconds hold: {statuses:?}");
     });
     // What was withdrawn leaves the queue as soon as a worker looks at it.
-    while series(&server.scrape(), "sentiment_queue_depth") != Some(0.0) {
+    while server.series("sentiment_queue_depth") != Some(0.0) {
         assert!(begun.elapsed() < Duration::from_secs(20), "texts are still queued");
         thread::sleep(Duration::from_millis(10));
     }

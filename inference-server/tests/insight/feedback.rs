@@ -1,10 +1,10 @@
-use super::{Server, Value, answer, assert_keys, json, post, refused, series};
+use super::{Server, Value, answer, assert_keys, json, post, refused};
 
 const UNHEARD: &str = "96d7c911-f640-44b3-82f4-0ad05a41a878";
 
 fn counted(server: &Server, predicted: &str, corrected: &str) -> Option<f64> {
     let name = format!(r#"sentiment_feedback_total{{predicted_label="{predicted}",corrected_label="{corrected}"}}"#);
-    series(&server.scrape(), &name)
+    server.series(&name)
 }
 
 #[test]

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     config::ConnectionConfig,
     http::{ApiError, BodyLeftUnread, Crowded, refusal},
+    metrics::{ConnectionRefusal, Metrics},
 };
 
 /// How long unread bytes of a refused request are thrown away, so that the refusal arrives.
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) http: http1::Builder,
     pub(super) router: Router,
     pub(super) limits: ConnectionConfig,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -60,7 +62,7 @@ enum Event {
 /// Serves a connection to its end. A `crowded` one came when all places were taken: only probes are
 /// answered on it, and it ends with its first response.
 pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared: Shared) {
-    let Shared { mut http, router, limits, mut stopped } = shared;
+    let Shared { mut http, router, limits, metrics, mut stopped } = shared;
     http.keep_alive(!crowded);
     let activity = Arc::clone(&place.activity);
     let socket = Socket::new(stream, Arc::clone(&activity), limits.write);
@@ -85,8 +87,12 @@ pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared
                 }
                 break None;
             }
-            Event::Overdue(Phase::Head) => break Some(ApiError::HeadTooSlow(limits.head.as_secs())),
-            Event::AskedToLeave if activity.phase().0 == Phase::Head => break Some(ApiError::TooManyConnections),
+            Event::Overdue(Phase::Head) => {
+                break Some((ConnectionRefusal::HeadTimeout, ApiError::HeadTooSlow(limits.head.as_secs())));
+            }
+            Event::AskedToLeave if activity.phase().0 == Phase::Head => {
+                break Some((ConnectionRefusal::Limit, ApiError::TooManyConnections));
+            }
             // Asked once already, so its client doesn't even take the response.
             Event::Overdue(_) if closing => break None,
             Event::Stopped => stopping = true,
@@ -95,7 +101,8 @@ pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared
         Pin::new(&mut connection).graceful_shutdown();
     };
     let mut stream = connection.into_parts().io.into_inner().into_stream();
-    if let Some(error) = refused {
+    if let Some((reason, error)) = refused {
+        metrics.refuse_connection(reason);
         let _ = timeout(REFUSE_WITHIN, stream.write_all(&refusal(&error))).await;
         activity.left_body_unread();
     }

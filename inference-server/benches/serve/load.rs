@@ -14,7 +14,8 @@ use crate::texts::Numbers;
 /// A load that isn't answered for so long has found a defect.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
-/// From a closed load's start, in which all connections send at once, until it is what it will be.
+/// From a load's start until it is what it will be: a closed one begins with all connections at
+/// once, an open one with an empty queue.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// One answered request.

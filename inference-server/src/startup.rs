@@ -86,7 +86,8 @@ pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
     let model = Model::load(&app.config)?;
-    let padding = model.classifier().layout() == Layout::Padded;
+    let classifier = model.classifier();
+    let (padding, is_quantized) = (classifier.layout() == Layout::Padded, classifier.is_quantized());
     if let Some(monitor) = &app.drift {
         watch(monitor, &model)?;
     }
@@ -108,7 +109,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         labels: model.labels,
         tokenizer: model.tokenizer,
         model_file: model.file,
-        is_quantized: model.is_quantized,
+        is_quantized,
         max_tokens: model.max_tokens,
         threads,
     });

@@ -70,8 +70,6 @@ pub struct Model {
     pub file: PathBuf,
     /// File that the tokenizer was made of.
     pub tokenizer_file: PathBuf,
-    /// Whether its weights are quantized.
-    pub is_quantized: bool,
     /// Tokens a text is cut to.
     pub max_tokens: usize,
     /// Reads its output.
@@ -107,7 +105,6 @@ impl Model {
         let tokenizer_file = directory.tokenizer_file();
         let file = directory.model_file;
         Ok(Self {
-            is_quantized,
             directory: directory.root,
             file,
             tokenizer_file,

@@ -11,7 +11,7 @@ mod wait;
 use std::path::PathBuf;
 
 pub use harness::{Case, run_cases};
-pub use load::{Problem, Report};
+pub use load::Report;
 pub use objects::{condition, name_of, namespace, ready, resource_versions, service, sweep};
 pub use wait::{eventually, within};
 

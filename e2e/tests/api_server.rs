@@ -8,6 +8,7 @@ mod api_server {
     pub mod counting;
     pub mod documenting;
     pub mod electing;
+    pub mod evicting;
     pub mod refusing;
     pub mod reporting;
     pub mod upgrading;
@@ -15,7 +16,7 @@ mod api_server {
 
 use std::{process::ExitCode, sync::Arc};
 
-use api_server::{applying, children, counting, documenting, electing, refusing, reporting, upgrading};
+use api_server::{applying, children, counting, documenting, electing, evicting, refusing, reporting, upgrading};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -64,6 +65,8 @@ fn main() -> ExitCode {
         Case::new("pods_follow_the_content_of_their_config_map", |s| children::config_map(client(&s))),
         Case::new("an_api_that_comes_later_is_taken_up", |s| children::optional_apis(client(&s))),
         Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),
+        Case::new("a_pod_that_its_node_evicts_leaves_its_service", |s| evicting::taken_out(client(&s))),
+        Case::new("a_budget_keeps_a_pod_that_its_node_evicts", |s| evicting::kept(client(&s))),
         Case::new("status_follows_the_deployment", |s| reporting::lifecycle(client(&s))),
         Case::new("scale_and_suspend", |s| reporting::scale_and_suspend(client(&s))),
         Case::new("events_tell_of_changes_once", |s| reporting::events(client(&s))),

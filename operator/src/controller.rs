@@ -26,6 +26,7 @@ use crate::{
     backoff,
     build::build,
     dereference::{DereferenceError, Dereferencer},
+    evictions::Evictions,
     image::ImageReference,
     metrics::Metrics,
     observe,
@@ -62,6 +63,7 @@ pub struct Operator {
     dereferencer: Dereferencer,
     applier: Applier,
     publisher: Publisher,
+    evictions: Evictions,
     metrics: Metrics,
     rollouts: Rollouts,
     /// Cancelled when the Deployments of all scopes have been seen, or [`SETTLING`] has passed.
@@ -86,6 +88,7 @@ impl Operator {
             dereferencer: Dereferencer::new(client.clone()),
             applier: Applier::new(client.clone()),
             publisher: Publisher::new(client.clone()),
+            evictions: Evictions::new(client.clone()),
             client,
             default_image,
             rollouts: Rollouts::new(rollouts::DEFAULT_LIMIT, metrics.rollouts.clone()),
@@ -133,6 +136,10 @@ impl Operator {
                     .run(reconcile, on_error, context),
             );
         }
+        let evictions = future::join_all(scopes.iter().zip(all_stores.clone()).map(|(scope, stores)| {
+            let Self { evictions, publisher, metrics, .. } = &*self;
+            async move { evictions.follow(scope, &stores, publisher, metrics).await }
+        }));
         let settled = self.settled.clone();
         let watches_answered = tokio::spawn(async move {
             let deployments = future::join_all(all_stores.iter().map(Stores::deployments_ready));
@@ -143,14 +150,16 @@ impl Operator {
             }
             ready();
         });
-        stream::select_all(controllers.into_iter().map(StreamExt::boxed))
-            .for_each(|outcome| {
-                if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
-                    self.forget(&gone.name, gone.namespace.as_deref().unwrap_or_default());
-                }
-                future::ready(())
-            })
-            .await;
+        let reconciled = stream::select_all(controllers.into_iter().map(StreamExt::boxed)).for_each(|outcome| {
+            if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
+                self.forget(&gone.name, gone.namespace.as_deref().unwrap_or_default());
+            }
+            future::ready(())
+        });
+        tokio::select! {
+            () = reconciled => {}
+            _ = evictions => {}
+        }
         watches_answered.abort();
     }
 
@@ -159,6 +168,7 @@ impl Operator {
         let key = ObjectRef::new(name).within(namespace);
         self.applier.forget(namespace, name);
         self.rollouts.leave(&key);
+        self.evictions.forget(&key);
         lock(&self.failures).remove(&key);
         lock(&self.unreadable).remove(&key);
         self.metrics.forget(namespace, name);
@@ -244,7 +254,8 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     };
 
     // Observe.
-    let observation = observe::observe(&valid, &applied, stores);
+    let eviction = operator.evictions.last(&key);
+    let observation = observe::observe(&valid, &applied, stores, eviction.as_ref());
 
     // Report.
     operator.publisher.repairs(object, &applied).await;

@@ -10,6 +10,7 @@ pub mod build;
 pub mod cli;
 pub mod controller;
 pub mod dereference;
+pub mod evictions;
 #[cfg(test)]
 mod fixtures;
 pub mod http;

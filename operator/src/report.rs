@@ -223,6 +223,11 @@ impl Publisher {
         }
     }
 
+    /// Tells of a pod that its node ends.
+    pub async fn evicted(&self, object: &Guarded, note: &str) {
+        self.event(object, EventType::Warning, "PodEvicted", "Evict", note).await;
+    }
+
     /// An Event that can't be written is no reason to fail: it only tells what was done.
     async fn event(&self, object: &Guarded, type_: EventType, reason: &str, action: &str, note: &str) {
         let event = Event {

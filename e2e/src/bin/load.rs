@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubesentiment_e2e::{Problem, Report};
+use kubesentiment_e2e::{Failure, Report};
 use serde_json::{Value, json};
 
 const CONNECTIONS: u32 = 16;
@@ -102,7 +102,7 @@ impl Caller {
     }
 
     /// Sends one request; true when the answer came from a cache.
-    fn ask(&mut self, count: u32) -> Result<bool, Problem> {
+    fn ask(&mut self, count: u32) -> Result<bool, Failure> {
         let text = if count.is_multiple_of(ONE_NEW_TEXT_IN) {
             format!("caller {} was told {count} times that all is well", self.number)
         } else {
@@ -110,7 +110,7 @@ impl Caller {
         };
         let mut connection = match self.connection.take() {
             Some(open) => open,
-            None => connect(&self.address).map_err(|error| Problem::Unanswered(format!("connect: {error}")))?,
+            None => connect(&self.address).map_err(|error| format!("connect: {error}"))?,
         };
         let (answer, stays_open) = connection.ask(&self.address, &text)?;
         if stays_open && connection.requests < REQUESTS_PER_CONNECTION {
@@ -134,12 +134,12 @@ fn connect(address: &str) -> io::Result<Connection> {
 
 impl Connection {
     /// The answer, and whether the server keeps the connection.
-    fn ask(&mut self, host: &str, text: &str) -> Result<(Value, bool), Problem> {
+    fn ask(&mut self, host: &str, text: &str) -> Result<(Value, bool), Failure> {
         let body = json!({ "text": text }).to_string();
         let head = format!("POST /api/v1/predict HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n", body.len());
         self.requests += 1;
         let requests = self.requests;
-        let broken = |why: &dyn Display| Problem::Unanswered(format!("request {requests} of its connection: {why}"));
+        let broken = |why: &dyn Display| format!("request {requests} of its connection: {why}");
         self.stream.get_mut().write_all(format!("{head}{body}").as_bytes()).map_err(|error| broken(&error))?;
         let (mut status, mut length, mut stays_open) = (String::new(), 0, true);
         loop {
@@ -151,7 +151,7 @@ impl Connection {
             match line.split_once(": ") {
                 _ if line.is_empty() => break,
                 Some(("content-length", value)) => {
-                    length = value.parse().map_err(|_| Problem::Answered(line.clone()))?;
+                    length = value.parse().map_err(|_| line.clone())?;
                 }
                 Some(("connection", value)) => stays_open = value != "close",
                 _ if status.is_empty() => status = line,
@@ -161,11 +161,11 @@ impl Connection {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).map_err(|error| broken(&error))?;
         if !status.starts_with("http/1.1 200") {
-            return Err(Problem::Answered(format!("{status}: {}", String::from_utf8_lossy(&body))));
+            return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
         }
         match serde_json::from_slice::<Value>(&body) {
             Ok(answer) if answer["label"].is_string() => Ok((answer, stays_open)),
-            _ => Err(Problem::Answered(format!("no label in {}", String::from_utf8_lossy(&body)))),
+            _ => Err(format!("no label in {}", String::from_utf8_lossy(&body))),
         }
     }
 }

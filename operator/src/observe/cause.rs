@@ -10,7 +10,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use crate::{api::Reason, build::CONTAINER, validate::ValidatedService};
+use crate::{api::Reason, build::CONTAINER, evictions::Eviction, validate::ValidatedService};
 
 /// A condition message is read in a terminal: the server's own sentence is far shorter than this.
 const LONGEST: usize = 1024;
@@ -40,7 +40,7 @@ pub(super) fn of_pods(service: &ValidatedService, pods: &[Arc<Pod>]) -> Option<C
 }
 
 /// A pod that the kubelet has evicted stays for a look, long after another has taken its place.
-fn is_live(pod: &Pod) -> bool {
+pub(crate) fn is_live(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && !is_evicted(pod)
 }
 
@@ -48,21 +48,28 @@ fn is_evicted(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
 }
 
-/// Why the kubelet ended a pod whose place another is about to take.
-pub(super) fn of_eviction(pods: &[Arc<Pod>]) -> Option<String> {
+/// Why the kubelet ended a pod whose place another is about to take. The last word of the kubelet comes along: a pod
+/// that was taken out of its service in time leaves nothing to read.
+pub(super) fn of_eviction(pods: &[Arc<Pod>], announced: Option<&Eviction>) -> Option<String> {
     let coming = pods.iter().filter(|pod| is_live(pod) && !is_ready(pod));
     let since = coming.filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).map(|time| time.0).max()?;
-    let (_, status) = pods
-        .iter()
-        .filter(|pod| is_evicted(pod))
-        .filter_map(|pod| Some((ended(pod)?, pod.status.as_ref()?)))
-        .filter(|(ended, _)| since.duration_since(*ended).abs() <= REPLACED_WITHIN)
-        .max_by_key(|(ended, _)| *ended)?;
+    let left_behind = pods.iter().filter(|pod| is_evicted(pod)).filter_map(|pod| eviction(pod));
+    let last = left_behind
+        .chain(announced.cloned())
+        .filter(|eviction| since.duration_since(eviction.at).abs() <= REPLACED_WITHIN)
+        .max_by_key(|eviction| eviction.at)?;
+    Some(format!("a pod was ended by its node, {}", clip(&last.why)))
+}
+
+/// What an evicted pod that stays for a look says of its end.
+fn eviction(pod: &Pod) -> Option<Eviction> {
+    let status = pod.status.as_ref()?;
     let reason = status.reason.as_deref().unwrap_or("Failed");
-    Some(match status.message.as_deref() {
-        Some(message) => format!("a pod was ended by its node, {reason}: {}", clip(message.trim())),
-        None => format!("a pod was ended by its node: {reason}"),
-    })
+    let why = match status.message.as_deref() {
+        Some(message) => format!("{reason}: {}", message.trim()),
+        None => reason.to_owned(),
+    };
+    Some(Eviction { at: ended(pod)?, why })
 }
 
 fn is_ready(pod: &Pod) -> bool {

@@ -11,9 +11,11 @@ use k8s_openapi::api::{
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 pub use self::cause::Cause;
+pub(crate) use self::cause::is_live;
 use crate::{
     api::Reason,
     apply::{Applied, MissingApi},
+    evictions::Eviction,
     validate::ValidatedService,
     watches::Stores,
 };
@@ -47,13 +49,18 @@ pub struct Counts {
     pub available: i32,
 }
 
-/// Observes a service whose children have been applied.
+/// Observes a service whose children have been applied. `eviction` is the last one that a kubelet told of.
 #[must_use]
-pub fn observe(service: &ValidatedService, applied: &Applied, stores: &Stores) -> Observation {
+pub fn observe(
+    service: &ValidatedService,
+    applied: &Applied,
+    stores: &Stores,
+    eviction: Option<&Eviction>,
+) -> Observation {
     let deployment = &*applied.deployment;
     let current = current_replica_set(deployment, &stores.replica_sets_of(deployment));
     let pods = current.as_ref().map(|replica_set| stores.pods_of(replica_set)).unwrap_or_default();
-    judge(service, deployment, &pods, &applied.missing)
+    judge(service, deployment, &pods, &applied.missing, eviction)
 }
 
 /// The pods of a service whose current spec could not be applied: what serves of an older one.
@@ -85,6 +92,7 @@ fn judge(
     deployment: &Deployment,
     pods: &[Arc<Pod>],
     missing: &[MissingApi],
+    eviction: Option<&Eviction>,
 ) -> Observation {
     let status = deployment.status.clone().unwrap_or_default();
     let counts = Counts::of(&status);
@@ -104,7 +112,7 @@ fn judge(
             Some(Cause { reason, message }) => (reason, message),
             None if seen => {
                 let mut message = progress(wanted, counts, &status);
-                if let Some(eviction) = cause::of_eviction(pods) {
+                if let Some(eviction) = cause::of_eviction(pods, eviction) {
                     message += &format!("; {eviction}");
                 }
                 (Reason::RollingOut, message)

@@ -31,7 +31,7 @@ fn pod(container: Value) -> Arc<Pod> {
 }
 
 fn verdict(spec: Value, status: Value, pods: &[Arc<Pod>]) -> (Reason, String) {
-    let Observation { reason, message, .. } = judge(&valid(spec), &deployment(1, status), pods, &[]);
+    let Observation { reason, message, .. } = judge(&valid(spec), &deployment(1, status), pods, &[], None);
     (reason, message)
 }
 
@@ -54,10 +54,10 @@ fn an_old_pod_that_remains_is_a_rollout() {
 
 #[test]
 fn counts_of_an_older_generation_prove_nothing() {
-    let observation = judge(&valid(json!({})), &deployment(2, counts(2, 2, 2)), &[], &[]);
+    let observation = judge(&valid(json!({})), &deployment(2, counts(2, 2, 2)), &[], &[], None);
     assert_eq!(observation.reason, Reason::RollingOut);
     let failed = pod(json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "no"}}}));
-    let observation = judge(&valid(json!({})), &deployment(2, counts(2, 2, 2)), &[failed], &[]);
+    let observation = judge(&valid(json!({})), &deployment(2, counts(2, 2, 2)), &[failed], &[], None);
     assert_eq!(observation.reason, Reason::RollingOut, "a pod of the revision before has no say");
 }
 
@@ -190,7 +190,7 @@ fn more_pods_than_the_fewest_are_the_autoscalers_affair() {
     let spec = json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 9}});
     let mut deployment = deployment(1, counts(5, 5, 3));
     deployment.spec.get_or_insert_default().replicas = Some(5);
-    let observation = judge(&valid(spec.clone()), &deployment, &[], &[]);
+    let observation = judge(&valid(spec.clone()), &deployment, &[], &[], None);
     assert_eq!((observation.reason, observation.message.as_str()), (Reason::Serving, "3 of 5 replicas serve"));
     assert_eq!(verdict(spec, counts(5, 5, 1), &[]).0, Reason::RollingOut);
 }
@@ -198,7 +198,8 @@ fn more_pods_than_the_fewest_are_the_autoscalers_affair() {
 #[test]
 fn a_missing_api_is_said_unless_worse_is_the_matter() {
     let missing = [MissingApi { kind: "HTTPRoute", provider: "the Gateway API", field: "spec.route" }];
-    let judged = |status: Value, pods: &[Arc<Pod>]| judge(&valid(json!({})), &deployment(1, status), pods, &missing);
+    let judged =
+        |status: Value, pods: &[Arc<Pod>]| judge(&valid(json!({})), &deployment(1, status), pods, &missing, None);
     let observation = judged(counts(2, 2, 2), &[]);
     assert_eq!(observation.reason, Reason::DependencyMissing);
     assert!(observation.message.starts_with("spec.route needs the kind HTTPRoute"), "{}", observation.message);
@@ -211,7 +212,7 @@ fn the_digest_is_what_the_kubelet_says_runs() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let of = |image_id: String| {
         let pods = [pod(json!({"ready": true, "imageID": image_id}))];
-        judge(&valid(json!({})), &deployment(1, counts(2, 2, 2)), &pods, &[]).image_digest
+        judge(&valid(json!({})), &deployment(1, counts(2, 2, 2)), &pods, &[], None).image_digest
     };
     assert_eq!(of(format!("registry.example.com/s@{digest}")), Some(digest.clone()));
     assert_eq!(of(digest.clone()), Some(digest));
@@ -242,6 +243,20 @@ fn an_evicted_pod_is_told_until_another_has_its_place() {
     let why = "; a pod was ended by its node, Evicted: Usage of EmptyDir volume \"tmp\" exceeds the limit \"64Mi\".";
     let during = verdict(json!({}), counts(2, 2, 1), &evicted(1, false));
     assert_eq!(during, (Reason::RollingOut, format!("{progress}{why}")));
+    // A pod that was taken out of its service in time is gone, and only what was announced tells of it.
+    let eviction = |seconds| Eviction {
+        at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds),
+        why: "Evicted: The node was low on resource: memory.".to_owned(),
+    };
+    let told = |seconds| {
+        let coming = &evicted(60, false)[1..];
+        judge(&valid(json!({})), &deployment(1, counts(2, 2, 1)), coming, &[], Some(&eviction(seconds))).message
+    };
+    assert_eq!(
+        told(59),
+        format!("{progress}; a pod was ended by its node, Evicted: The node was low on resource: memory.")
+    );
+    assert_eq!(told(-3600), progress);
     for later in [evicted(3600, false), evicted(1, true)] {
         assert_eq!(verdict(json!({}), counts(2, 2, 1), &later), (Reason::RollingOut, progress.to_owned()));
     }

@@ -48,7 +48,7 @@ use crate::{
 pub type Guarded = DeserializeGuard<SentimentService>;
 
 /// Shorter than the idle time-out of any common load balancer.
-const WATCH_SECONDS: u32 = 180;
+pub(crate) const WATCH_SECONDS: u32 = 180;
 
 /// Where a set of watches looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Scope {
         }
     }
 
-    fn api<K>(&self, client: &Client) -> Api<K>
+    pub(crate) fn api<K>(&self, client: &Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {

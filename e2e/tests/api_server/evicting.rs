@@ -1,0 +1,113 @@
+//! Pods that their nodes evict, as a kubelet tells of them.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Event as CoreEvent, Pod},
+    events::v1::Event,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure, namespace, service};
+use serde_json::json;
+
+const WHY: &str = "Usage of EmptyDir volume \"tmp\" exceeds the limit \"64Mi\". ";
+
+/// A pod that serves, made from the Deployment's template.
+async fn serving_pod(client: &Client, namespace: &str, name: &str) -> Result<Pod, Failure> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let template = eventually("the Deployment", || async {
+        let deployment = deployments.get("reviews").await.map_err(failure)?;
+        deployment.spec.map(|spec| spec.template).ok_or_else(|| "no spec".to_owned())
+    })
+    .await?;
+    let labels = template.metadata.and_then(|metadata| metadata.labels);
+    let mut spec = json!(template.spec);
+    spec["nodeName"] = json!("a-node");
+    let pod = json!({"metadata": {"name": name, "labels": labels}, "spec": spec});
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).map_err(failure)?).await.map_err(failure)?;
+    let serves = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&serves)).await.map_err(failure)
+}
+
+/// What a kubelet writes of a pod that it is about to end.
+fn announcement(pod: &Pod) -> Result<CoreEvent, Failure> {
+    let event = json!({
+        "metadata": {"generateName": "announced-"},
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace(), "name": pod.name_any(), "uid": pod.uid(),
+        },
+        "type": "Warning",
+        "reason": "Evicted",
+        "message": WHY,
+        "source": {"component": "kubelet", "host": "a-node"},
+        "reportingComponent": "kubelet",
+        "count": 1,
+    });
+    serde_json::from_value(event).map_err(failure)
+}
+
+/// What the operator tells of evictions, on the service.
+async fn told(client: &Client, namespace: &str) -> Result<String, Failure> {
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let list = events.list(&ListParams::default()).await.map_err(failure)?;
+    let of_ours = |event: &&Event| {
+        let kind = event.regarding.as_ref().and_then(|regarding| regarding.kind.as_deref());
+        kind == Some("SentimentService") && event.reason.as_deref() == Some("PodEvicted")
+    };
+    let event = list.items.iter().find(of_ours).ok_or("no Event tells of it")?;
+    ensure!(event.type_.as_deref() == Some("Warning"), "its type is {:?}", event.type_);
+    event.note.clone().ok_or_else(|| "it has no note".to_owned())
+}
+
+/// A kubelet's word on this very pod takes it out of the service; nobody else's, and no other word of it.
+pub async fn taken_out(client: Client) -> Outcome {
+    let namespace = namespace(&client, "evicted").await?;
+    service(&client, &namespace, "reviews", json!({"replicas": 1})).await.map_err(failure)?;
+    let stays = serving_pod(&client, &namespace, "stays").await?;
+    let goes = serving_pod(&client, &namespace, "goes").await?;
+    let mut of_an_earlier_pod = announcement(&stays)?;
+    of_an_earlier_pod.involved_object.uid = Some("another".to_owned());
+    let mut unhealthy = announcement(&stays)?;
+    unhealthy.reason = Some("Unhealthy".to_owned());
+    let mut by_somebody = announcement(&stays)?;
+    by_somebody.reporting_component = Some("somebody".to_owned());
+    let events: Api<CoreEvent> = Api::namespaced(client.clone(), &namespace);
+    for event in [of_an_earlier_pod, unhealthy, by_somebody, announcement(&goes)?] {
+        events.create(&PostParams::default(), &event).await.map_err(failure)?;
+    }
+
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    eventually("the end of the pod", || async {
+        let pod = pods.get("goes").await.map_err(failure)?;
+        ensure!(pod.metadata.deletion_timestamp.is_some(), "it is still to stay");
+        Ok(())
+    })
+    .await?;
+    let note = eventually("the Event", || told(&client, &namespace)).await?;
+    let expected = format!("pod goes is ended by its node and was taken out of the service: {}", WHY.trim());
+    ensure!(note == expected, "the Event says: {note}");
+    let pod = pods.get("stays").await.map_err(failure)?;
+    ensure!(pod.metadata.deletion_timestamp.is_none(), "the other pod is ended too");
+    Ok(())
+}
+
+/// No disruption controller runs, so the budget allows nothing.
+pub async fn kept(client: Client) -> Outcome {
+    let namespace = namespace(&client, "kept").await?;
+    service(&client, &namespace, "reviews", json!({"replicas": 2})).await.map_err(failure)?;
+    let pod = serving_pod(&client, &namespace, "stays").await?;
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
+    eventually("the budget", || async { budgets.get("reviews").await.map_err(failure) }).await?;
+    let events: Api<CoreEvent> = Api::namespaced(client.clone(), &namespace);
+    events.create(&PostParams::default(), &announcement(&pod)?).await.map_err(failure)?;
+    let note = eventually("the Event", || told(&client, &namespace)).await?;
+    ensure!(note.contains("stays in the service until then: the eviction API did not let it go"), "{note}");
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let pod = pods.get("stays").await.map_err(failure)?;
+    ensure!(pod.metadata.deletion_timestamp.is_none(), "it is ended in spite of the budget");
+    Ok(())
+}

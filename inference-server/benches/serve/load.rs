@@ -8,6 +8,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use serde_json::{Value, json};
 
 use crate::texts::Numbers;
 
@@ -63,12 +64,18 @@ impl Run {
 
 /// The requests' bytes, made once.
 pub fn requests(texts: &[String]) -> Vec<Vec<u8>> {
-    let request = |text: &String| {
-        let body = serde_json::json!({ "text": text }).to_string();
-        let head = "POST /api/v1/predict HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n";
-        format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-    };
-    texts.iter().map(request).collect()
+    texts.iter().map(|text| request("predict", &json!({ "text": text }))).collect()
+}
+
+/// Requests of so many texts each.
+pub fn batches(texts: &[String], size: usize) -> Vec<Vec<u8>> {
+    texts.chunks_exact(size).map(|texts| request("predict/batch", &json!({ "texts": texts }))).collect()
+}
+
+fn request(route: &str, body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    let head = format!("POST /api/v1/{route} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n");
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// A text that was sent, and from when on its time is taken.

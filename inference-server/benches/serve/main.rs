@@ -35,6 +35,10 @@ use server::Server;
 /// How often the loads of the targets are repeated.
 const ROUNDS: usize = 5;
 
+/// Texts of one request to `/predict/batch`, and connections that send them: more than find places at once.
+const BATCH: usize = 100;
+const BATCH_CONNECTIONS: usize = 4;
+
 /// The server looks for memory to give back every 10 s.
 const MEMORY_IS_BACK_AFTER: Duration = Duration::from_secs(12);
 
@@ -86,8 +90,8 @@ struct Reached {
     by_cpu: f64,
 }
 
-/// The figures of one round of loads that follow each other closely: the machine's own speed changes
-/// by some percent within minutes.
+/// The figures of one round: the engine limit and loads that follow each other closely, since the machine's
+/// own speed changes within minutes.
 struct Round {
     /// At 32 and 128 connections.
     of_limit: [f64; 2],
@@ -191,7 +195,7 @@ impl Subject {
     /// Closed and open loops over sentences of about one length.
     fn sentences(&self, row: Duration) {
         let sentences = texts::sentences(2000);
-        let limit = self.limit("sentences", &sentences, row / 3);
+        let mut limit = self.limit("sentences", &sentences, row / 3);
         for in_hand in [8, 32, 128] {
             let reached = limit::with_in_hand(&self.config, cpus::usable(), &sentences, in_hand, row / 2);
             println!(
@@ -209,14 +213,15 @@ impl Subject {
 
         let server = self.start(&requests[0]);
         print_memory(&server, self.model_bytes, "after the first answer");
-        let table = Table { server: &server, limit: &limit };
         Table::header();
-        let closed = |connections| closed(&table, &requests, connections, row);
-        closed(1);
-        closed(8);
+        let table = Table { server: &server, limit: &limit };
+        closed(&table, &requests, 1, row);
+        closed(&table, &requests, 8, row);
         let rounds: Vec<Round> = (0..ROUNDS)
             .map(|_| {
-                let (with_32, with_128) = (closed(32), closed(128));
+                limit.measure_again(row / 2);
+                let table = Table { server: &server, limit: &limit };
+                let [with_32, with_128] = [32, 128].map(|connections| closed(&table, &requests, connections, row));
                 let peak = if with_32.run.accepted() > with_128.run.accepted() { &with_32 } else { &with_128 };
                 let overload = open(&table, &requests, 300, peak, row);
                 Round {
@@ -229,7 +234,19 @@ impl Subject {
                 }
             })
             .collect();
-        open(&table, &requests, 80, &closed(128), row);
+        limit.measure_again(row / 2);
+        let table = Table { server: &server, limit: &limit };
+        open(&table, &requests, 80, &closed(&table, &requests, 128, row), row);
+        let batches = load::batches(&sentences, BATCH);
+        let run = Closed::start(&server.address, &batches, BATCH_CONNECTIONS).run(row);
+        let per_second = run.accepted() * BATCH as f64;
+        println!(
+            "/predict/batch, {BATCH_CONNECTIONS} connections, {BATCH} texts each: {per_second:.1} texts/s, {:.3} of the limit; \
+             {:.0} ms p50 a request, {:.0} ms p99",
+            per_second / limit.per_second,
+            run.percentile(50, Sample::is_accepted),
+            run.percentile(99, Sample::is_accepted),
+        );
         let median = |figure: fn(&Round) -> f64| {
             let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
             figures.sort_by(f64::total_cmp);
@@ -253,9 +270,10 @@ impl Subject {
     /// Short and long texts together: the short must not wait behind the long.
     fn mixed(&self, row: Duration) {
         let texts = texts::mixed(400);
-        let limit = self.limit("texts of 3 to 400 tokens, every other one short", &texts, row / 3);
+        let mut limit = self.limit("texts of 3 to 400 tokens, every other one short", &texts, row / 3);
         let requests = load::requests(&texts);
         let server = self.start(&requests[0]);
+        limit.measure_again(row);
         let table = Table { server: &server, limit: &limit };
         Table::header();
         let Reached { run, .. } = closed(&table, &requests, 32, row * 2);

@@ -17,7 +17,7 @@ use std::{
 
 use inference_server::{
     config::Config,
-    engine::{Classify, Layout, Limits, Memory, Queue, Queued, Tokens},
+    engine::{Classify, Layout, Limits, Queue, Queued, Tokens},
     model::Model,
     process,
 };
@@ -110,7 +110,7 @@ fn run(classifiers: &mut [Box<dyn Classify>], tokens: &[Tokens], batch: usize, t
     each_thread(classifiers, time, |classifier| {
         let index = next.fetch_add(1, Ordering::Relaxed) * stride % batches.len();
         let batch: Vec<&Tokens> = batches[index].iter().collect();
-        classifier.classify(&batch, Memory::Keep).unwrap();
+        classifier.classify(&batch).unwrap();
         batch.len()
     })
 }
@@ -161,7 +161,7 @@ pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: 
             thread::yield_now();
             return 0;
         }
-        classifier.classify(&batch, Memory::Keep).unwrap();
+        classifier.classify(&batch).unwrap();
         queue.lock().unwrap().finish(batch.len());
         refill(batch.len());
         batch.len()

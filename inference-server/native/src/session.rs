@@ -10,23 +10,13 @@ use std::{ffi::CString, ptr};
 
 use ort::{
     AsPointer,
-    session::{RunOptions, Session},
+    session::Session,
     value::{TensorRef, TensorRefMut},
 };
-
-/// What a run does with the memory that it took, when it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// Keeps it for the next run, which is then some percent faster.
-    Keep,
-    /// Gives back to the system what no run uses now.
-    Return,
-}
 
 /// A session on the CPU provider, with the names by which it is fed and read.
 pub struct SharedSession {
     session: Session,
-    returning: RunOptions,
     inputs: Vec<CString>,
     output: CString,
 }
@@ -36,20 +26,12 @@ impl SharedSession {
     pub fn new(session: Session, inputs: &[&str], output: &str) -> ort::Result<Self> {
         let name = |name: &str| CString::new(name).map_err(|error| ort::Error::new(error.to_string()));
         let inputs = inputs.iter().copied().map(name).collect::<Result<_, _>>()?;
-        let mut returning = RunOptions::new()?;
-        // A key of ONNX Runtime's onnxruntime_run_options_config_keys.h.
-        returning.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
-        Ok(Self { session, returning, inputs, output: name(output)? })
+        Ok(Self { session, inputs, output: name(output)? })
     }
 
     /// Runs the graph. `inputs` are in the order of the names given to [`Self::new`]. ONNX Runtime
     /// itself checks every shape and type, that of `output` included, and answers an error.
-    pub fn run(
-        &self,
-        inputs: &[TensorRef<'_, i64>],
-        output: &mut TensorRefMut<'_, f32>,
-        memory: Memory,
-    ) -> ort::Result<()> {
+    pub fn run(&self, inputs: &[TensorRef<'_, i64>], output: &mut TensorRefMut<'_, f32>) -> ort::Result<()> {
         if inputs.len() != self.inputs.len() {
             return Err(ort::Error::new("another number of inputs than the session has names for"));
         }
@@ -57,20 +39,15 @@ impl SharedSession {
         let values: Vec<_> = inputs.iter().map(|value| value.ptr()).collect();
         let output_names = [self.output.as_ptr()];
         let mut outputs = [output.ptr().cast_mut()];
-        let options = match memory {
-            Memory::Keep => ptr::null(),
-            Memory::Return => self.returning.ptr(),
-        };
         let run = ort::api().Run;
         // SAFETY: every pointer comes from a live borrow that outlasts the call, and each array has
         // the length that is passed with it. The session pointer is mutable by the C signature
-        // only: ONNX Runtime documents `Run` as safe to call from several threads on one session,
-        // and reads the options only.
+        // only: ONNX Runtime documents `Run` as safe to call from several threads on one session.
         #[expect(unsafe_code, reason = "ort has no safe call for this")]
         unsafe {
             let status = run(
                 self.session.ptr().cast_mut(),
-                options,
+                ptr::null(),
                 names.as_ptr(),
                 values.as_ptr(),
                 values.len(),

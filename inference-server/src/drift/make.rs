@@ -5,7 +5,6 @@ use std::io::{self, BufRead};
 use super::Predictions;
 use crate::{
     config::Config,
-    engine::Memory,
     model::{Model, ModelError, NO_VERDICT},
 };
 
@@ -53,7 +52,7 @@ pub fn make(config: &Config, texts: impl BufRead) -> Result<String, MakeError> {
             return Err(bad(format!("the text has {characters} characters, and MLOPS_MAX_TEXT_LENGTH is {most}")));
         }
         let tokens = model.tokenizer.tokenize(text).map_err(bad)?;
-        let logits = classifier.classify(&[&tokens], Memory::Keep).map_err(bad)?;
+        let logits = classifier.classify(&[&tokens]).map_err(bad)?;
         let verdict = logits.first().and_then(|logits| model.labels.judge(logits));
         let verdict = verdict.ok_or_else(|| bad(NO_VERDICT.to_owned()))?;
         predictions.push((verdict.score, u16::try_from(characters).unwrap_or(u16::MAX), verdict.label));

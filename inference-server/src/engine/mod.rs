@@ -17,7 +17,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use native::Memory;
 use tokio::sync::oneshot;
 
 use crate::{config::EngineConfig, metrics::Metrics};
@@ -59,9 +58,12 @@ pub trait Classify: Send + 'static {
     /// Whether the model's weights are quantized; what a batch costs depends on that too.
     fn is_quantized(&self) -> bool;
 
-    /// Logits for each text, in the order given, and what then becomes of the memory that the run
-    /// took. The error is a sentence.
-    fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String>;
+    /// Logits for each text, in the order given. The memory that it took is kept for the next run on
+    /// the same thread. The error is a sentence.
+    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String>;
+
+    /// Gives what runs on this thread have kept back to the system.
+    fn return_memory(&mut self);
 }
 
 /// What the engine says about one text.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Memory, Tokens};
+use crate::engine::Tokens;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Text {
@@ -197,9 +197,10 @@ impl Classify for Classifier {
     fn is_quantized(&self) -> bool {
         self.is_quantized
     }
-    fn classify(&mut self, _: &[&Tokens], _: Memory) -> Result<Vec<Vec<f32>>, String> {
+    fn classify(&mut self, _: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
         Ok(Vec::new())
     }
+    fn return_memory(&mut self) {}
 }
 
 #[test]

@@ -8,8 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Batcher, Classify, EngineError, Lane, Layout, Memory, Next, Outcome, Queued, Timeline, Tokens, admission::Place,
-    priority,
+    Batcher, Classify, EngineError, Lane, Layout, Next, Outcome, Queued, Timeline, Tokens, admission::Place, priority,
 };
 use crate::metrics::{Metrics, Rejection};
 
@@ -50,8 +49,6 @@ pub(super) const LULL: Duration = Duration::from_secs(1);
 /// Serves a lane until the batcher is closed and the lane empty.
 pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {
     priority::give_way(lane.nice());
-    // Long texts take much memory and hardly gain from finding it.
-    let memory = if lane == Lane::Long { Memory::Return } else { Memory::Keep };
     let (mut finished, mut keeps) = (0, false);
     loop {
         match batcher.next(lane, finished, keeps.then_some(LULL)) {
@@ -62,28 +59,21 @@ pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batch
                     answer(job.reply, Err(EngineError::Expired));
                 }
                 if !taken.batch.is_empty() {
-                    run_batch(classifier.as_mut(), taken.batch, memory, metrics);
-                    keeps = memory == Memory::Keep;
+                    run_batch(classifier.as_mut(), taken.batch, metrics);
+                    keeps = true;
                 }
             }
             Next::Lull => {
                 finished = 0;
                 keeps = false;
-                return_memory(classifier.as_mut());
+                classifier.return_memory();
             }
             Next::Closed => return,
         }
     }
 }
 
-/// ONNX Runtime gives memory back at the end of a run only, so this is the shortest there is.
-fn return_memory(classifier: &mut dyn Classify) {
-    let shortest = Tokens { ids: vec![0], type_ids: None };
-    // It has no answer, so nobody misses it.
-    drop(catch_unwind(AssertUnwindSafe(|| classifier.classify(&[&shortest], Memory::Return))));
-}
-
-fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, memory: Memory, metrics: &Metrics) {
+fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, metrics: &Metrics) {
     let (tokens, waiting): (Vec<Tokens>, Vec<_>) = batch
         .into_iter()
         .map(|Job { tokens, tokenizing, queued, place, reply, .. }| {
@@ -96,7 +86,7 @@ fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, memory: Memory, met
 
     let run = Instant::now();
     // A panic here costs these texts their answer, never the service its worker.
-    let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens, memory)))
+    let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens)))
         .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
     let done = Instant::now();
     let inference = done - run;

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use native::{Memory, SharedSession};
+use native::SharedSession;
 use ort::{
     environment::Environment,
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
@@ -34,7 +34,9 @@ impl Runtime {
             // First of all calls: any other one would load the library by its default name, and
             // panic where that fails.
             let builder = ort::init_from(path.unwrap_or_else(|| LIBRARY.into())).map_err(|error| error.to_string())?;
-            builder.with_telemetry(false).build().map_err(|error| error.to_string())
+            let environment = builder.with_telemetry(false).build().map_err(|error| error.to_string())?;
+            native::keep_activations_apart(&environment).map_err(|error| error.to_string())?;
+            Ok(environment)
         });
         loaded.clone().map(Self).map_err(ModelError::NoRuntime)
     }
@@ -69,7 +71,8 @@ impl Runtime {
             .with_inter_threads(1)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             // Shapes vary from batch to batch, and a memory pattern is kept for each that was seen.
-            .with_memory_pattern(false)?;
+            .with_memory_pattern(false)?
+            .with_env_allocators()?;
         native::with_operators(builder)?.commit_from_file(file)
     }
 }
@@ -176,6 +179,8 @@ impl ColdSession {
             _ => return Err(format!("its output {} has the shape {shape} for one text", self.output)),
         };
         drop(outputs);
+        // Another thread runs all others.
+        native::return_activations();
         let session = SharedSession::new(self.session, &names, &self.output).map_err(sentence)?;
         Ok(OnnxSession { shared: Arc::new(session), feeds, layout: self.layout, is_quantized, classes })
     }
@@ -201,15 +206,19 @@ impl Classify for OnnxSession {
         self.is_quantized
     }
 
-    fn classify(&mut self, batch: &[&Tokens], memory: Memory) -> Result<Vec<Vec<f32>>, String> {
+    fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
         let tensors: Vec<Tensor> = self.feeds.iter().map(|feed| feed.fill(self.layout, batch)).collect();
         let inputs = tensors.iter().map(Tensor::view).collect::<Result<Vec<_>, _>>()?;
         let mut logits = vec![0.0_f32; batch.len() * self.classes];
         let shape = [batch.len(), self.classes];
         let mut output = TensorRefMut::from_array_view_mut((shape, logits.as_mut_slice())).map_err(sentence)?;
-        self.shared.run(&inputs, &mut output, memory).map_err(sentence)?;
+        self.shared.run(&inputs, &mut output).map_err(sentence)?;
         drop(output);
         Ok(logits.chunks_exact(self.classes.max(1)).map(<[f32]>::to_vec).collect())
+    }
+
+    fn return_memory(&mut self) {
+        native::return_activations();
     }
 }
 

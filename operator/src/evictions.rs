@@ -22,16 +22,14 @@ use kube::{
     api::{DeleteParams, EvictParams, ListParams, Preconditions, WatchEvent, WatchParams},
     runtime::reflector::ObjectRef,
 };
-use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::{
     backoff,
-    build::labels,
     metrics::Metrics,
     observe::is_live,
     report::Publisher,
-    watches::{Guarded, Scope, Stores, WATCH_SECONDS},
+    watches::{self, Guarded, Scope, Stores, WATCH_SECONDS},
 };
 
 /// What a kubelet writes before it evicts a pod.
@@ -60,17 +58,6 @@ pub struct Evictions {
     client: Client,
     /// The last one of each service.
     announced: Mutex<HashMap<ObjectRef<Guarded>, Eviction>>,
-}
-
-/// Why a watch ended before its time.
-#[derive(Debug, Error)]
-enum Interruption {
-    /// A request failed.
-    #[error(transparent)]
-    Request(#[from] kube::Error),
-    /// The API server ended the watch.
-    #[error("{0}")]
-    Ended(String),
 }
 
 impl Evictions {
@@ -162,9 +149,8 @@ impl Evictions {
 /// The pod that an Event speaks of, and its service.
 fn concerned(event: &Event, stores: &Stores) -> Option<(Arc<Pod>, ObjectRef<Guarded>)> {
     let told = event.regarding.as_ref()?;
-    let namespace = told.namespace.as_deref()?;
-    let pod = stores.pods.get(&ObjectRef::new(told.name.as_deref()?).within(namespace))?;
-    let service = ObjectRef::new(pod.labels().get(labels::INSTANCE)?).within(namespace);
+    let pod = stores.pods.get(&ObjectRef::new(told.name.as_deref()?).within(told.namespace.as_deref()?))?;
+    let service = watches::owner_by_label(&*pod)?;
     (pod.metadata.uid == told.uid && is_live(&pod)).then_some((pod, service))
 }
 
@@ -172,16 +158,16 @@ fn concerned(event: &Event, stores: &Stores) -> Option<(Arc<Pod>, ObjectRef<Guar
 ///
 /// The API server has no cache of Events and reads all of them to list the few that are wanted: so only the version of
 /// an empty page is asked for, and there is nothing to be said of pods that were evicted before.
-async fn announcements(events: &Api<Event>) -> Result<BoxStream<'static, Result<Event, Interruption>>, Interruption> {
+async fn announcements(events: &Api<Event>) -> kube::Result<BoxStream<'static, kube::Result<Event>>> {
     let page = events.list_metadata(&ListParams::default().limit(1)).await?;
     let now = page.metadata.resource_version.unwrap_or_default();
     let params = WatchParams::default().fields(ANNOUNCED).timeout(WATCH_SECONDS);
     let changes = events.watch(&params, &now).await?;
-    let announced = changes.map_err(Interruption::from).try_filter_map(|change| async {
+    let announced = changes.try_filter_map(|change| async {
         match change {
             WatchEvent::Added(event) | WatchEvent::Modified(event) => Ok(Some(event)),
             WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => Ok(None),
-            WatchEvent::Error(status) => Err(Interruption::Ended(status.message)),
+            WatchEvent::Error(status) => Err(kube::Error::Api(status)),
         }
     });
     Ok(announced.boxed())

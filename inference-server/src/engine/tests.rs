@@ -197,4 +197,5 @@ async fn memory_is_kept_between_runs_and_given_back_in_a_lull() {
     // Once.
     tokio::time::sleep(worker::LULL + Duration::from_millis(200)).await;
     assert_eq!((bench.runs(), bench.returns.load(Ordering::SeqCst)), (2, 1));
+    assert!(bench.metrics.render().unwrap().contains("sentiment_inference_duration_seconds_count 2\n"));
 }

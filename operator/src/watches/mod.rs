@@ -182,19 +182,16 @@ pub fn start(client: &Client, scope: &Scope, metrics: &Metrics) -> (Controller<G
         }};
     }
     let stores = Stores {
-        service_accounts: follow!(watch_children::<ServiceAccount>(client, scope, metrics), owner_by_label(queue)),
-        network_policies: follow!(watch_children::<NetworkPolicy>(client, scope, metrics), owner_by_label(queue)),
-        services: follow!(watch_children::<Service>(client, scope, metrics), owner_by_label(queue)),
-        deployments: follow!(deployments, owner_by_label(queue)),
-        autoscalers: follow!(watch_children::<HorizontalPodAutoscaler>(client, scope, metrics), owner_by_label(queue)),
-        disruption_budgets: follow!(
-            watch_children::<PodDisruptionBudget>(client, scope, metrics),
-            owner_by_label(queue)
-        ),
-        pod_monitors: follow!(pod_monitors, owner_by_label(queue)),
-        routes: follow!(routes, owner_by_label(queue)),
-        replica_sets: follow!(watch_children::<ReplicaSet>(client, scope, metrics), owner_by_label(queue)),
-        pods: follow!(watch_children::<Pod>(client, scope, metrics), owner_by_label(queue)),
+        service_accounts: follow!(watch_children::<ServiceAccount>(client, scope, metrics), enter_owner(queue)),
+        network_policies: follow!(watch_children::<NetworkPolicy>(client, scope, metrics), enter_owner(queue)),
+        services: follow!(watch_children::<Service>(client, scope, metrics), enter_owner(queue)),
+        deployments: follow!(deployments, enter_owner(queue)),
+        autoscalers: follow!(watch_children::<HorizontalPodAutoscaler>(client, scope, metrics), enter_owner(queue)),
+        disruption_budgets: follow!(watch_children::<PodDisruptionBudget>(client, scope, metrics), enter_owner(queue)),
+        pod_monitors: follow!(pod_monitors, enter_owner(queue)),
+        routes: follow!(routes, enter_owner(queue)),
+        replica_sets: follow!(watch_children::<ReplicaSet>(client, scope, metrics), enter_owner(queue)),
+        pods: follow!(watch_children::<Pod>(client, scope, metrics), enter_owner(queue)),
         config_maps: follow!(watch_config_maps(client, scope, metrics), users_of(wanted.store.clone(), queue)),
         pod_monitors_installed: pod_monitors_installed.clone(),
         routes_installed: routes_installed.clone(),
@@ -311,12 +308,17 @@ fn trim<K: Resource>(object: &mut K) {
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }
 
-/// The custom resource of a child, a ReplicaSet or a pod, which now waits to be looked at.
-fn owner_by_label<K: Resource>(queue: &Queue) -> impl Fn(K) -> Option<ObjectRef<Guarded>> + Send + Sync + 'static {
+/// The custom resource of a child, a ReplicaSet or a pod.
+pub(crate) fn owner_by_label<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
+    let name = object.labels().get(labels::INSTANCE)?;
+    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
+}
+
+/// Finds the custom resource of an object, which now waits to be looked at.
+fn enter_owner<K: Resource>(queue: &Queue) -> impl Fn(K) -> Option<ObjectRef<Guarded>> + Send + Sync + 'static {
     let queue = queue.clone();
     move |object| {
-        let name = object.labels().get(labels::INSTANCE)?;
-        let owner = ObjectRef::new(name).within(object.meta().namespace.as_deref()?);
+        let owner = owner_by_label(&object)?;
         queue.enter(owner.clone());
         Some(owner)
     }

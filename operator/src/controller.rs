@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     dereference::{DereferenceError, Dereferencer},
     evictions::Evictions,
     image::ImageReference,
+    lock::lock,
     metrics::Metrics,
     observe,
     report::{Publisher, failed_status, observed_status, tell_held},
@@ -341,9 +342,4 @@ fn on_error(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Actio
         "reconciliation failed"
     );
     Action::requeue(delay)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each use is a single call on a map, so a panic elsewhere leaves it whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

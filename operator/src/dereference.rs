@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use ring::digest;
 use thiserror::Error;
 
-use crate::{validate::ValidatedService, watches::Stores};
+use crate::{lock::lock, validate::ValidatedService, watches::Stores};
 
 /// Bytes of the hash that go into the annotation: enough to tell versions of one object apart.
 const HASH_BYTES: usize = 8;
@@ -70,7 +70,7 @@ impl Dereferencer {
         let Some(name) = &service.config_map else { return Ok(References::default()) };
         let key = (service.namespace.clone(), name.clone());
         let seen = stores.config_map_version(&service.namespace, name);
-        let known = self.lock().get(&key).cloned();
+        let known = lock(&self.read).get(&key).cloned();
         if let Some(known) = known
             && seen.is_some()
             && known.version == seen
@@ -83,7 +83,7 @@ impl Dereferencer {
             .await
             .map_err(|source| DereferenceError::Unreachable { name: name.clone(), source: Box::new(source) })?;
         let Some(config_map) = found else {
-            self.lock().remove(&key);
+            lock(&self.read).remove(&key);
             // No pod of a suspended service would miss it.
             if service.suspended {
                 return Ok(References::default());
@@ -92,13 +92,8 @@ impl Dereferencer {
         };
         let hash = hash(&config_map);
         let read = Read { version: config_map.resource_version(), hash: hash.clone() };
-        self.lock().insert(key, Arc::new(read));
+        lock(&self.read).insert(key, Arc::new(read));
         Ok(References { config_hash: Some(hash) })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Read>>> {
-        // Each operation is a single call on the map, so a panic elsewhere leaves it whole.
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

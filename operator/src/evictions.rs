@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::{
     backoff,
+    lock::lock,
     metrics::Metrics,
     observe::is_live,
     report::Publisher,
@@ -70,12 +71,12 @@ impl Evictions {
     /// What a kubelet last said of a pod of this service.
     #[must_use]
     pub fn last(&self, service: &ObjectRef<Guarded>) -> Option<Eviction> {
-        self.lock().get(service).cloned()
+        lock(&self.announced).get(service).cloned()
     }
 
     /// Drops what is known of a service that is gone.
     pub fn forget(&self, service: &ObjectRef<Guarded>) {
-        self.lock().remove(service);
+        lock(&self.announced).remove(service);
     }
 
     /// Listens for evictions in a scope. Has no end.
@@ -110,7 +111,7 @@ impl Evictions {
         let Some((pod, service)) = concerned(event, stores) else { return };
         let why = event.note.as_deref().unwrap_or("the kubelet doesn't say why").trim();
         let eviction = Eviction { at: Timestamp::now(), why: format!("Evicted: {why}") };
-        self.lock().insert(service.clone(), eviction);
+        lock(&self.announced).insert(service.clone(), eviction);
 
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
         let outcome = match timeout(KILLED_AFTER, self.evict(&pod)).await {
@@ -138,11 +139,6 @@ impl Evictions {
         let delete = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
         let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
         pods.evict(&pod.name_any(), &params).await.map(drop)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef<Guarded>, Eviction>> {
-        // Each use is a single call on a map, so a panic elsewhere leaves it whole.
-        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

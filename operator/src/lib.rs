@@ -17,6 +17,7 @@ pub mod http;
 pub mod image;
 mod kind;
 pub mod leader;
+mod lock;
 pub mod metrics;
 pub mod observe;
 pub mod queue;

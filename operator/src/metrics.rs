@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -21,7 +21,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{api::Reason, api_requests::ApiRequests, queue::Queue, rollouts, watches::Guarded};
+use crate::{api::Reason, api_requests::ApiRequests, lock::lock, queue::Queue, rollouts, watches::Guarded};
 
 type Label = [(&'static str, &'static str); 1];
 type KindLabel = [(&'static str, String); 1];
@@ -133,12 +133,12 @@ impl Metrics {
 
     /// Notes how a service is doing.
     pub fn observed(&self, object: &Guarded, reason: Reason) {
-        self.services.lock().insert((object.namespace().unwrap_or_default(), object.name_any()), reason);
+        lock(&self.services.0).insert((object.namespace().unwrap_or_default(), object.name_any()), reason);
     }
 
     /// Drops a service that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
-        self.services.lock().remove(&(namespace.to_owned(), name.to_owned()));
+        lock(&self.services.0).remove(&(namespace.to_owned(), name.to_owned()));
     }
 
     /// All metrics in the Prometheus text format.
@@ -164,15 +164,9 @@ impl Drop for Reconciliation<'_> {
     }
 }
 
-impl Services {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Reason>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Collector for Services {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let services = self.lock();
+        let services = lock(&self.0);
         let gauge = ConstGauge::new(0_i64);
         let mut metric = encoder.encode_descriptor(
             "services",

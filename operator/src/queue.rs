@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::watches::Guarded;
+use crate::{lock::lock, watches::Guarded};
 
 /// Seconds. The controller gathers events for 50 ms before it begins.
 const BUCKETS: [f64; 8] = [0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -50,14 +50,14 @@ impl Queue {
 
     /// Notes that a service has to be looked at.
     pub fn enter(&self, service: ObjectRef<Guarded>) {
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.waiting);
         waiting.entry(service).or_insert_with(Instant::now);
         self.show(&waiting);
     }
 
     /// Notes that a service is being looked at, or that there is nothing left to look at.
     pub fn leave(&self, service: &ObjectRef<Guarded>) {
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.waiting);
         if let Some(since) = waiting.remove(service) {
             self.duration.observe(since.elapsed().as_secs_f64());
         }
@@ -66,11 +66,6 @@ impl Queue {
 
     fn show(&self, waiting: &HashMap<ObjectRef<Guarded>, Instant>) {
         self.depth.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef<Guarded>, Instant>> {
-        // Each use is a single call on the map, so a panic elsewhere leaves it whole.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

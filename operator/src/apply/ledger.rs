@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
+
+use crate::lock::lock;
 
 /// A child.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,23 +33,18 @@ pub struct Ledger(Mutex<HashMap<Key, Arc<Entry>>>);
 
 impl Ledger {
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.lock().get(key).cloned()
+        lock(&self.0).get(key).cloned()
     }
 
     pub(super) fn insert(&self, key: Key, desired: Value, projection: Value) {
-        self.lock().insert(key, Arc::new(Entry { desired, projection }));
+        lock(&self.0).insert(key, Arc::new(Entry { desired, projection }));
     }
 
     pub(super) fn remove(&self, key: &Key) {
-        self.lock().remove(key);
+        lock(&self.0).remove(key);
     }
 
     pub(super) fn forget(&self, namespace: &str, name: &str) {
-        self.lock().retain(|key, _| key.namespace != namespace || key.name != name);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Entry>>> {
-        // Each operation is a single call on the map, so a panic elsewhere leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).retain(|key, _| key.namespace != namespace || key.name != name);
     }
 }

@@ -14,10 +14,7 @@
 mod line;
 mod template;
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashSet, sync::Mutex};
 
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -31,7 +28,7 @@ use self::{
     line::Line,
     template::{Cause, Template},
 };
-use crate::{build::labels, watches::Guarded};
+use crate::{build::labels, lock::lock, watches::Guarded};
 
 /// How many rollouts may be in progress unless the command line says otherwise.
 pub const DEFAULT_LIMIT: u16 = 5;
@@ -197,9 +194,4 @@ impl Rollouts {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is done under the lock is a few calls on a collection, so a panic elsewhere leaves it whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,8 +3,8 @@
 /// Size in bytes from which a block is mapped by itself, and returned to the system when freed.
 const LARGE: libc::c_int = 128 * 1024;
 
-/// Tokenizer and session are loaded side by side, by a million allocations. With one heap each keeps
-/// waiting for the other: 465 ms to ready in place of 330, on two CPUs of an AMD EPYC.
+/// Tokenizer and session are loaded side by side. With one heap each keeps waiting for the other: 465 ms
+/// to ready in place of 330, on two CPUs of an AMD EPYC.
 const FEWEST_HEAPS: usize = 2;
 
 /// Keeps the C library's heap small. To be called before any thread starts.

@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class VarlenAttention(OpRun):
-    """As the server's own operators compute them: this, and the two below."""
+    """As the server's own operators compute them: this, and those below."""
 
     op_domain = DOMAIN
 
@@ -74,6 +74,51 @@ class Gelu(OpRun):
         return (x * (0.5 * (1.0 + np.vectorize(math.erf)(x / math.sqrt(2.0)))).astype(np.float32),)
 
 
+class QuantizeTexts(OpRun):
+    """DynamicQuantizeLinear of each text by itself."""
+
+    op_domain = DOMAIN
+
+    def _run(self, x, starts):
+        quantized, scales, zero_points = np.empty(x.shape, np.uint8), [], []
+        for start, end in zip(starts, starts[1:]):
+            lowest, highest = np.float32(min(x[start:end].min(), 0)), np.float32(max(x[start:end].max(), 0))
+            scale = (highest - lowest) / np.float32(255) if lowest < highest else np.float32(1)
+            zero_point = np.rint(np.clip(-lowest / scale, 0, 255))
+            quantized[start:end] = np.clip(np.rint(x[start:end] / scale) + zero_point, 0, 255)
+            scales.append(scale)
+            zero_points.append(zero_point)
+        return quantized, np.array(scales, np.float32), np.array(zero_points, np.int32)
+
+
+class DequantizeTexts(OpRun):
+    """The numbers of a quantized layer, from the products of what QuantizeTexts made."""
+
+    op_domain = DOMAIN
+
+    def _run(self, sums, scales, zero_points, column_scales, column_sums, bias, starts):
+        scales, zero_points = (np.repeat(of_texts, np.diff(starts))[:, None] for of_texts in (scales, zero_points))
+        return ((sums - zero_points * column_sums).astype(np.float32) * (scales * column_scales) + bias,)
+
+
+class QuantizedVarlenAttention(VarlenAttention):
+    """Reads three such layers, as the two below read one."""
+
+    def _run(self, *inputs, **attributes):
+        layers = (DequantizeTexts._run(self, *inputs[at : at + 6], inputs[18])[0] for at in (0, 6, 12))
+        return super()._run(*layers, inputs[18], **attributes)
+
+
+class QuantizedAddLayerNorm(AddLayerNorm):
+    def _run(self, *inputs, **attributes):
+        return super()._run(*DequantizeTexts._run(self, *inputs[:6], inputs[9]), *inputs[6:9], **attributes)
+
+
+class QuantizedGelu(Gelu):
+    def _run(self, *inputs, **_):
+        return super()._run(*DequantizeTexts._run(self, *inputs))
+
+
 class DequantizeLinear(OpRun):
     """As of opset 10, which onnx itself doesn't evaluate."""
 
@@ -86,6 +131,51 @@ class DequantizeLinear(OpRun):
 def called(node):
     """A node by what it makes, since not all have names."""
     return f"the {node.op_type} that makes {node.output[0]}"
+
+
+class QuantizedLayer:
+    """A product of a dynamically quantized input with constants, the numbers that it makes, and their bias."""
+
+    def __init__(self, graph, product):
+        quantize = graph.made_by(product.input[0], "DynamicQuantizeLinear")
+        weights = graph.constant(product.input[1])
+        zero_points = [graph.constant(name) for name in product.input[3:] if name]
+        if quantize is None or [*product.input[:1], *product.input[2:3]] != [quantize.output[0], quantize.output[2]]:
+            raise Refused(f"{called(product)} isn't of what a DynamicQuantizeLinear made")
+        if weights is None or weights.ndim != 2 or weights.dtype != np.int8 or any(map(np.any, zero_points)):
+            raise Refused(f"{called(product)} has other weights than int8 around 0")
+        scaled = graph.only_reader(graph.only_reader(product.output[0], "Cast").output[0], "Mul")
+        scales = graph.operand(scaled, "Mul")
+        scale = other_name(scales, quantize.output) if scales and quantize.output[1] in scales.input else None
+        of_columns, columns = graph.constant(scale), weights.shape[1]
+        if of_columns is None or of_columns.size not in (1, columns):
+            raise Refused(f"{called(scaled)} multiplies by something else than the scales")
+        self.output, bias = scaled.output[0], None
+        readers = [node for node in graph.graph.node if self.output in node.input]
+        if len(readers) == 1 and readers[0].op_type == "Add":
+            added = other_name(readers[0], [self.output])
+            if added in graph.constants and graph.constant(added).shape == (columns,):
+                self.output, bias = readers[0].output[0], added
+        self.quantize, self.product = quantize, product
+        # Those that the model doesn't have.
+        self.constants = []
+        self.inputs = [
+            product.output[0],
+            *quantize.output[1:],
+            scale if of_columns.shape == (columns,) else self.made("scales", np.full(columns, of_columns, np.float32)),
+            self.made("column_sums", weights.sum(axis=0, dtype=np.int32)),
+            bias or self.made("no_bias", np.zeros(columns, np.float32)),
+        ]
+
+    def made(self, what, value):
+        """The name of a new constant."""
+        self.constants.append(numpy_helper.from_array(value, f"{self.output}/{what}"))
+        return self.constants[-1].name
+
+    def dequantize(self, starts, output=None):
+        """The node that makes its numbers."""
+        output = output or self.output
+        return helper.make_node("DequantizeTexts", [*self.inputs, starts], [output], name=output, domain=DOMAIN)
 
 
 class Replacement:
@@ -263,7 +353,12 @@ def gelu(graph, erf):
 
 def other(node, operand):
     """The input of a node with two that this operand isn't."""
-    return next(name for name in node.input if name not in operand.output)
+    return other_name(node, operand.output)
+
+
+def other_name(node, names):
+    """The input of a node with two that isn't one of these."""
+    return next(name for name in node.input if name not in names)
 
 
 def replacement(graph, node):
@@ -295,20 +390,53 @@ def gather(node, indices):
     return Replacement(helper.make_node("Gather", [node.input[0], indices], list(node.output), name=node.name, axis=0), [])
 
 
-def one_text_as_before(graph, replacement):
+def layers_of(graph):
+    """The quantized layers by their outputs, or none where one isn't understood."""
+    try:
+        layers = [QuantizedLayer(graph, node) for node in graph.graph.node if node.op_type == "MatMulInteger"]
+        for node in graph.graph.node:
+            if node.op_type == "DynamicQuantizeLinear":
+                known = {layer.product.output[0] for layer in layers if layer.quantize is node}
+                for reader in graph.graph.node:
+                    if node.output[0] in reader.input and reader.output[0] not in known:
+                        raise Refused(f"{called(reader)} isn't of a quantized layer")
+    except Refused as problem:
+        print(f"texts of a batch will be quantized together: {problem}")
+        return {}
+    return {layer.output: layer for layer in layers}
+
+
+def reading_products(node, layers, starts):
+    """One of the new nodes, as it reads what quantized layers made; as it is where it reads something else."""
+    read = 3 if node.op_type == "VarlenAttention" else 1
+    inputs = list(node.input)
+    if node.op_type == "AddLayerNorm" and inputs[1] in layers:
+        inputs[:2] = inputs[1::-1]
+    if not all(name in layers for name in inputs[:read]):
+        return node
+    new = onnx.NodeProto()
+    new.CopyFrom(node)
+    new.op_type = f"Quantized{node.op_type}"
+    rest = [name for name in inputs[read:] if name != "cu_seqlens"]
+    new.input[:] = [part for name in inputs[:read] for part in layers[name].inputs] + rest + [starts]
+    return new
+
+
+def one_text_as_before(graph, replacement, layers, starts):
     """An If that for one text runs the model's own nodes, and the new one for more.
 
     Quantization makes of the smallest difference in rounding a step in a score. So a text that runs alone has the very
     score that the model gives it everywhere.
     """
     new, rows, back = replacement.node, [], []
-    alone = {name: name for name in replacement.takes}
+    alone = {name: f"{name}/numbers" if name in layers else name for name in replacement.takes}
+    rows = [layers[name].dequantize(starts, alone[name]) for name in replacement.takes if name in layers]
     output = new.output[0]
     if replacement.width:
-        alone = {name: f"{name}/row" for name in replacement.takes}
+        numbers, alone = alone, {name: f"{name}/row" for name in replacement.takes}
         row, tokens = f"{output}/row_shape", f"{output}/tokens_shape"
-        rows = [constant(row, [1, -1, replacement.width]), constant(tokens, [-1, replacement.width])]
-        rows += [helper.make_node("Reshape", [name, row], [alone[name]]) for name in replacement.takes]
+        rows += [constant(row, [1, -1, replacement.width]), constant(tokens, [-1, replacement.width])]
+        rows += [helper.make_node("Reshape", [numbers[name], row], [alone[name]]) for name in replacement.takes]
         back = [helper.make_node("Reshape", [f"{output}/alone", tokens], [f"{output}/alone_tokens"])]
 
     def source(name):
@@ -331,7 +459,7 @@ def one_text_as_before(graph, replacement):
             copy.output[:] = [alone[name] for name in node.output]
             own.append(copy)
     together = onnx.NodeProto()
-    together.CopyFrom(new)
+    together.CopyFrom(reading_products(new, layers, starts))
     together.output[:] = [f"{output}/together"]
     branches = {
         name: helper.make_graph(
@@ -355,9 +483,32 @@ def live(nodes, outputs):
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
-            wanted.update(node.input)
+            wanted.update(reads(node))
             kept.append(node)
     return kept[::-1]
+
+
+def quantized(graph, nodes, replacements, layers):
+    """The nodes of a quantized graph: each text is quantized by itself, and one that runs alone scores as ever."""
+    quantize = {layer.quantize.output[0] for layer in layers.values()}
+    products = {layer.product.output[0] for layer in layers.values()}
+    rows, new = {"first_tokens"}, []
+    for node in nodes:
+        if rows.intersection(node.input):
+            rows.update(node.output)
+        output = node.output[0]
+        starts = "row_starts" if output in rows else "cu_seqlens"
+        if output in quantize:
+            new.append(helper.make_node("QuantizeTexts", [node.input[0], starts], node.output, name=node.name, domain=DOMAIN))
+        elif output in products:
+            new.append(helper.make_node("MatMulInteger", node.input[:2], node.output, name=node.name))
+        elif output in layers:
+            new.append(layers[output].dequantize(starts))
+        elif node.domain == DOMAIN:
+            new.append(one_text_as_before(graph, replacements[output], layers, starts))
+        else:
+            new.append(node)
+    return new
 
 
 def rewrite(model):
@@ -385,26 +536,31 @@ def rewrite(model):
         constant("all_texts", [-1]),
         helper.make_node("Slice", ["cu_seqlens", "no_texts", "all_texts"], ["first_tokens"]),
     ]
+    layers = {}
     if any(node.op_type == "DynamicQuantizeLinear" for node in nodes):
         own += [
             constant("ends_of_one_text", [2]),
             helper.make_node("Shape", ["cu_seqlens"], ["ends"]),
             helper.make_node("Equal", ["ends", "ends_of_one_text"], ["is_one_text"]),
+            # For what has one row for each text.
+            *(constant(name, value) for name, value in (("first", 0), ("one", 1))),
+            helper.make_node("Gather", ["ends", "first"], ["rows_end"]),
+            helper.make_node("Range", ["first", "rows_end", "one"], ["row_starts"]),
         ]
-        nodes = [
-            one_text_as_before(graph, replacements[node.output[0]]) if node.domain == DOMAIN else node for node in nodes
-        ]
-    nodes = [*own, *nodes]
+        layers = layers_of(graph)
+        nodes = quantized(graph, nodes, replacements, layers)
+    nodes = live([*own, *nodes], [model.graph.output[0].name])
     read = {name for node in nodes for name in reads(node)}
     if "attention_mask" in read:
         raise Refused("the mask is used elsewhere than in attention")
+    initializers = [*model.graph.initializer, *(tensor for layer in layers.values() for tensor in layer.constants)]
     inputs = [("input_ids", "tokens"), ("token_type_ids", "tokens"), ("position_ids", "tokens"), ("cu_seqlens", "texts+1")]
     new = helper.make_graph(
         nodes,
         model.graph.name,
         [helper.make_tensor_value_info(name, TensorProto.INT64, [size]) for name, size in inputs if name in read],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["texts", None])],
-        [tensor for tensor in model.graph.initializer if tensor.name in read],
+        [tensor for tensor in initializers if tensor.name in read],
     )
     # The output keeps its name but for the new graph's.
     for node in new.node:
@@ -415,7 +571,10 @@ def rewrite(model):
 
 def check(model, varlen):
     """Raises unless both answer the same to made-up texts: each by itself, each twice at once, and all together."""
-    operators = [VarlenAttention, AddLayerNorm, Gelu, DequantizeLinear]
+    operators = [
+        *(VarlenAttention, AddLayerNorm, Gelu, QuantizeTexts, DequantizeTexts),
+        *(QuantizedVarlenAttention, QuantizedAddLayerNorm, QuantizedGelu, DequantizeLinear),
+    ]
     exported, packed = (ReferenceEvaluator(either, new_ops=operators) for either in (model, varlen))
     random = np.random.default_rng(3)
     texts = [random.integers(0, 1000, length) for length in (3, 17, 9)]
@@ -434,12 +593,15 @@ def check(model, varlen):
         return evaluator.run(None, {name: feeds[name] for name in evaluator.input_names})[0]
 
     expected = np.concatenate([ask(exported, [text]) for text in texts])
-    quantized = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
-    # Quantization makes steps of rounding, and rounds by the largest number of the batch.
+    quantized, by_text = (
+        any(node.op_type == operator for node in either.graph.node)
+        for either, operator in ((model, "DynamicQuantizeLinear"), (varlen, "QuantizeTexts"))
+    )
+    # Quantization makes steps of rounding, and where it isn't by text rounds by the largest number of the batch.
     for what, answers, tolerance in (
         ("alone", [ask(packed, [text]) for text in texts], 1e-3),
         ("twice", [ask(packed, [text, text])[1:] for text in texts], 0.1 if quantized else 1e-3),
-        ("together", [ask(packed, texts)], 0.5 if quantized else 1e-3),
+        ("together", [ask(packed, texts)], 0.1 if by_text else 0.5 if quantized else 1e-3),
     ):
         difference = float(np.abs(np.concatenate(answers) - expected).max())
         print(f"texts {what}: logits differ by at most {difference:.1e}")
@@ -447,19 +609,27 @@ def check(model, varlen):
             raise Refused(f"logits of texts {what} may differ by no more than {tolerance}")
 
 
-def move_weights(graph, data, places):
-    """Refers large initializers to the file `data`, at the places that they have there or get."""
+def places_of(graph):
+    """Where in a file of weights each large initializer has its place: offset and bytes by name."""
+    places, end = {}, 0
     for tensor in graph.initializer:
         weights = numpy_helper.to_array(tensor).tobytes()
-        if len(weights) < AT_LEAST:
-            continue
+        if len(weights) >= AT_LEAST:
+            offset = -(-end // PAGE) * PAGE
+            places[tensor.name], end = (offset, weights), offset + len(weights)
+    return places
+
+
+def move_weights(graph, data, places):
+    """Refers initializers that have a place in the file `data` to it."""
+    for tensor in graph.initializer:
         if tensor.name not in places:
-            end = max((offset + len(others) for offset, others in places.values()), default=0)
-            places[tensor.name] = (-(-end // PAGE) * PAGE, weights)
+            continue
+        offset, weights = places[tensor.name]
         for field in ("float_data", "int32_data", "int64_data"):
             tensor.ClearField(field)
         tensor.raw_data = weights
-        set_external_data(tensor, data.name, offset=places[tensor.name][0], length=len(weights))
+        set_external_data(tensor, data.name, offset=offset, length=len(weights))
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
 
@@ -493,7 +663,7 @@ def main():
     except (OSError, DecodeError, onnx.checker.ValidationError) as problem:
         sys.exit(f"{path} can't be read as an ONNX model: {problem}")
     varlen = without_padding(model)
-    data, places = path.with_name(f"{path.name}.data"), {}
+    data, places = path.with_name(f"{path.name}.data"), places_of(model.graph)
     for graph in (model.graph, *([varlen.graph] if varlen else [])):
         move_weights(graph, data, places)
 

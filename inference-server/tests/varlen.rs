@@ -7,6 +7,11 @@ mod common;
 use std::fs;
 
 use common::{Folder, Server, default_model};
+use inference_server::{
+    config::{Config, Environment},
+    engine::Tokens,
+    model::Model,
+};
 use serde_json::{Value, json};
 
 /// Texts of different lengths, and what each says.
@@ -38,6 +43,31 @@ fn the_default_models_batches_have_no_padding() {
     let server = start(default_model().to_str().unwrap());
     assert_eq!(server.line("ready")["padding"], false);
     assert_eq!(padding_for_the_texts(&server), 0);
+}
+
+#[test]
+fn a_text_scores_alike_in_every_batch() {
+    let path = default_model().to_str().unwrap().to_owned();
+    let settings: Environment = [("MLOPS_ONNX_MODEL_PATH".to_owned(), path)].into_iter().collect();
+    let model = Model::load(&Config::read(&settings).unwrap()).unwrap();
+    let mut classifier = model.classifier();
+    let texts: Vec<Tokens> = TEXTS.iter().map(|(text, _)| model.tokenizer.tokenize(text).unwrap()).collect();
+    let mut classify = |batch: &[usize]| {
+        let batch: Vec<&Tokens> = batch.iter().map(|index| &texts[*index]).collect();
+        classifier.classify(&batch).unwrap()
+    };
+    let together = classify(&[0, 1, 2, 3]);
+    for batch in [&[3, 2, 1, 0][..], &[1, 1], &[0, 2], &[2, 3, 3, 3, 3, 3, 3, 0, 1]] {
+        for (index, logits) in batch.iter().zip(classify(batch)) {
+            assert_eq!(logits, together[*index], "{:?} in the batch {batch:?}", TEXTS[*index].0);
+        }
+    }
+    // Alone it goes through the model's own nodes, which round differently.
+    for (index, together) in together.iter().enumerate() {
+        for (alone, together) in classify(&[index])[0].iter().zip(together) {
+            assert!((alone - together).abs() < 0.1, "{:?}: {alone} alone, {together} in a batch", TEXTS[index].0);
+        }
+    }
 }
 
 #[test]

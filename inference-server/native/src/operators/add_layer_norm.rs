@@ -1,23 +1,37 @@
 //! A layer's result added to what went into it, then normalized.
 
-use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use std::{ops::Range, slice};
+
+use ort::{
+    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
+    value::ValueRef,
+};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{FLOATS_IN, FLOATS_OUT, input};
+use super::{
+    FLOATS_IN, FLOATS_OUT, STARTS_IN, bad,
+    dense::{Dense, Floats, Products, Reads},
+    inputs, texts,
+};
 
-/// Inputs `a` and `b` (f32, tokens × width), `scale` and `bias` (f32, width). Attribute `epsilon`.
-/// Output as `a`: ONNX's `LayerNormalization` of a + b over the last axis.
-pub(super) struct AddLayerNorm;
+/// Reads what a layer made; then `residual` (f32, tokens × width), `scale` and `bias` (f32, width), and where it
+/// reads products `cu_seqlens`. Attribute `epsilon`. Output as `residual`: ONNX's `LayerNormalization` over the last
+/// axis of what both are together.
+pub(super) struct AddLayerNorm(pub(super) Reads);
 
 impl Operator for AddLayerNorm {
     type Kernel<'attr> = Normalizing;
 
     fn name(&self) -> &'static str {
-        "AddLayerNorm"
+        match self.0 {
+            Reads::Floats => "AddLayerNorm",
+            Reads::Products => "QuantizedAddLayerNorm",
+        }
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [FLOATS_IN; 4]
+        let starts = matches!(self.0, Reads::Products).then_some(STARTS_IN);
+        self.0.inputs(1).into_iter().chain([FLOATS_IN; 3]).chain(starts)
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -25,44 +39,72 @@ impl Operator for AddLayerNorm {
     }
 
     fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Normalizing> {
-        let epsilon = context.get("epsilon").ok_or_else(|| ort::Error::new("AddLayerNorm has no epsilon"))?;
-        Ok(Normalizing { epsilon })
+        let epsilon = context.get("epsilon").ok_or_else(|| bad("AddLayerNorm has no epsilon"))?;
+        Ok(Normalizing { reads: self.0, epsilon })
     }
 }
 
 pub(super) struct Normalizing {
+    reads: Reads,
     epsilon: f32,
 }
 
 impl Kernel for Normalizing {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let bad = |problem: &str| ort::Error::new(format!("AddLayerNorm: {problem}"));
-        let (a, b, scale, bias) = (input(context, 0)?, input(context, 1)?, input(context, 2)?, input(context, 3)?);
-        let (shape, a) = a.try_extract_tensor::<f32>()?;
-        let (_, b) = b.try_extract_tensor::<f32>()?;
+        match self.reads {
+            Reads::Floats => {
+                let values = inputs(context, 4)?;
+                let made = Floats::of(&values[0])?;
+                self.normalize(
+                    context,
+                    made,
+                    [&values[1], &values[2], &values[3]],
+                    slice::from_ref(&(0..made.tokens())),
+                )
+            }
+            Reads::Products => {
+                let values = inputs(context, 10)?;
+                let starts = values[9].try_extract_tensor::<i64>()?.1;
+                let made = Products::of(&values[..6], starts.len().saturating_sub(1))?;
+                self.normalize(context, made, [&values[6], &values[7], &values[8]], &texts(starts, made.tokens())?)
+            }
+        }
+    }
+}
+
+impl Normalizing {
+    fn normalize<D: Dense>(
+        &self,
+        context: &ComputeContext,
+        made: D,
+        [residual, scale, bias]: [&ValueRef<'_>; 3],
+        texts: &[Range<usize>],
+    ) -> ort::Result<()> {
+        let (shape, residual) = residual.try_extract_tensor::<f32>()?;
         let (_, scale) = scale.try_extract_tensor::<f32>()?;
         let (_, bias) = bias.try_extract_tensor::<f32>()?;
-        let width = shape.last().and_then(|width| usize::try_from(*width).ok()).unwrap_or_default();
-        if width == 0 || a.len() != b.len() || scale.len() != width || bias.len() != width {
-            return Err(bad("the inputs are of different sizes"));
+        let width = made.width();
+        if residual.len() != made.tokens() * width || scale.len() != width || bias.len() != width {
+            return Err(bad("the inputs of AddLayerNorm are of different sizes"));
         }
         let mut output = context.output(0, shape.clone())?.ok_or_else(|| bad("the output is missing"))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        Arch::new().dispatch(EachToken { a, b, scale, bias, epsilon: self.epsilon, output });
+        Arch::new().dispatch(EachToken { made, texts, residual, scale, bias, epsilon: self.epsilon, output });
         Ok(())
     }
 }
 
-struct EachToken<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
+struct EachToken<'a, D> {
+    made: D,
+    texts: &'a [Range<usize>],
+    residual: &'a [f32],
     scale: &'a [f32],
     bias: &'a [f32],
     epsilon: f32,
     output: &'a mut [f32],
 }
 
-impl WithSimd for EachToken<'_> {
+impl<D: Dense> WithSimd for EachToken<'_, D> {
     type Output = ();
 
     #[inline(always)]
@@ -70,28 +112,32 @@ impl WithSimd for EachToken<'_> {
         let width = self.scale.len();
         #[expect(clippy::cast_precision_loss, reason = "a width is far below 2^24")]
         let count = width as f32;
-        let tokens = self.a.chunks_exact(width).zip(self.b.chunks_exact(width));
-        for ((a, b), output) in tokens.zip(self.output.chunks_exact_mut(width)) {
-            let mean = add(simd, a, b, output) / count;
-            let variance = subtract(simd, mean, output) / count;
-            normalize(simd, (variance + self.epsilon).sqrt().recip(), self.scale, self.bias, output);
+        for (text, tokens) in self.texts.iter().enumerate() {
+            for token in tokens.clone() {
+                let at = token * width..(token + 1) * width;
+                let output = &mut self.output[at.clone()];
+                self.made.read(text, token, 0..width, output);
+                let mean = add(simd, &self.residual[at], output) / count;
+                let variance = subtract(simd, mean, output) / count;
+                normalize(simd, (variance + self.epsilon).sqrt().recip(), self.scale, self.bias, output);
+            }
         }
     }
 }
 
-/// Writes a + b, and returns the sum of it all.
+/// Adds the residual, and returns the sum of it all.
 #[inline(always)]
-fn add<S: Simd>(simd: S, a: &[f32], b: &[f32], output: &mut [f32]) -> f32 {
-    let ((a, last_a), (b, last_b)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+fn add<S: Simd>(simd: S, residual: &[f32], output: &mut [f32]) -> f32 {
+    let (residual, last_residual) = S::as_simd_f32s(residual);
     let (output, last) = S::as_mut_simd_f32s(output);
     let mut sum = simd.splat_f32s(0.0);
-    for ((a, b), output) in a.iter().zip(b).zip(output) {
-        *output = simd.add_f32s(*a, *b);
+    for (residual, output) in residual.iter().zip(output) {
+        *output = simd.add_f32s(*output, *residual);
         sum = simd.add_f32s(sum, *output);
     }
     let mut sum = simd.reduce_sum_f32s(sum);
-    for ((a, b), output) in last_a.iter().zip(last_b).zip(last) {
-        *output = a + b;
+    for (residual, output) in last_residual.iter().zip(last) {
+        *output += residual;
         sum += *output;
     }
     sum
@@ -139,8 +185,9 @@ mod tests {
             let [scale, bias] = [3, 4].map(|seed| numbers(width, seed));
             for arch in [Arch::new(), Arch::Scalar] {
                 let mut output = vec![f32::NAN; a.len()];
-                let (a, b, scale, bias) = (&a, &b, &scale, &bias);
-                arch.dispatch(EachToken { a, b, scale, bias, epsilon: 1e-5, output: &mut output });
+                let (made, residual, scale, bias) = (Floats { numbers: &a, width }, &b, &scale, &bias);
+                let texts = slice::from_ref(&(0..3));
+                arch.dispatch(EachToken { made, texts, residual, scale, bias, epsilon: 1e-5, output: &mut output });
                 for (token, output) in output.chunks_exact(width).enumerate() {
                     let at = token * width..(token + 1) * width;
                     let sums = a[at.clone()].iter().zip(&b[at]).map(|(a, b)| f64::from(*a) + f64::from(*b));

@@ -6,27 +6,31 @@
 
 use std::{cell::RefCell, ops::Range};
 
-use ort::{
-    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
-    value::TensorElementType,
-};
+use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{FLOATS_IN, FLOATS_OUT, input};
+use super::{
+    FLOATS_OUT, STARTS_IN, bad,
+    dense::{Dense, Floats, Products, Reads},
+    inputs, texts,
+};
 
-/// Inputs `query`, `key` and `value` (f32, tokens × width), `cu_seqlens` (i64, texts + 1: where each
-/// text begins, and where the last ends). Attributes `num_heads` and `scale`. Output as `query`.
-pub(super) struct VarlenAttention;
+/// Reads `query`, `key` and `value`; then `cu_seqlens` (i64, texts + 1: where each text begins, and where the
+/// last ends). Attributes `num_heads` and `scale`. Output f32, tokens × width.
+pub(super) struct VarlenAttention(pub(super) Reads);
 
 impl Operator for VarlenAttention {
     type Kernel<'attr> = VarlenKernel;
 
     fn name(&self) -> &'static str {
-        "VarlenAttention"
+        match self.0 {
+            Reads::Floats => "VarlenAttention",
+            Reads::Products => "QuantizedVarlenAttention",
+        }
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [FLOATS_IN, FLOATS_IN, FLOATS_IN, OperatorInput::required(TensorElementType::Int64)]
+        self.0.inputs(3).into_iter().chain([STARTS_IN])
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -36,35 +40,46 @@ impl Operator for VarlenAttention {
     fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<VarlenKernel> {
         let heads: Option<i64> = context.get("num_heads");
         let heads = heads.and_then(|heads| usize::try_from(heads).ok()).filter(|heads| *heads > 0);
-        let scale = context.get("scale").ok_or_else(|| ort::Error::new("VarlenAttention has no scale"))?;
-        Ok(VarlenKernel { heads: heads.ok_or_else(|| ort::Error::new("VarlenAttention has no num_heads"))?, scale })
+        let scale = context.get("scale").ok_or_else(|| bad("attention has no scale"))?;
+        Ok(VarlenKernel { reads: self.0, heads: heads.ok_or_else(|| bad("attention has no num_heads"))?, scale })
     }
 }
 
 pub(super) struct VarlenKernel {
+    reads: Reads,
     heads: usize,
     scale: f32,
 }
 
 impl Kernel for VarlenKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let bad = |problem: &str| ort::Error::new(format!("VarlenAttention: {problem}"));
-        let (query, key, value, starts) =
-            (input(context, 0)?, input(context, 1)?, input(context, 2)?, input(context, 3)?);
-        let (shape, query) = query.try_extract_tensor::<f32>()?;
-        let (_, key) = key.try_extract_tensor::<f32>()?;
-        let (_, value) = value.try_extract_tensor::<f32>()?;
-        let (_, starts) = starts.try_extract_tensor::<i64>()?;
-        let width = match **shape {
-            [_, width] => usize::try_from(width).unwrap_or_default(),
-            _ => return Err(bad("a query is not tokens by width")),
-        };
-        if width == 0 || width % self.heads != 0 || key.len() != query.len() || value.len() != query.len() {
+        let of_one = self.reads.width();
+        let values = inputs(context, 3 * of_one + 1)?;
+        let starts = values[3 * of_one].try_extract_tensor::<i64>()?.1;
+        let layers = |index: usize| &values[index * of_one..(index + 1) * of_one];
+        match self.reads {
+            Reads::Floats => {
+                let floats = |index: usize| Floats::of(&values[index]);
+                self.attend(context, [floats(0)?, floats(1)?, floats(2)?], starts)
+            }
+            Reads::Products => {
+                let products = |index| Products::of(layers(index), starts.len().saturating_sub(1));
+                self.attend(context, [products(0)?, products(1)?, products(2)?], starts)
+            }
+        }
+    }
+}
+
+impl VarlenKernel {
+    fn attend<D: Dense>(&self, context: &ComputeContext, layers: [D; 3], starts: &[i64]) -> ort::Result<()> {
+        let [query, key, value] = layers;
+        let (tokens, width) = (query.tokens(), query.width());
+        if width % self.heads != 0 || layers.iter().any(|layer| (layer.tokens(), layer.width()) != (tokens, width)) {
             return Err(bad("query, key and value aren't of one shape that heads divide"));
         }
-        let mut output = context.output(0, shape.clone())?.ok_or_else(|| bad("the output is missing"))?;
+        let texts = texts(starts, tokens)?;
+        let mut output = context.output(0, [tokens, width])?.ok_or_else(|| bad("the output is missing"))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        let texts = texts(starts, query.len() / width).ok_or_else(|| bad("cu_seqlens doesn't divide the tokens"))?;
         let layer = Layer { query, key, value, width, size: width / self.heads, scale: self.scale };
         SCRATCH
             .with_borrow_mut(|scratch| Arch::new().dispatch(Attend { layer: &layer, texts: &texts, output, scratch }));
@@ -72,18 +87,11 @@ impl Kernel for VarlenKernel {
     }
 }
 
-/// The texts' tokens, when they follow upon each other and are all there are.
-fn texts(starts: &[i64], tokens: usize) -> Option<Vec<Range<usize>>> {
-    let starts: Vec<usize> = starts.iter().map(|start| usize::try_from(*start).ok()).collect::<Option<_>>()?;
-    let complete = starts.first() == Some(&0) && starts.last() == Some(&tokens) && starts.is_sorted();
-    complete.then(|| starts.windows(2).map(|ends| ends[0]..ends[1]).collect())
-}
-
 /// What one node attends over.
-struct Layer<'a> {
-    query: &'a [f32],
-    key: &'a [f32],
-    value: &'a [f32],
+struct Layer<D> {
+    query: D,
+    key: D,
+    value: D,
     /// Of a token, in numbers.
     width: usize,
     /// Of a head, in numbers.
@@ -95,6 +103,10 @@ struct Layer<'a> {
 /// many as one instruction of the CPU takes.
 #[derive(Default)]
 struct Scratch {
+    /// One token's part of a head, as it is read.
+    part: Vec<f32>,
+    /// For each of [`ROWS`] queries its part of the head.
+    queries: Vec<f32>,
     /// For each vector of tokens, and each dimension of the head: the tokens' keys.
     keys: Vec<f32>,
     /// For each vector of the head, and each token: its value.
@@ -111,25 +123,26 @@ thread_local! {
 const ROWS: usize = 8;
 
 /// All heads of all texts.
-struct Attend<'a> {
-    layer: &'a Layer<'a>,
+struct Attend<'a, D> {
+    layer: &'a Layer<D>,
     texts: &'a [Range<usize>],
     output: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
-impl WithSimd for Attend<'_> {
+impl<D: Dense> WithSimd for Attend<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, texts, output, scratch } = self;
-        for text in texts {
+        for (text, tokens) in texts.iter().enumerate() {
             for head in (0..layer.width).step_by(layer.size) {
-                scratch.load::<S>(layer, text, head);
-                for row in text.clone().step_by(ROWS) {
-                    let rows = row..text.end.min(row + ROWS);
-                    let highest = scratch.score(simd, layer, &rows, head, text.len());
+                scratch.load::<S, D>(layer, text, tokens, head);
+                for row in tokens.clone().step_by(ROWS) {
+                    let rows = row..tokens.end.min(row + ROWS);
+                    scratch.ask(layer, text, &rows, head);
+                    let highest = scratch.score(simd, layer.size, layer.scale, tokens.len());
                     let totals = scratch.weigh(simd, highest);
                     scratch.mix(simd, layer, rows, head, totals, output);
                 }
@@ -141,43 +154,46 @@ impl WithSimd for Attend<'_> {
 impl Scratch {
     /// Copies a head's keys and values to where the loops below find them side by side.
     #[inline(always)]
-    fn load<S: Simd>(&mut self, layer: &Layer<'_>, text: &Range<usize>, head: usize) {
+    fn load<S: Simd, D: Dense>(&mut self, layer: &Layer<D>, text: usize, range: &Range<usize>, head: usize) {
         let lanes = S::F32_LANES;
-        let (tokens, size) = (text.len(), layer.size);
+        let (tokens, size) = (range.len(), layer.size);
+        self.part.resize(size, 0.0);
         self.keys.clear();
         self.keys.resize(tokens.div_ceil(lanes) * size * lanes, 0.0);
         self.values.clear();
         self.values.resize(size.div_ceil(lanes) * tokens * lanes, 0.0);
         self.weights.resize(tokens.div_ceil(lanes) * ROWS * lanes, 0.0);
         for token in 0..tokens {
-            let at = (text.start + token) * layer.width + head;
+            layer.key.read(text, range.start + token, head..head + size, &mut self.part);
             let keys = &mut self.keys[token / lanes * size * lanes + token % lanes..];
-            for (place, key) in keys.iter_mut().step_by(lanes).zip(&layer.key[at..at + size]) {
+            for (place, key) in keys.iter_mut().step_by(lanes).zip(&self.part) {
                 *place = *key;
             }
-            for (part, value) in layer.value[at..at + size].chunks(lanes).enumerate() {
+            layer.value.read(text, range.start + token, head..head + size, &mut self.part);
+            for (part, value) in self.part.chunks(lanes).enumerate() {
                 let place = (part * tokens + token) * lanes;
                 self.values[place..place + value.len()].copy_from_slice(value);
             }
         }
     }
 
-    /// Scores each token for each query, and returns the highest of each query. Where there are fewer
-    /// rows than fit, the last is scored again.
+    /// Reads the queries of rows. Where there are fewer than fit, the last is there again.
     #[inline(always)]
-    fn score<S: Simd>(
-        &mut self,
-        simd: S,
-        layer: &Layer<'_>,
-        rows: &Range<usize>,
-        head: usize,
-        tokens: usize,
-    ) -> [S::f32s; ROWS] {
-        let (lanes, size) = (S::F32_LANES, layer.size);
+    fn ask<D: Dense>(&mut self, layer: &Layer<D>, text: usize, rows: &Range<usize>, head: usize) {
+        self.queries.resize(ROWS * layer.size, 0.0);
+        for (index, query) in self.queries.chunks_exact_mut(layer.size).enumerate() {
+            let token = (rows.start + index).min(rows.end - 1);
+            layer.query.read(text, token, head..head + layer.size, query);
+        }
+    }
+
+    /// Scores each token for each query, and returns the highest of each query.
+    #[inline(always)]
+    fn score<S: Simd>(&mut self, simd: S, size: usize, scale: f32, tokens: usize) -> [S::f32s; ROWS] {
+        let lanes = S::F32_LANES;
         let mut queries: [&[f32]; ROWS] = [&[]; ROWS];
-        for (index, query) in queries.iter_mut().enumerate() {
-            let at = (rows.start + index).min(rows.end - 1) * layer.width + head;
-            *query = &layer.query[at..at + size];
+        for (query, of_row) in queries.iter_mut().zip(self.queries.chunks_exact(size)) {
+            *query = of_row;
         }
         let mut highest = [simd.splat_f32s(f32::NEG_INFINITY); ROWS];
         let vectors = self.keys.chunks_exact(size * lanes).zip(self.weights.chunks_exact_mut(ROWS * lanes));
@@ -190,7 +206,7 @@ impl Scratch {
                 }
             }
             for sum in &mut sums {
-                *sum = simd.mul_f32s(*sum, simd.splat_f32s(layer.scale));
+                *sum = simd.mul_f32s(*sum, simd.splat_f32s(scale));
             }
             S::as_mut_simd_f32s(scores).0.copy_from_slice(&sums);
             let last = tokens - vector * lanes;
@@ -229,10 +245,10 @@ impl Scratch {
 
     /// Writes the values, mixed by weight.
     #[inline(always)]
-    fn mix<S: Simd>(
+    fn mix<S: Simd, D>(
         &self,
         simd: S,
-        layer: &Layer<'_>,
+        layer: &Layer<D>,
         rows: Range<usize>,
         head: usize,
         totals: [f32; ROWS],
@@ -295,21 +311,23 @@ mod tests {
     use super::{super::numbers, *};
 
     /// The definition, number by number, in f64.
-    fn by_definition(layer: &Layer<'_>, texts: &[Range<usize>]) -> Vec<f64> {
-        let mut output = vec![0.0; layer.query.len()];
+    fn by_definition(layer: &Layer<Floats<'_>>, texts: &[Range<usize>]) -> Vec<f64> {
+        let mut output = vec![0.0; layer.query.numbers.len()];
         for (text, head) in texts.iter().flat_map(|text| (0..layer.width).step_by(layer.size).map(move |at| (text, at)))
         {
             let at =
                 |numbers: &[f32], token: usize, index: usize| f64::from(numbers[token * layer.width + head + index]);
             for row in text.clone() {
                 let score = |token| {
-                    let product: f64 =
-                        (0..layer.size).map(|index| at(layer.query, row, index) * at(layer.key, token, index)).sum();
+                    let product: f64 = (0..layer.size)
+                        .map(|index| at(layer.query.numbers, row, index) * at(layer.key.numbers, token, index))
+                        .sum();
                     (product * f64::from(layer.scale)).exp()
                 };
                 let total: f64 = text.clone().map(score).sum();
                 for index in 0..layer.size {
-                    let mixed: f64 = text.clone().map(|token| score(token) * at(layer.value, token, index)).sum();
+                    let mixed: f64 =
+                        text.clone().map(|token| score(token) * at(layer.value.numbers, token, index)).sum();
                     output[row * layer.width + head + index] = mixed / total;
                 }
             }
@@ -318,10 +336,10 @@ mod tests {
     }
 
     /// What this CPU computes, and what one without vectors does.
-    fn both(layer: &Layer<'_>, texts: &[Range<usize>]) -> [(&'static str, Vec<f32>); 2] {
+    fn both(layer: &Layer<Floats<'_>>, texts: &[Range<usize>]) -> [(&'static str, Vec<f32>); 2] {
         let mut scratch = Scratch::default();
         let mut compute = |arch: Arch| {
-            let mut output = vec![f32::NAN; layer.query.len()];
+            let mut output = vec![f32::NAN; layer.query.numbers.len()];
             arch.dispatch(Attend { layer, texts, output: &mut output, scratch: &mut scratch });
             output
         };
@@ -340,7 +358,8 @@ mod tests {
             let texts = texts(&starts, tokens).unwrap();
             let width = 3 * size;
             let [query, key, value] = [1, 2, 3].map(|seed| numbers(tokens * width, seed));
-            let layer = Layer { query: &query, key: &key, value: &value, width, size, scale: 1.5 };
+            let [query, key, value] = [&query, &key, &value].map(|numbers| Floats { numbers, width });
+            let layer = Layer { query, key, value, width, size, scale: 1.5 };
             let expected = by_definition(&layer, &texts);
             for (way, output) in both(&layer, &texts) {
                 for (got, expected) in output.iter().zip(&expected) {
@@ -352,18 +371,11 @@ mod tests {
 
     #[test]
     fn far_apart_scores_neither_overflow_nor_vanish() {
-        let (query, key, value) = ([100.0, 100.0], [-100.0, 100.0], [1.0, 2.0]);
-        let layer = Layer { query: &query, key: &key, value: &value, width: 1, size: 1, scale: 1.0 };
+        let [query, key, value] =
+            [&[100.0, 100.0], &[-100.0, 100.0], &[1.0, 2.0]].map(|numbers| Floats { numbers, width: 1 });
+        let layer = Layer { query, key, value, width: 1, size: 1, scale: 1.0 };
         for (way, output) in both(&layer, &texts(&[0, 2], 2).unwrap()) {
             assert_eq!(output, [2.0, 2.0], "{way}");
-        }
-    }
-
-    #[test]
-    fn texts_that_leave_tokens_out_are_refused() {
-        assert_eq!(texts(&[0, 2, 5], 5), Some(vec![0..2, 2..5]));
-        for starts in [&[][..], &[0], &[1, 5], &[0, 4], &[0, 6], &[0, 3, 2, 5], &[0, -1, 5]] {
-            assert_eq!(texts(starts, 5), None, "{starts:?}");
         }
     }
 }

@@ -1,62 +1,103 @@
 //! x · Φ(x), Φ the normal distribution, which BERT's kind has between its layers' two products.
 
-use std::iter;
+use std::{ops::Range, slice};
 
-use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::{
+    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
+    value::ValueRef,
+};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{FLOATS_IN, FLOATS_OUT, input};
+use super::{
+    FLOATS_OUT, STARTS_IN, bad,
+    dense::{Dense, Floats, Products, Reads},
+    inputs, texts,
+};
 
-/// One input of any shape, f32, and an output like it.
-pub(super) struct Gelu;
+/// Reads what a layer made, and where that is products `cu_seqlens`. Output f32 of the same shape.
+pub(super) struct Gelu(pub(super) Reads);
 
 impl Operator for Gelu {
-    type Kernel<'attr> = Self;
+    type Kernel<'attr> = Activating;
 
     fn name(&self) -> &'static str {
-        "Gelu"
+        match self.0 {
+            Reads::Floats => "Gelu",
+            Reads::Products => "QuantizedGelu",
+        }
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        iter::once(FLOATS_IN)
+        let starts = matches!(self.0, Reads::Products).then_some(STARTS_IN);
+        self.0.inputs(1).into_iter().chain(starts)
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        iter::once(FLOATS_OUT)
+        [FLOATS_OUT]
     }
 
-    fn create_kernel(&self, _: &KernelContext<'_>) -> ort::Result<Self> {
-        Ok(Self)
+    fn create_kernel(&self, _: &KernelContext<'_>) -> ort::Result<Activating> {
+        Ok(Activating(self.0))
     }
 }
 
-impl Kernel for Gelu {
+pub(super) struct Activating(Reads);
+
+impl Kernel for Activating {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let numbers = input(context, 0)?;
-        let (shape, numbers) = numbers.try_extract_tensor::<f32>()?;
-        let mut output = context.output(0, shape.clone())?.ok_or_else(|| ort::Error::new("Gelu has no output"))?;
-        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        Arch::new().dispatch(Each { numbers, output });
-        Ok(())
+        match self.0 {
+            Reads::Floats => {
+                let values = inputs(context, 1)?;
+                let made = Floats::of(&values[0])?;
+                activate(context, &values[0], made, slice::from_ref(&(0..made.tokens())))
+            }
+            Reads::Products => {
+                let values = inputs(context, 7)?;
+                let starts = values[6].try_extract_tensor::<i64>()?.1;
+                let made = Products::of(&values[..6], starts.len().saturating_sub(1))?;
+                activate(context, &values[0], made, &texts(starts, made.tokens())?)
+            }
+        }
     }
 }
 
-struct Each<'a> {
-    numbers: &'a [f32],
+/// Has an output of the shape of `like`.
+fn activate<D: Dense>(
+    context: &ComputeContext,
+    like: &ValueRef<'_>,
+    made: D,
+    texts: &[Range<usize>],
+) -> ort::Result<()> {
+    let mut output = context.output(0, like.shape().clone())?.ok_or_else(|| bad("the output is missing"))?;
+    let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+    Arch::new().dispatch(EachToken { made, texts, output });
+    Ok(())
+}
+
+struct EachToken<'a, D> {
+    made: D,
+    texts: &'a [Range<usize>],
     output: &'a mut [f32],
 }
 
-impl WithSimd for Each<'_> {
+impl<D: Dense> WithSimd for EachToken<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (numbers, last) = S::as_simd_f32s(self.numbers);
-        let (output, last_output) = S::as_mut_simd_f32s(self.output);
-        for (number, output) in numbers.iter().zip(output) {
-            *output = gelu(simd, *number);
+        let width = self.made.width();
+        for (text, tokens) in self.texts.iter().enumerate() {
+            for token in tokens.clone() {
+                let output = &mut self.output[token * width..(token + 1) * width];
+                self.made.read(text, token, 0..width, output);
+                let (numbers, last) = S::as_mut_simd_f32s(output);
+                for number in numbers {
+                    *number = gelu(simd, *number);
+                }
+                let activated = gelu(simd, simd.partial_load_f32s(last));
+                simd.partial_store_f32s(last, activated);
+            }
         }
-        simd.partial_store_f32s(last_output, gelu(simd, simd.partial_load_f32s(last)));
     }
 }
 
@@ -122,7 +163,8 @@ mod tests {
         let numbers: Vec<f32> = (-9_000..=9_000_i16).map(|step| f32::from(step) / 1000.0).chain([-1e4, 1e4]).collect();
         for arch in [Arch::new(), Arch::Scalar] {
             let mut output = vec![f32::NAN; numbers.len()];
-            arch.dispatch(Each { numbers: &numbers, output: &mut output });
+            let made = Floats { numbers: &numbers, width: numbers.len() };
+            arch.dispatch(EachToken { made, texts: slice::from_ref(&(0..1)), output: &mut output });
             for (x, got) in numbers.iter().zip(output) {
                 let expected = by_series(f64::from(*x));
                 assert!((f64::from(got) - expected).abs() < 1e-6 * expected.max(1.0), "{x}: {got}, not {expected}");

@@ -8,7 +8,11 @@
 
 mod add_layer_norm;
 mod attention;
+mod dense;
 mod gelu;
+mod quantize_texts;
+
+use std::ops::Range;
 
 use ort::{
     operator::{ComputeContext, OperatorDomain, OperatorInput, OperatorOutput},
@@ -16,23 +20,46 @@ use ort::{
     value::{TensorElementType, ValueRef},
 };
 
+use dense::Reads;
+
 /// Their domain in a graph.
 const DOMAIN: &str = "kubesentiment";
 
 /// A builder whose graphs may hold operators of the domain `kubesentiment`.
 pub fn with_operators(builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-    let domain = OperatorDomain::new(DOMAIN)?
-        .add(attention::VarlenAttention)?
-        .add(add_layer_norm::AddLayerNorm)?
-        .add(gelu::Gelu)?;
+    let mut domain = OperatorDomain::new(DOMAIN)?.add(quantize_texts::QuantizeTexts)?.add(dense::DequantizeTexts)?;
+    for reads in [Reads::Floats, Reads::Products] {
+        domain = domain
+            .add(attention::VarlenAttention(reads))?
+            .add(add_layer_norm::AddLayerNorm(reads))?
+            .add(gelu::Gelu(reads))?;
+    }
     Ok(builder.with_operators(domain)?)
 }
 
 const FLOATS_IN: OperatorInput = OperatorInput::required(TensorElementType::Float32);
 const FLOATS_OUT: OperatorOutput = OperatorOutput::required(TensorElementType::Float32);
 
-fn input(context: &ComputeContext, index: usize) -> ort::Result<ValueRef<'_>> {
-    context.input(index)?.ok_or_else(|| ort::Error::new(format!("input {index} is missing")))
+/// `cu_seqlens`: where each text begins, and where the last ends.
+const STARTS_IN: OperatorInput = OperatorInput::required(TensorElementType::Int64);
+
+/// The first inputs, all of which have to be there.
+fn inputs(context: &ComputeContext, count: usize) -> ort::Result<Vec<ValueRef<'_>>> {
+    (0..count).map(|index| context.input(index)?.ok_or_else(|| bad(&format!("input {index} is missing")))).collect()
+}
+
+/// Names no operator: ONNX Runtime's own message has the node before it.
+fn bad(problem: &str) -> ort::Error {
+    ort::Error::new(problem)
+}
+
+/// The texts' tokens, when they follow upon each other and are all there are.
+fn texts(starts: &[i64], tokens: usize) -> ort::Result<Vec<Range<usize>>> {
+    let starts: Option<Vec<usize>> = starts.iter().map(|start| usize::try_from(*start).ok()).collect();
+    starts
+        .filter(|starts| starts.first() == Some(&0) && starts.last() == Some(&tokens) && starts.is_sorted())
+        .map(|starts| starts.windows(2).map(|ends| ends[0]..ends[1]).collect())
+        .ok_or_else(|| bad("cu_seqlens doesn't divide the tokens"))
 }
 
 /// Numbers between -1 and 1 that look random, the same each time.
@@ -44,4 +71,17 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
         f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0
     };
     (0..count).map(|_| next()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_leave_tokens_out_are_refused() {
+        assert_eq!(texts(&[0, 2, 5], 5).unwrap(), [0..2, 2..5]);
+        for starts in [&[][..], &[0], &[1, 5], &[0, 4], &[0, 6], &[0, 3, 2, 5], &[0, -1, 5]] {
+            assert!(texts(starts, 5).is_err(), "{starts:?}");
+        }
+    }
 }

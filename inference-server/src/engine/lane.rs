@@ -30,14 +30,22 @@ impl Lane {
         if tokens <= SHORT { Self::Short } else { Self::Long }
     }
 
-    /// What bounds its batches. The long lane's grow to one and a half of what is usual only: the
-    /// texts of a run are answered at once, and what three callers send then comes at once too,
-    /// which the short ones among it feel.
+    /// What bounds its batches on this CPU.
     pub(super) fn limits(self, limits: Limits) -> Limits {
-        match self {
-            Self::Short => limits,
-            Self::Long => Limits { max_tokens: limits.max_tokens.min(limits.usual_tokens * 3 / 2), ..limits },
-        }
+        self.limits_where(has_vnni(), limits)
+    }
+
+    /// The short lane's grow where 8-bit products are fast, so that to read the weights for each run counts:
+    /// without VNNI the largest batches do 4% less in their time. The long lane's grow to one and a half of
+    /// what is usual only: the texts of a run are answered at once, and what three callers send then comes at
+    /// once too, which the short ones among it feel.
+    fn limits_where(self, has_vnni: bool, limits: Limits) -> Limits {
+        let max_tokens = match self {
+            Self::Short if has_vnni => limits.max_tokens,
+            Self::Short => limits.usual_tokens,
+            Self::Long => limits.max_tokens.min(limits.usual_tokens * 3 / 2),
+        };
+        Limits { max_tokens, ..limits }
     }
 
     /// Name of its threads.
@@ -59,6 +67,15 @@ impl Lane {
     }
 }
 
+/// Whether the CPU multiplies and adds 8-bit numbers in one instruction, as all but x86 before 2019 (Intel) and
+/// 2022 (AMD) do.
+fn has_vnni() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::is_x86_feature_detected!("avx512vnni") || std::is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::Layout, *};
@@ -70,13 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn batches_of_the_long_lane_grow_by_half_of_the_usual() {
-        let most = |usual_tokens, max_tokens| {
-            let limits = Limits { layout: Layout::Varlen, usual_tokens, max_tokens, max_size: 32, workers: 2 };
-            Lane::ALL.map(|lane| lane.limits(limits).max_tokens)
+    fn batches_grow_where_that_is_faster_and_those_of_the_long_lane_by_half_of_the_usual() {
+        let most = |has_vnni, max_tokens| {
+            let limits = Limits { layout: Layout::Varlen, usual_tokens: 384, max_tokens, max_size: 32, workers: 2 };
+            Lane::ALL.map(|lane| lane.limits_where(has_vnni, limits).max_tokens)
         };
-        assert_eq!(most(384, 768), [768, 576]);
+        assert_eq!(most(true, 768), [768, 576]);
+        assert_eq!(most(false, 768), [384, 576]);
         // That of a model whose batches don't grow.
-        assert_eq!(most(384, 384), [384, 384]);
+        assert_eq!(most(true, 384), [384, 384]);
     }
 }

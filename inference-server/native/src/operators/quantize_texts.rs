@@ -104,7 +104,7 @@ fn scale<S: Simd>(simd: S, numbers: &[f32]) -> (f32, i32) {
 fn quantize(numbers: &[f32], scale: f32, zero_point: i32, quantized: &mut [u8]) {
     for (number, quantized) in numbers.iter().zip(quantized) {
         #[expect(clippy::cast_sign_loss, reason = "it is from 0 to 255")]
-        let byte = (whole(number / scale) + zero_point).clamp(0, 255) as u8;
+        let byte = whole(number / scale).wrapping_add(zero_point).clamp(0, 255) as u8;
         *quantized = byte;
     }
 }
@@ -114,7 +114,7 @@ fn quantize(numbers: &[f32], scale: f32, zero_point: i32, quantized: &mut [u8]) 
 fn whole(number: f32) -> i32 {
     // Added to it, the fraction has no bits left, and the lowest bits are the whole number.
     const ROUND: f32 = 12_582_912.0;
-    (number + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()
+    (number + ROUND).to_bits().wrapping_sub(ROUND.to_bits()).cast_signed()
 }
 
 #[cfg(test)]

@@ -428,7 +428,7 @@ def one_text_as_before(graph, replacement, layers, starts):
     Quantization makes of the smallest difference in rounding a step in a score. So a text that runs alone has the very
     score that the model gives it everywhere.
     """
-    new, rows, back = replacement.node, [], []
+    new, back = replacement.node, []
     alone = {name: f"{name}/numbers" if name in layers else name for name in replacement.takes}
     rows = [layers[name].dequantize(starts, alone[name]) for name in replacement.takes if name in layers]
     output = new.output[0]

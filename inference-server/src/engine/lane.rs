@@ -67,8 +67,7 @@ impl Lane {
     }
 }
 
-/// Whether the CPU multiplies and adds 8-bit numbers in one instruction, as all but x86 before 2019 (Intel) and
-/// 2022 (AMD) do.
+/// Whether the CPU multiplies and adds 8-bit numbers in one instruction. Others than x86 are taken to.
 fn has_vnni() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::is_x86_feature_detected!("avx512vnni") || std::is_x86_feature_detected!("avxvnni");

@@ -6,9 +6,9 @@ by rounding only.
 """
 
 import pathlib
-import shutil
 import sys
 
+import model_folder
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -77,11 +77,7 @@ def main() -> None:
     left = {node.op_type for node in model.graph.node if "Integer" in node.op_type or "Quantize" in node.op_type}
     if left:
         sys.exit(f"the graph still has {left}")
-    onnx.checker.check_model(model)
-    destination.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "tokenizer.json"):
-        shutil.copy(source / name, destination / name)
-    onnx.save(model, destination / "model.onnx")
+    model_folder.save(model, source, destination)
 
 
 if __name__ == "__main__":

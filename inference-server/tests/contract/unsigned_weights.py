@@ -4,9 +4,9 @@ Both are model folders. The numbers are the same.
 """
 
 import pathlib
-import shutil
 import sys
 
+import model_folder
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -21,11 +21,7 @@ def main() -> None:
         if tensor.name in wanted:
             unsigned = (numpy_helper.to_array(tensor).astype(np.int16) + 128).astype(np.uint8)
             tensor.CopyFrom(numpy_helper.from_array(unsigned, tensor.name))
-    onnx.checker.check_model(model)
-    destination.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "tokenizer.json"):
-        shutil.copy(source / name, destination / name)
-    onnx.save(model, destination / "model.onnx")
+    model_folder.save(model, source, destination)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ impl Kernel for Normalizing {
             Reads::Products => {
                 let values = inputs(context, 10)?;
                 let starts = values[9].try_extract_tensor::<i64>()?.1;
-                let made = Products::of(&values[..6], starts.len().saturating_sub(1))?;
+                let made = Products::of(&values[..6], starts)?;
                 self.normalize(context, made, [&values[6], &values[7], &values[8]], &texts(starts, made.tokens())?)
             }
         }

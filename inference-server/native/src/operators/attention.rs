@@ -56,14 +56,13 @@ impl Kernel for VarlenKernel {
         let of_one = self.reads.width();
         let values = inputs(context, 3 * of_one + 1)?;
         let starts = values[3 * of_one].try_extract_tensor::<i64>()?.1;
-        let layers = |index: usize| &values[index * of_one..(index + 1) * of_one];
         match self.reads {
             Reads::Floats => {
                 let floats = |index: usize| Floats::of(&values[index]);
                 self.attend(context, [floats(0)?, floats(1)?, floats(2)?], starts)
             }
             Reads::Products => {
-                let products = |index| Products::of(layers(index), starts.len().saturating_sub(1));
+                let products = |index: usize| Products::of(&values[index * of_one..(index + 1) * of_one], starts);
                 self.attend(context, [products(0)?, products(1)?, products(2)?], starts)
             }
         }

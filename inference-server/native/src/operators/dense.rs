@@ -99,8 +99,8 @@ pub(super) struct Products<'a> {
 }
 
 impl<'a> Products<'a> {
-    /// From their six inputs.
-    pub(super) fn of(values: &'a [ValueRef<'_>], texts: usize) -> ort::Result<Self> {
+    /// From their six inputs, and where the texts begin.
+    pub(super) fn of(values: &'a [ValueRef<'_>], starts: &[i64]) -> ort::Result<Self> {
         let [sums, text_scales, zero_points, column_scales, column_sums, biases] = values else {
             return Err(bad("products need six inputs"));
         };
@@ -117,6 +117,7 @@ impl<'a> Products<'a> {
         if width == 0 || !same || !products.sums.len().is_multiple_of(width) {
             return Err(bad("products, and scale, sum and bias of each column, aren't of one width"));
         }
+        let texts = starts.len().saturating_sub(1);
         if products.text_scales.len() != texts || products.zero_points.len() != texts {
             return Err(bad("not every text has a scale and a zero point"));
         }
@@ -178,11 +179,10 @@ impl Operator for DequantizeTexts {
 impl Kernel for DequantizeTexts {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let values = inputs(context, 7)?;
-        let (shape, sums) = values[0].try_extract_tensor::<i32>()?;
         let starts = values[6].try_extract_tensor::<i64>()?.1;
-        let products = Products::of(&values[..6], starts.len().saturating_sub(1))?;
-        let texts = texts(starts, sums.len() / products.width())?;
-        let mut output = context.output(0, shape.clone())?.ok_or_else(|| bad("the output is missing"))?;
+        let products = Products::of(&values[..6], starts)?;
+        let texts = texts(starts, products.tokens())?;
+        let mut output = context.output(0, values[0].shape().clone())?.ok_or_else(|| bad("the output is missing"))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         Arch::new().dispatch(Dequantize { products, texts: &texts, output });
         Ok(())

@@ -54,7 +54,7 @@ impl Kernel for Activating {
             Reads::Products => {
                 let values = inputs(context, 7)?;
                 let starts = values[6].try_extract_tensor::<i64>()?.1;
-                let made = Products::of(&values[..6], starts.len().saturating_sub(1))?;
+                let made = Products::of(&values[..6], starts)?;
                 activate(context, &values[0], made, &texts(starts, made.tokens())?)
             }
         }

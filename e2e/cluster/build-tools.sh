@@ -22,6 +22,8 @@ flags_for() {
     kubernetes) echo "-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version" ;;
     # Without the tag, containerd needs the btrfs headers.
     containerd) printf '%s\n' "-ldflags=-s -w" "-tags=no_btrfs" ;;
+    # What is checked finds its targets by the API server; all ways together need the clients of a dozen clouds.
+    prometheus) printf '%s\n' "-ldflags=-s -w" "-tags=remove_all_sd,enable_kubernetes_sd" ;;
     *) echo "-ldflags=-s -w" ;;
   esac
 }
@@ -39,11 +41,36 @@ tools_of() {
   sed -n '/^tool (/,/^)/{s/^\t\(.*\)/\1/p}; s/^tool \([^(].*\)/\1/p' "$here/tools/$1/go.mod"
 }
 
+# What decides the versions of modules that a group is built from. The groups of the workspace share theirs, so that what
+# they have in common is compiled once; the others need older ones.
+versions_of() {
+  local -a modules=("$1")
+  if in_workspace "$1"; then
+    cat "$here"/tools/go.work{,.sum}
+    mapfile -t modules < <(workspace)
+  fi
+  for module in "${modules[@]}"; do
+    cat "$here/tools/$module"/go.{mod,sum}
+  done
+}
+
+workspace() {
+  sed -n 's#^\t\./##p' "$here/tools/go.work"
+}
+
+in_workspace() {
+  workspace | grep -qx "$1"
+}
+
 build_group() {
-  local group=$1 key store package name begin pid waited
+  local group=$1 go_work key store package name begin pid waited
   local -a flags
   mapfile -t flags < <(flags_for "$group")
-  key=$({ go version; cat "$here/tools/$group/go.mod" "$here/tools/$group/go.sum"; find "$here/tools/$group" -name '*.go' | sort | xargs -r cat; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)
+  go_work=off
+  if in_workspace "$group"; then
+    go_work=$here/tools/go.work
+  fi
+  key=$({ go version; versions_of "$group"; find "$here/tools/$group" -name '*.go' | sort | xargs -r cat; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)
   store=$cache/$group-$key
   mkdir -p "$store" "$bin"
   for package in $(tools_of "$group"); do
@@ -54,7 +81,7 @@ build_group() {
     if [[ ! -x $store/$name ]]; then
       begin=$SECONDS
       echo "building $name ..."
-      (cd "$here/tools/$group" && CGO_ENABLED=0 GOFLAGS='-mod=readonly -buildvcs=false' \
+      (cd "$here/tools/$group" && GOWORK=$go_work CGO_ENABLED=0 GOFLAGS='-mod=readonly -buildvcs=false' \
         go build -trimpath "${flags[@]}" -o "$store/.$name.$$" "$package") &
       pid=$!
       waited=0

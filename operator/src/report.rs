@@ -1,5 +1,11 @@
 //! Writes the status, and an Event for what a person would act on.
 
+use std::{
+    collections::HashMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::ObjectReference},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -16,6 +22,7 @@ use crate::{
     api::{ConditionType, MANAGER, ModelStatus, Reason, SentimentService, SentimentServiceStatus},
     apply::{Applied, Change},
     build::labels,
+    lock::lock,
     observe::{Counts, Observation},
     rollouts::Held,
     validate::ValidatedService,
@@ -24,6 +31,9 @@ use crate::{
 
 /// Events take at most 1 kB of text.
 const LONGEST_NOTE: usize = 1000;
+
+/// What is said again within this time is counted, as kube's recorder does it.
+const REPEATED_WITHIN: Duration = Duration::from_mins(6);
 
 /// The status of a service that was observed.
 #[must_use]
@@ -156,17 +166,21 @@ fn ready_reason(status: &SentimentServiceStatus) -> Option<&str> {
     ready.map(|condition| condition.reason.as_str())
 }
 
+/// What an Event says: of which object, by uid, with which reason and which note.
+type Said = (Option<String>, String, String);
+
 /// Writes statuses and Events.
 pub struct Publisher {
     client: Client,
-    recorder: Recorder,
+    /// One for all that was said of late. A recorder tells a repetition by all but the note, and keeps that of the first.
+    recorders: Mutex<HashMap<Said, (Instant, Recorder)>>,
 }
 
 impl Publisher {
     /// A publisher that writes as this operator.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { recorder: Recorder::new(client.clone(), Reporter::from(MANAGER)), client }
+        Self { client, recorders: Mutex::default() }
     }
 
     /// Writes `status`, unless it is what the object has, and an Event where the reason is new.
@@ -230,16 +244,23 @@ impl Publisher {
 
     /// An Event that can't be written is no reason to fail: it only tells what was done.
     async fn event(&self, object: &Guarded, type_: EventType, reason: &str, action: &str, note: &str) {
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(note.chars().take(LONGEST_NOTE).collect()),
-            action: action.to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&event, &reference(object)).await {
+        let note: String = note.chars().take(LONGEST_NOTE).collect();
+        let recorder = self.recorder((object.uid(), reason.to_owned(), note.clone()));
+        let event =
+            Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
+        if let Err(error) = recorder.publish(&event, &reference(object)).await {
             tracing::warn!(%error, reason, "an event could not be written");
         }
+    }
+
+    fn recorder(&self, said: Said) -> Recorder {
+        let now = Instant::now();
+        let mut recorders = lock(&self.recorders);
+        recorders.retain(|_, (last, _)| now.duration_since(*last) < REPEATED_WITHIN);
+        let new = || (now, Recorder::new(self.client.clone(), Reporter::from(MANAGER)));
+        let (last, recorder) = recorders.entry(said).or_insert_with(new);
+        *last = now;
+        recorder.clone()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, events::v1::Event};
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams},
@@ -99,10 +99,11 @@ pub async fn scale_and_suspend(client: Client) -> Outcome {
     eventually("four replicas again", replicas(4)).await
 }
 
-/// An Event for each change of the reason and each repair; none for anything else.
+/// An Event for each change of the reason and each repair, in its own words; none for anything else.
 pub async fn events(client: Client) -> Outcome {
     let namespace = namespace(&client, "events").await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    let children: Api<Service> = Api::namespaced(client.clone(), &namespace);
     service(&client, &namespace, "reviews", json!({"replicas": 1})).await.map_err(failure)?;
     eventually("the Deployment", || async { deployments.get("reviews").await.map_err(failure) }).await?;
     eventually("the rollout", || ready(&client, &namespace, "reviews", "False", "RollingOut")).await?;
@@ -112,21 +113,34 @@ pub async fn events(client: Client) -> Outcome {
     deployments.patch("reviews", &PatchParams::default(), &Patch::Merge(&edit)).await.map_err(failure)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     report(&deployments, 1, 1, 1).await?;
+    for other in ["one", "two"] {
+        let edit: Value = json!({"spec": {"selector": {"app.kubernetes.io/instance": other}}});
+        children.patch("reviews", &PatchParams::default(), &Patch::Merge(&edit)).await.map_err(failure)?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 
     let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
-    let found = eventually("the events", || async {
+    let expected = [
+        "Repaired x1: Deployment was changed or deleted by hand; put back what the spec says",
+        "Repaired x2: Service was changed or deleted by hand; put back what the spec says",
+        // The repair of the Deployment may be seen as another rollout.
+        "RollingOut: the Deployment's controller has yet to take up the current spec",
+        "Serving: 1 of 1 replicas serve",
+    ];
+    eventually("the events", || async {
         let list = events.list(&ListParams::default()).await.map_err(failure)?;
-        let mut reasons: Vec<String> = list
-            .items
-            .into_iter()
-            .filter(|event| event.reporting_controller.as_deref() == Some("kubesentiment-operator"))
-            .filter_map(|event| event.reason)
-            .collect();
-        reasons.sort();
-        ensure!(reasons.iter().any(|reason| reason == "Repaired"), "the events are {reasons:?}");
-        Ok(reasons)
+        let ours = |event: &&Event| event.reporting_controller.as_deref() == Some("kubesentiment-operator");
+        let mut told: Vec<String> = list.iter().filter(ours).map(told).collect();
+        told.sort();
+        ensure!(told == expected, "the events are {told:?}");
+        Ok(())
     })
-    .await?;
-    ensure!(found == ["Repaired", "RollingOut", "Serving"], "the events are {found:?}");
-    Ok(())
+    .await
+}
+
+/// What an Event says, and how often if it tells of repairs.
+fn told(event: &Event) -> String {
+    let [reason, note] = [&event.reason, &event.note].map(|words| words.as_deref().unwrap_or_default());
+    let times = event.series.as_ref().map_or(1, |series| series.count);
+    if reason == "Repaired" { format!("{reason} x{times}: {note}") } else { format!("{reason}: {note}") }
 }

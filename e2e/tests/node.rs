@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         case("a_rollout_loses_no_request", rolling::update),
         case("an_eviction_loses_no_request", rolling::eviction),
         case("an_eviction_by_the_kubelet_loses_no_request", rolling::full_disk),
+        case("a_preemption_by_the_kubelet_loses_no_request", rolling::critical_pod),
         case("a_resumed_service_loses_no_request", rolling::resume),
         case("scale_suspend_and_resume", healing::scale_and_suspend),
         case("a_change_is_followed_from_a_terminal", following::progress),

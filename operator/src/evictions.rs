@@ -1,9 +1,10 @@
 //! Pods that their node evicts leave their service while they still answer.
 //!
 //! A kubelet that is short of memory or disk, or a pod of which fills a volume, writes an Event, sends SIGTERM and kills
-//! two seconds later. It reports the pod as not ready when it is dead: until then, and until every kube-proxy has heard
-//! of it, the Service sends requests to a pod that can't answer them. So the operator listens for the Event and asks the
-//! eviction API for the same pod: it leaves the Service's endpoints at once, and its ReplicaSet makes another. See
+//! two seconds later. One that needs room for a critical pod does the same, with the pod's own grace period. It reports
+//! the pod as not ready when it is dead: until then, and until every kube-proxy has heard of it, the Service sends
+//! requests to a pod that can't answer them. So the operator listens for the Event and asks the eviction API for the
+//! same pod: it leaves the Service's endpoints at once, and its ReplicaSet makes another. See
 //! `docs/adr/0024-evicted-pods-leave-their-service-first.md`.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::{
     api::{core::v1::Pod, events::v1::Event},
     jiff::Timestamp,
@@ -33,13 +34,14 @@ use crate::{
     watches::{self, Guarded, Scope, Stores, WATCH_SECONDS},
 };
 
-/// What a kubelet writes before it evicts a pod.
-const ANNOUNCED: &str = "reason=Evicted,regarding.kind=Pod,reportingController=kubelet";
+/// Reasons of the Events that a kubelet writes before it ends a pod by itself: for want of something, or for the room
+/// of a critical pod.
+const REASONS: [&str; 2] = ["Evicted", "Preempting"];
 
 /// Evictions that are asked for at the same time.
 const AT_A_TIME: usize = 16;
 
-/// From the kubelet's SIGTERM to its SIGKILL, when it evicts.
+/// From the kubelet's SIGTERM to its SIGKILL, when it evicts. When it preempts, the pod has more.
 const KILLED_AFTER: Duration = Duration::from_secs(2);
 
 /// What becomes of a pod that the eviction API keeps.
@@ -81,6 +83,11 @@ impl Evictions {
 
     /// Listens for evictions in a scope. Has no end.
     pub async fn follow(&self, scope: &Scope, stores: &Stores, publisher: &Publisher, metrics: &Metrics) {
+        // A field selector takes one reason.
+        future::join_all(REASONS.map(|reason| self.listen(reason, scope, stores, publisher, metrics))).await;
+    }
+
+    async fn listen(&self, reason: &str, scope: &Scope, stores: &Stores, publisher: &Publisher, metrics: &Metrics) {
         let kind = Event::kind(&());
         let events = scope.api(&self.client);
         metrics.watching(&kind);
@@ -88,7 +95,7 @@ impl Evictions {
         let mut failures = 0;
         loop {
             let followed = async {
-                let announcements = announcements(&events).await?;
+                let announcements = announcements(&events, reason).await?;
                 failures = 0;
                 let taken_out = |event| async move {
                     self.take_out(&event, stores, publisher).await;
@@ -110,7 +117,8 @@ impl Evictions {
     async fn take_out(&self, event: &Event, stores: &Stores, publisher: &Publisher) {
         let Some((pod, service)) = concerned(event, stores) else { return };
         let why = event.note.as_deref().unwrap_or("the kubelet doesn't say why").trim();
-        let eviction = Eviction { at: Timestamp::now(), why: format!("Evicted: {why}") };
+        let reason = event.reason.as_deref().unwrap_or_default();
+        let eviction = Eviction { at: Timestamp::now(), why: format!("{reason}: {why}") };
         lock(&self.announced).insert(service.clone(), eviction);
 
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
@@ -150,14 +158,15 @@ fn concerned(event: &Event, stores: &Stores) -> Option<(Arc<Pod>, ObjectRef<Guar
     (pod.metadata.uid == told.uid && is_live(&pod)).then_some((pod, service))
 }
 
-/// Evictions from now on, until the watch has had its time.
+/// What is announced for this reason from now on, until the watch has had its time.
 ///
 /// The API server has no cache of Events and reads all of them to list the few that are wanted: so only the version of
 /// an empty page is asked for, and there is nothing to be said of pods that were evicted before.
-async fn announcements(events: &Api<Event>) -> kube::Result<BoxStream<'static, kube::Result<Event>>> {
+async fn announcements(events: &Api<Event>, reason: &str) -> kube::Result<BoxStream<'static, kube::Result<Event>>> {
     let page = events.list_metadata(&ListParams::default().limit(1)).await?;
     let now = page.metadata.resource_version.unwrap_or_default();
-    let params = WatchParams::default().fields(ANNOUNCED).timeout(WATCH_SECONDS);
+    let from_kubelets = format!("reason={reason},regarding.kind=Pod,reportingController=kubelet");
+    let params = WatchParams::default().fields(&from_kubelets).timeout(WATCH_SECONDS);
     let changes = events.watch(&params, &now).await?;
     let announced = changes.try_filter_map(|change| async {
         match change {

@@ -34,14 +34,14 @@ async fn serving_pod(client: &Client, namespace: &str, name: &str) -> Result<Pod
 }
 
 /// What a kubelet writes of a pod that it is about to end.
-fn announcement(pod: &Pod) -> Result<CoreEvent, Failure> {
+fn announcement(pod: &Pod, reason: &str) -> Result<CoreEvent, Failure> {
     let event = json!({
         "metadata": {"generateName": "announced-"},
         "involvedObject": {
             "apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace(), "name": pod.name_any(), "uid": pod.uid(),
         },
         "type": "Warning",
-        "reason": "Evicted",
+        "reason": reason,
         "message": WHY,
         "source": {"component": "kubelet", "host": "a-node"},
         "reportingComponent": "kubelet",
@@ -50,13 +50,16 @@ fn announcement(pod: &Pod) -> Result<CoreEvent, Failure> {
     serde_json::from_value(event).map_err(failure)
 }
 
-/// What the operator tells of evictions, on the service.
-async fn told(client: &Client, namespace: &str) -> Result<String, Failure> {
+/// What the operator tells of the end of a pod, on the service.
+async fn told(client: &Client, namespace: &str, pod: &str) -> Result<String, Failure> {
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let list = events.list(&ListParams::default()).await.map_err(failure)?;
     let of_ours = |event: &&Event| {
         let kind = event.regarding.as_ref().and_then(|regarding| regarding.kind.as_deref());
-        kind == Some("SentimentService") && event.reason.as_deref() == Some("PodEvicted")
+        let note = event.note.as_deref().unwrap_or_default();
+        kind == Some("SentimentService")
+            && event.reason.as_deref() == Some("PodEvicted")
+            && note.starts_with(&format!("pod {pod} is ended by its node"))
     };
     let event = list.items.iter().find(of_ours).ok_or("no Event tells of it")?;
     ensure!(event.type_.as_deref() == Some("Warning"), "its type is {:?}", event.type_);
@@ -68,28 +71,31 @@ pub async fn taken_out(client: Client) -> Outcome {
     let namespace = namespace(&client, "evicted").await?;
     service(&client, &namespace, "reviews", json!({"replicas": 1})).await.map_err(failure)?;
     let stays = serving_pod(&client, &namespace, "stays").await?;
-    let goes = serving_pod(&client, &namespace, "goes").await?;
-    let mut of_an_earlier_pod = announcement(&stays)?;
+    let evicted = serving_pod(&client, &namespace, "evicted").await?;
+    let preempted = serving_pod(&client, &namespace, "preempted").await?;
+    let mut of_an_earlier_pod = announcement(&stays, "Evicted")?;
     of_an_earlier_pod.involved_object.uid = Some("another".to_owned());
-    let mut unhealthy = announcement(&stays)?;
-    unhealthy.reason = Some("Unhealthy".to_owned());
-    let mut by_somebody = announcement(&stays)?;
+    let mut by_somebody = announcement(&stays, "Evicted")?;
     by_somebody.reporting_component = Some("somebody".to_owned());
+    let of_something_else = announcement(&stays, "Unhealthy")?;
+    let of_ends = [announcement(&evicted, "Evicted")?, announcement(&preempted, "Preempting")?];
     let events: Api<CoreEvent> = Api::namespaced(client.clone(), &namespace);
-    for event in [of_an_earlier_pod, unhealthy, by_somebody, announcement(&goes)?] {
-        events.create(&PostParams::default(), &event).await.map_err(failure)?;
+    for event in [of_an_earlier_pod, by_somebody, of_something_else].iter().chain(&of_ends) {
+        events.create(&PostParams::default(), event).await.map_err(failure)?;
     }
 
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    eventually("the end of the pod", || async {
-        let pod = pods.get("goes").await.map_err(failure)?;
-        ensure!(pod.metadata.deletion_timestamp.is_some(), "it is still to stay");
-        Ok(())
-    })
-    .await?;
-    let note = eventually("the Event", || told(&client, &namespace)).await?;
-    let expected = format!("pod goes is ended by its node and was taken out of the service: {}", WHY.trim());
-    ensure!(note == expected, "the Event says: {note}");
+    for name in ["evicted", "preempted"] {
+        eventually("the end of the pod", || async {
+            let pod = pods.get(name).await.map_err(failure)?;
+            ensure!(pod.metadata.deletion_timestamp.is_some(), "{name} is still to stay");
+            Ok(())
+        })
+        .await?;
+        let note = eventually("the Event", || told(&client, &namespace, name)).await?;
+        let expected = format!("pod {name} is ended by its node and was taken out of the service: {}", WHY.trim());
+        ensure!(note == expected, "the Event says: {note}");
+    }
     let pod = pods.get("stays").await.map_err(failure)?;
     ensure!(pod.metadata.deletion_timestamp.is_none(), "the other pod is ended too");
     Ok(())
@@ -103,8 +109,8 @@ pub async fn kept(client: Client) -> Outcome {
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
     eventually("the budget", || async { budgets.get("reviews").await.map_err(failure) }).await?;
     let events: Api<CoreEvent> = Api::namespaced(client.clone(), &namespace);
-    events.create(&PostParams::default(), &announcement(&pod)?).await.map_err(failure)?;
-    let note = eventually("the Event", || told(&client, &namespace)).await?;
+    events.create(&PostParams::default(), &announcement(&pod, "Evicted")?).await.map_err(failure)?;
+    let note = eventually("the Event", || told(&client, &namespace, "stays")).await?;
     ensure!(note.contains("stays in the service until then: the eviction API did not let it go"), "{note}");
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let pod = pods.get("stays").await.map_err(failure)?;

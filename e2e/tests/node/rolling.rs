@@ -5,17 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use kube::{
     Api, Client, ResourceExt,
-    api::{EvictParams, ListParams, Patch, PatchParams},
+    api::{EvictParams, ListParams, Patch, PatchParams, PostParams},
 };
 use kubesentiment_e2e::{
     Failure, Outcome, Report,
     cluster::{kubectl, node_command, predict, process_of},
     ensure, eventually, failure, ready, service, within,
 };
-use kubesentiment_operator::api::SentimentService;
+use kubesentiment_operator::api::{Quantity, SentimentService};
 use serde_json::{Value, json};
 
 use super::serving::serving;
@@ -75,7 +75,7 @@ fn two_pods(more: Value) -> Value {
 
 fn stays(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_none() && phase != Some("Failed")
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// The pods that neither end nor have failed.
@@ -159,6 +159,78 @@ pub async fn full_disk(client: Client) -> Outcome {
         let message = ready(&client, &namespace, "reviews", "True", "Serving").await?;
         let now = pod_names(&client, &namespace).await?;
         ensure!(now.len() == 2 && !now.contains(name), "{message}: {now:?}");
+        Ok(())
+    })
+    .await?;
+    load.finish().await
+}
+
+/// Nanoseconds of CPU a second that a pod asks for.
+fn requested_cpu(pod: &PodSpec) -> Result<i128, Failure> {
+    let requests = pod.containers.iter().filter_map(|container| container.resources.as_ref()?.requests.as_ref());
+    requests.filter_map(|requests| requests.get("cpu")).map(nanos).sum()
+}
+
+fn nanos(quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity) -> Result<i128, Failure> {
+    Quantity::new(&quantity.0).nanos().map_err(failure)
+}
+
+/// Nanoseconds of CPU a second of the node that no pod asks for, once those of earlier tests are gone.
+async fn unrequested_cpu(client: &Client) -> Result<i128, Failure> {
+    let node = Api::<Node>::all(client.clone()).get("node").await.map_err(failure)?;
+    let allocatable = node.status.and_then(|status| status.allocatable).unwrap_or_default();
+    let pods = eventually("the end of other tests' pods", || async {
+        let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await.map_err(failure)?;
+        let ending: Vec<String> = pods.iter().filter(|pod| !stays(pod)).map(ResourceExt::name_any).collect();
+        ensure!(ending.is_empty(), "there are still {ending:?}");
+        Ok(pods)
+    })
+    .await?;
+    let requested: Result<i128, Failure> = pods.iter().filter_map(|pod| pod.spec.as_ref()).map(requested_cpu).sum();
+    Ok(nanos(allocatable.get("cpu").ok_or("the node has no CPU")?)? - requested?)
+}
+
+/// The kubelet ends a pod to have its room for a critical one that was given to the node without asking the scheduler.
+pub async fn critical_pod(client: Client) -> Outcome {
+    let (namespace, address) = serving(&client, "critical", two_pods(json!({}))).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let old = pod_names(&client, &namespace).await?;
+    let one = pods.get(old.first().ok_or("no pod")?).await.map_err(failure)?.spec.ok_or("no spec")?;
+    let container = one.containers.first().ok_or("no container")?;
+    let wants = unrequested_cpu(&client).await? + requested_cpu(&one)?;
+    let load = Load::start(&address)?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let critical = json!({
+        "metadata": {"name": "critical"},
+        "spec": {
+            "nodeName": one.node_name,
+            "priorityClassName": "system-node-critical",
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "critical",
+                "image": container.image,
+                "args": ["--help"],
+                "resources": {"requests": {"cpu": format!("{}m", wants / 1_000_000)}},
+                "securityContext": container.security_context,
+            }],
+            "securityContext": one.security_context,
+        },
+    });
+    let critical: Pod = serde_json::from_value(critical).map_err(failure)?;
+    pods.create(&PostParams::default(), &critical).await.map_err(failure)?;
+    eventually("the kubelet's preemption", || async {
+        let told = kubectl(&["events", "-n", &namespace, "--for", "sentimentservice/reviews"])?;
+        let expected =
+            "is ended by its node and was taken out of the service: Preempted in order to admit critical pod";
+        ensure!(told.contains(expected), "the Events are {told}");
+        Ok(())
+    })
+    .await?;
+    // The critical pod has ended, so there is room again.
+    within(Duration::from_mins(2), "a pod in its place", || async {
+        let message = ready(&client, &namespace, "reviews", "True", "Serving").await?;
+        let now = pod_names(&client, &namespace).await?;
+        ensure!(old.iter().any(|name| !now.contains(name)), "{message}: {now:?}");
         Ok(())
     })
     .await?;

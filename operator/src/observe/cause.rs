@@ -39,13 +39,16 @@ pub(super) fn of_pods(service: &ValidatedService, pods: &[Arc<Pod>]) -> Option<C
     live().find_map(|pod| of_container(service, pod)).or_else(|| live().find_map(|pod| unschedulable(pod)))
 }
 
-/// A pod that the kubelet has evicted stays for a look, long after another has taken its place.
+/// A pod that its node has ended stays for a look, long after another has taken its place.
 pub(crate) fn is_live(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none() && !is_evicted(pod)
+    pod.metadata.deletion_timestamp.is_none() && !has_ended(pod)
 }
 
-fn is_evicted(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+/// Whether nothing of a pod runs any more, nor will: its containers would be restarted otherwise. One that had the time to
+/// stop in order is `Succeeded`.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// Why the kubelet ended a pod whose place another is about to take. The last word of the kubelet comes along: a pod
@@ -53,7 +56,7 @@ fn is_evicted(pod: &Pod) -> bool {
 pub(super) fn of_eviction(pods: &[Arc<Pod>], announced: Option<&Eviction>) -> Option<String> {
     let coming = pods.iter().filter(|pod| is_live(pod) && !is_ready(pod));
     let since = coming.filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).map(|time| time.0).max()?;
-    let left_behind = pods.iter().filter(|pod| is_evicted(pod)).filter_map(|pod| eviction(pod));
+    let left_behind = pods.iter().filter(|pod| has_ended(pod)).filter_map(|pod| eviction(pod));
     let last = left_behind
         .chain(announced.cloned())
         .filter(|eviction| since.duration_since(eviction.at).abs() <= REPLACED_WITHIN)
@@ -61,14 +64,19 @@ pub(super) fn of_eviction(pods: &[Arc<Pod>], announced: Option<&Eviction>) -> Op
     Some(format!("a pod was ended by its node, {}", clip(&last.why)))
 }
 
-/// What an evicted pod that stays for a look says of its end.
+/// What an evicted pod that stays for a look says of its end: in its status, but for one that stopped in order.
 fn eviction(pod: &Pod) -> Option<Eviction> {
     let status = pod.status.as_ref()?;
-    let reason = status.reason.as_deref().unwrap_or("Failed");
-    let why = match status.message.as_deref() {
-        Some(message) => format!("{reason}: {}", message.trim()),
-        None => reason.to_owned(),
+    let disruption = || {
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        conditions.iter().find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")
     };
+    let (reason, message) = match (&status.reason, disruption()) {
+        (None, Some(disruption)) => (&disruption.reason, &disruption.message),
+        _ => (&status.reason, &status.message),
+    };
+    let why: Vec<&str> = [reason, message].into_iter().flatten().map(|words| words.trim()).collect();
+    let why = if why.is_empty() { "which doesn't say why".to_owned() } else { why.join(": ") };
     Some(Eviction { at: ended(pod)?, why })
 }
 

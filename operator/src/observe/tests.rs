@@ -237,6 +237,31 @@ fn evicted(seconds: i64, ready: bool) -> Vec<Arc<Pod>> {
     [old, new].into_iter().map(|pod| Arc::new(serde_json::from_value(pod).unwrap())).collect()
 }
 
+/// As the kubelet leaves a pod that it has preempted.
+#[test]
+fn a_pod_that_its_node_ends_in_order_has_not_crashed() {
+    let mut pods = evicted(1, false);
+    let message = "Pod was preempted by Kubelet to accommodate a critical pod.";
+    let ended = json!({"metadata": {"name": "a"}, "status": {
+        "phase": "Succeeded",
+        "conditions": [
+            {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message},
+            {"type": "Ready", "status": "False", "reason": "PodCompleted"},
+        ],
+        "containerStatuses": [{
+            "name": "sentiment", "image": "s:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {
+                "exitCode": 0, "reason": "Completed", "finishedAt": Timestamp::UNIX_EPOCH.to_string(),
+            }},
+        }],
+    }});
+    pods[0] = Arc::new(serde_json::from_value(ended).unwrap());
+    let expected = format!(
+        "2 of 2 replicas are of the current spec, 1 serve; a pod was ended by its node, TerminationByKubelet: {message}"
+    );
+    assert_eq!(verdict(json!({}), counts(2, 2, 1), &pods), (Reason::RollingOut, expected));
+}
+
 #[test]
 fn an_evicted_pod_is_told_until_another_has_its_place() {
     let progress = "2 of 2 replicas are of the current spec, 1 serve";

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, PodSpec};
 use kube::{
     Api, Client, ResourceExt,
     api::{EvictParams, ListParams, Patch, PatchParams, PostParams},
@@ -177,15 +177,17 @@ fn nanos(quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity) -> 
 
 /// Nanoseconds of CPU a second of the node that no pod asks for, once those of earlier tests are gone.
 async fn unrequested_cpu(client: &Client) -> Result<i128, Failure> {
-    let node = Api::<Node>::all(client.clone()).get("node").await.map_err(failure)?;
-    let allocatable = node.status.and_then(|status| status.allocatable).unwrap_or_default();
-    let pods = eventually("the end of other tests' pods", || async {
-        let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await.map_err(failure)?;
-        let ending: Vec<String> = pods.iter().filter(|pod| !stays(pod)).map(ResourceExt::name_any).collect();
+    eventually("the end of other tests' pods", || async {
+        let namespaces = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await.map_err(failure)?;
+        let ending = |namespace: &&Namespace| namespace.metadata.deletion_timestamp.is_some();
+        let ending: Vec<String> = namespaces.iter().filter(ending).map(ResourceExt::name_any).collect();
         ensure!(ending.is_empty(), "there are still {ending:?}");
-        Ok(pods)
+        Ok(())
     })
     .await?;
+    let node = Api::<Node>::all(client.clone()).get("node").await.map_err(failure)?;
+    let allocatable = node.status.and_then(|status| status.allocatable).unwrap_or_default();
+    let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await.map_err(failure)?;
     let requested: Result<i128, Failure> = pods.iter().filter_map(|pod| pod.spec.as_ref()).map(requested_cpu).sum();
     Ok(nanos(allocatable.get("cpu").ok_or("the node has no CPU")?)? - requested?)
 }

@@ -1,5 +1,5 @@
 // Command coredns is CoreDNS with no plugins but those of ../../coredns.yaml. All of them together take the clients
-// of five cloud providers along.
+// of cloud providers along.
 package main
 
 import (

@@ -59,7 +59,7 @@ workspace() {
 }
 
 in_workspace() {
-  workspace | grep -qx "$1"
+  grep -qxF $'\t'"./$1" "$here/tools/go.work"
 }
 
 build_group() {

@@ -2,6 +2,7 @@
 
 use std::{
     process::{Child, Stdio},
+    slice,
     time::{Duration, Instant},
 };
 
@@ -148,21 +149,28 @@ pub async fn full_disk(client: Client) -> Outcome {
     let load = Load::start(&address)?;
     std::fs::write(format!("{folder}/too-much"), vec![0; MORE_THAN_A_VOLUME_MAY_HOLD]).map_err(failure)?;
     // The kubelet measures volumes once a minute.
-    within(Duration::from_mins(3), "the kubelet's eviction", || async {
-        let told = kubectl(&["events", "-n", &namespace, "--for", "sentimentservice/reviews"])?;
-        let expected = format!("pod {name} is ended by its node and was taken out of the service: Usage of EmptyDir");
-        ensure!(told.contains(&expected), "the Events are {told}");
-        Ok(())
+    let patience = Duration::from_mins(3);
+    ended_by_node(&client, &namespace, patience, slice::from_ref(name), "Usage of EmptyDir").await?;
+    load.finish().await
+}
+
+/// Waits until the service tells that the node ended one of these pods and why, and another serves in its place.
+async fn ended_by_node(client: &Client, namespace: &str, patience: Duration, pods: &[String], why: &str) -> Outcome {
+    let gone = within(patience, "the end by the kubelet", || async {
+        let told = kubectl(&["events", "-n", namespace, "--for", "sentimentservice/reviews"])?;
+        let is_told = |name: &&String| {
+            told.contains(&format!("pod {name} is ended by its node and was taken out of the service: {why}"))
+        };
+        pods.iter().find(is_told).ok_or_else(|| format!("the Events are {told}"))
     })
     .await?;
     eventually("a pod in its place", || async {
-        let message = ready(&client, &namespace, "reviews", "True", "Serving").await?;
-        let now = pod_names(&client, &namespace).await?;
-        ensure!(now.len() == 2 && !now.contains(name), "{message}: {now:?}");
+        let message = ready(client, namespace, "reviews", "True", "Serving").await?;
+        let now = pod_names(client, namespace).await?;
+        ensure!(now.len() == 2 && !now.contains(gone), "{message}: {now:?}");
         Ok(())
     })
-    .await?;
-    load.finish().await
+    .await
 }
 
 /// Nanoseconds of CPU a second that a pod asks for.
@@ -220,22 +228,9 @@ pub async fn critical_pod(client: Client) -> Outcome {
     });
     let critical: Pod = serde_json::from_value(critical).map_err(failure)?;
     pods.create(&PostParams::default(), &critical).await.map_err(failure)?;
-    eventually("the kubelet's preemption", || async {
-        let told = kubectl(&["events", "-n", &namespace, "--for", "sentimentservice/reviews"])?;
-        let expected =
-            "is ended by its node and was taken out of the service: Preempted in order to admit critical pod";
-        ensure!(told.contains(expected), "the Events are {told}");
-        Ok(())
-    })
-    .await?;
-    // The critical pod has ended, so there is room again.
-    within(Duration::from_mins(2), "a pod in its place", || async {
-        let message = ready(&client, &namespace, "reviews", "True", "Serving").await?;
-        let now = pod_names(&client, &namespace).await?;
-        ensure!(old.iter().any(|name| !now.contains(name)), "{message}: {now:?}");
-        Ok(())
-    })
-    .await?;
+    // It ends at once, so there is room for another again.
+    let patience = Duration::from_secs(90);
+    ended_by_node(&client, &namespace, patience, &old, "Preempted in order to admit critical pod").await?;
     load.finish().await
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::{
     api::{
         apps::v1::DeploymentStatus,
-        core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+        core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition},
     },
     jiff::{SignedDuration, Timestamp},
 };
@@ -67,11 +67,8 @@ pub(super) fn of_eviction(pods: &[Arc<Pod>], announced: Option<&Eviction>) -> Op
 /// What an evicted pod that stays for a look says of its end: in its status, but for one that stopped in order.
 fn eviction(pod: &Pod) -> Option<Eviction> {
     let status = pod.status.as_ref()?;
-    let disruption = || {
-        let conditions = status.conditions.as_deref().unwrap_or_default();
-        conditions.iter().find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")
-    };
-    let (reason, message) = match (&status.reason, disruption()) {
+    let disruption = condition(pod, "DisruptionTarget").filter(|disruption| disruption.status == "True");
+    let (reason, message) = match (&status.reason, disruption) {
         (None, Some(disruption)) => (&disruption.reason, &disruption.message),
         _ => (&status.reason, &status.message),
     };
@@ -81,8 +78,11 @@ fn eviction(pod: &Pod) -> Option<Eviction> {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_deref()?.iter().find(|condition| condition.type_ == type_)
 }
 
 /// When the last of a pod's containers ended.
@@ -118,8 +118,7 @@ fn of_refusal(message: &str) -> Reason {
 }
 
 fn unschedulable(pod: &Pod) -> Option<Cause> {
-    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
-    let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
+    let scheduled = condition(pod, "PodScheduled")?;
     (scheduled.reason.as_deref() == Some("Unschedulable"))
         .then(|| Cause::new(Reason::Unschedulable, scheduled.message.clone().unwrap_or_default()))
 }

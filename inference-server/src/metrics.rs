@@ -40,6 +40,8 @@ struct DurationLabels {
 pub enum Rejection {
     /// The queue was full.
     QueueFull,
+    /// It would have waited for too long.
+    QueueWait,
     /// Its deadline passed.
     Expired,
     /// Its client had gone.
@@ -49,13 +51,14 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    const ALL: [Self; 4] = [Self::QueueFull, Self::Expired, Self::Abandoned, Self::NotReady];
+    const ALL: [Self; 5] = [Self::QueueFull, Self::QueueWait, Self::Expired, Self::Abandoned, Self::NotReady];
 }
 
 impl EncodeLabelValue for Rejection {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         encoder.write_str(match self {
             Self::QueueFull => "queue_full",
+            Self::QueueWait => "queue_wait",
             Self::Expired => "expired",
             Self::Abandoned => "abandoned",
             Self::NotReady => "not_ready",

@@ -47,7 +47,7 @@ pub fn without(text: &str, range: &Range<usize>) -> String {
 /// `most` tokens. The error is the tokenizer's sentence on the whole text.
 pub fn words_read(tokenizer: &dyn Tokenize, text: &str, words: &[Range<usize>], most: usize) -> Result<usize, String> {
     let all = tokenizer.tokenize(text)?;
-    if all.ids.len() < most {
+    if all.windows.iter().map(|window| window.ids.len()).sum::<usize>() < most {
         return Ok(words.len());
     }
     // From the cut on, a text that ends earlier has the same tokens.
@@ -67,7 +67,7 @@ pub fn words_read(tokenizer: &dyn Tokenize, text: &str, words: &[Range<usize>], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Tokens;
+    use crate::engine::{Encoding, Tokens};
 
     fn found(text: &str) -> Vec<&str> {
         words(text).into_iter().map(|word| &text[word]).collect()
@@ -107,13 +107,18 @@ mod tests {
     struct Cutting(usize);
 
     impl Tokenize for Cutting {
-        fn tokenize(&self, text: &str) -> Result<Tokens, String> {
+        fn tokenize(&self, text: &str) -> Result<Encoding, String> {
             let words = text.split_whitespace().map(|word| u32::try_from(word.len()).unwrap());
             let words: Vec<u32> = words.take(self.0).collect();
             if words.is_empty() {
                 return Err("nothing in it is visible to the model".to_owned());
             }
-            Ok(Tokens { ids: [vec![1000], words, vec![1001]].concat(), type_ids: None })
+            let tokens = Tokens { ids: [vec![1000], words, vec![1001]].concat(), type_ids: None };
+            Ok(Encoding { windows: vec![tokens], truncated: false })
+        }
+
+        fn most_tokens(&self) -> usize {
+            self.0 + 2
         }
     }
 

@@ -1,6 +1,12 @@
 //! From nothing to serving, and what is said when that fails.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Instant};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -86,8 +92,8 @@ pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
     let model = Model::load(&app.config)?;
-    let classifier = model.classifier();
-    let (padding, is_quantized) = (classifier.layout() == Layout::Padded, classifier.is_quantized());
+    let profile = model.classifier().profile();
+    let (padding, is_quantized) = (profile.layout == Layout::Padded, profile.is_quantized);
     if let Some(monitor) = &app.drift {
         watch(monitor, &model)?;
     }
@@ -121,10 +127,16 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         threads,
         max_tokens = model.max_tokens,
         padding,
+        run_us = micros(profile.cost.run),
+        token_us = micros(profile.cost.token),
         milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "ready"
     );
     Ok(())
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Starts to watch for drift, against the baseline that there is.

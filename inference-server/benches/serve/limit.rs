@@ -77,7 +77,7 @@ pub fn measure(config: &Config, threads: usize, texts: &[String], each: Duration
     let sharings = [("one session for all threads", 1), ("a session for each thread", threads)];
     let tried = sharings.map(|(sharing, sessions)| {
         let (mut classifiers, tokens) = load(config, threads, sessions, texts);
-        let layout = classifiers[0].layout();
+        let layout = classifiers[0].profile().layout;
         let speeds = [1, 4, 8, 16, 32].map(|batch| {
             let (per_second, per_cpu_second) = run(&mut classifiers, &tokens, batch, each);
             println!(
@@ -97,9 +97,13 @@ pub fn measure(config: &Config, threads: usize, texts: &[String], each: Duration
 /// Classifiers over so many sessions, and the texts sorted by length: neighbours share a batch.
 fn load(config: &Config, threads: usize, sessions: usize, texts: &[String]) -> (Vec<Box<dyn Classify>>, Vec<Tokens>) {
     let models: Vec<Model> = (0..sessions).map(|_| Model::load(config).unwrap()).collect();
-    let mut tokens: Vec<Tokens> = texts.iter().map(|text| models[0].tokenizer.tokenize(text).unwrap()).collect();
+    let mut tokens: Vec<Tokens> = texts.iter().map(|text| tokens(&models[0], text)).collect();
     tokens.sort_by_key(|text| text.ids.len());
     (models.iter().cycle().take(threads).map(Model::classifier).collect(), tokens)
+}
+
+fn tokens(model: &Model, text: &str) -> Tokens {
+    model.tokenizer.tokenize(text).unwrap().windows.remove(0)
 }
 
 fn run(classifiers: &mut [Box<dyn Classify>], tokens: &[Tokens], batch: usize, time: Duration) -> (f64, f64) {
@@ -141,10 +145,10 @@ impl Queued for Waiting {
 /// many connections have open: the queue's own choice, with no HTTP and no waiting.
 pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: usize, time: Duration) -> f64 {
     let model = Model::load(config).unwrap();
-    let tokens: Vec<Tokens> = texts.iter().map(|text| model.tokenizer.tokenize(text).unwrap()).collect();
+    let tokens: Vec<Tokens> = texts.iter().map(|text| tokens(&model, text)).collect();
     let mut classifiers: Vec<_> = (0..threads).map(|_| model.classifier()).collect();
     let next = AtomicUsize::new(0);
-    let limits = Limits::new(&config.engine, classifiers[0].as_ref(), threads);
+    let limits = Limits::new(&config.engine, classifiers[0].profile(), threads);
     let queue = Mutex::new(Queue::new(limits));
     let refill = |texts: usize| {
         let mut queue = queue.lock().unwrap();

@@ -6,6 +6,7 @@
 use std::{
     path::Path,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use axum::{
@@ -15,7 +16,7 @@ use axum::{
 };
 use inference_server::{
     config::Config,
-    engine::{Classify, Engine, Layout, Tokenize, Tokens},
+    engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens},
     http::{App, Serving, router},
     model::{Labels, Tokenizer},
 };
@@ -39,12 +40,9 @@ const STATUSES: [u16; 9] = [200, 201, 202, 400, 404, 413, 422, 503, 507];
 struct Counting;
 
 impl Classify for Counting {
-    fn layout(&self) -> Layout {
-        Layout::Padded
-    }
-
-    fn is_quantized(&self) -> bool {
-        false
+    fn profile(&self) -> Profile {
+        let cost = Cost { run: Duration::ZERO, token: Duration::from_micros(1) };
+        Profile { layout: Layout::Padded, is_quantized: false, most_texts: None, fixed_tokens: None, cost }
     }
 
     fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {

@@ -98,6 +98,18 @@ pub struct ModelConfig {
     pub written: WrittenAs,
 }
 
+impl ModelConfig {
+    /// So many tokens, of a model that takes at most `most`: fewer where nobody asked for a number.
+    pub fn within(&self, tokens: usize, most: usize) -> Result<usize, ConfigError> {
+        match self.max_tokens {
+            Some(asked) if asked > most => {
+                Err(ConfigError::TooManyTokens { setting: self.written.max_tokens.clone(), asked, most })
+            }
+            _ => Ok(tokens.min(most)),
+        }
+    }
+}
+
 /// Settings as the user wrote them: a variable, or a key and its file.
 #[derive(Clone, Debug)]
 pub struct WrittenAs {
@@ -116,8 +128,10 @@ pub struct EngineConfig {
     pub max_batch_tokens: usize,
     /// Texts of one batch.
     pub max_batch_size: usize,
-    /// Texts that may wait; one more is refused.
+    /// Texts of each lane that may wait; one more is refused.
     pub queue_capacity: usize,
+    /// The longest that a text may have to wait for its turn; one that would wait longer is refused.
+    pub max_queue_wait: Duration,
 }
 
 /// All settings of the server.
@@ -223,6 +237,7 @@ impl Config {
                 max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,
                 max_batch_size: read.required("MLOPS_MAX_BATCH_SIZE", |v| within(v, 1, 1024))?,
                 queue_capacity: read.required("MLOPS_QUEUE_CAPACITY", |v| within(v, 1, 100_000))?,
+                max_queue_wait: read.required("MLOPS_MAX_QUEUE_WAIT_MS", |v| milliseconds(v, 1, 3_600_000))?,
             },
             jobs: JobsConfig::read(&read)?,
             drift: DriftConfig::read(&read)?,
@@ -248,6 +263,11 @@ fn within(value: &str, least: usize, most: usize) -> Option<usize> {
 fn seconds(value: &str, least: u64, most: u64) -> Option<Duration> {
     let number = value.parse().ok().filter(|number| (least..=most).contains(number))?;
     Some(Duration::from_secs(number))
+}
+
+fn milliseconds(value: &str, least: u64, most: u64) -> Option<Duration> {
+    let number = value.parse().ok().filter(|number| (least..=most).contains(number))?;
+    Some(Duration::from_millis(number))
 }
 
 /// The spellings that the predecessor's settings library accepts.

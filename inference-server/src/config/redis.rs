@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{ConfigError, Reader, Secret, parse_bool, seconds, within};
+use super::{ConfigError, Reader, Secret, milliseconds, parse_bool, seconds, within};
 
 /// Longest namespace in bytes: it is in every key.
 const LONGEST_NAMESPACE: usize = 64;
@@ -61,9 +61,7 @@ impl RedisConfig {
             username: read.optional("MLOPS_REDIS_USERNAME", |v| Some(v.to_owned()))?,
             password: read.optional("MLOPS_REDIS_PASSWORD", |v| Some(Secret(v.to_owned())))?,
             tls: tls.then_some(RedisTls { authorities }),
-            lookup_time: read
-                .required("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", |v| v.parse().ok().filter(|ms| (1..=10_000).contains(ms)))
-                .map(Duration::from_millis)?,
+            lookup_time: read.required("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", |v| milliseconds(v, 1, 10_000))?,
             lookups_in_flight: read.required("MLOPS_REDIS_MAX_CONNECTIONS", |v| within(v, 1, 10_000))?,
             namespace: read.required("MLOPS_REDIS_NAMESPACE", parse_namespace)?,
             ttl: read.required("MLOPS_REDIS_PREDICTION_CACHE_TTL", |v| seconds(v, 1, 31_536_000))?,

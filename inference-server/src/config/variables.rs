@@ -226,7 +226,13 @@ pub const VARIABLES: &[Variable] = &[
         "MLOPS_QUEUE_CAPACITY",
         "256",
         "a whole number of texts from 1 to 100000",
-        "Texts that may wait; one more is refused with 503",
+        "Texts of up to 64 tokens, and longer ones, that may wait; one more is refused with 503",
+    ),
+    variable(
+        "MLOPS_MAX_QUEUE_WAIT_MS",
+        "2000",
+        "a whole number of milliseconds from 1 to 3600000",
+        "Longest that a text may have to wait for its turn; one that would wait longer is refused with 503",
     ),
     variable("MLOPS_ASYNC_BATCH_ENABLED", "true", "true or false", "Take batch jobs, which run in the background"),
     variable(

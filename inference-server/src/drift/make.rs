@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use super::Predictions;
 use crate::{
     config::Config,
+    engine,
     model::{Model, ModelError, NO_VERDICT},
 };
 
@@ -51,9 +52,14 @@ pub fn make(config: &Config, texts: impl BufRead) -> Result<String, MakeError> {
             let most = config.max_text_length;
             return Err(bad(format!("the text has {characters} characters, and MLOPS_MAX_TEXT_LENGTH is {most}")));
         }
-        let tokens = model.tokenizer.tokenize(text).map_err(bad)?;
-        let logits = classifier.classify(&[&tokens]).map_err(bad)?;
-        let verdict = logits.first().and_then(|logits| model.labels.judge(logits));
+        let encoding = model.tokenizer.tokenize(text).map_err(bad)?;
+        let windows = encoding.windows.iter().map(|window| {
+            let logits = classifier.classify(&[window])?.into_iter().next().unwrap_or_default();
+            Ok((logits, window.ids.len()))
+        });
+        let windows = windows.collect::<Result<Vec<_>, String>>().map_err(bad)?;
+        let logits = engine::join(windows.iter().map(|(logits, tokens)| (logits.as_slice(), *tokens)));
+        let verdict = model.labels.judge(&logits);
         let verdict = verdict.ok_or_else(|| bad(NO_VERDICT.to_owned()))?;
         predictions.push((verdict.score, u16::try_from(characters).unwrap_or(u16::MAX), verdict.label));
     }

@@ -90,6 +90,7 @@ impl<J: Queued> Batcher<J> {
         let next = loop {
             if !state.queue.is_empty() {
                 let taken = state.queue.take(Instant::now());
+                self.metrics.reject_many(Rejection::Expired, taken.expired.len());
                 self.metrics.reject_many(Rejection::Abandoned, taken.abandoned.len());
                 if !taken.batch.is_empty() || !taken.expired.is_empty() {
                     break Next::Texts(taken);
@@ -125,8 +126,14 @@ mod tests {
 
     use super::{super::Layout, *};
 
-    const LIMITS: Limits =
-        Limits { layout: Layout::Padded, usual_tokens: 1024, max_tokens: 1024, max_size: 32, workers: 1 };
+    const LIMITS: Limits = Limits {
+        layout: Layout::Padded,
+        usual_tokens: 1024,
+        max_tokens: 1024,
+        max_size: 32,
+        workers: 1,
+        cost: crate::engine::queue::tests::COST,
+    };
 
     struct Text(usize);
 

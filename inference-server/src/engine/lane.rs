@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn batches_grow_where_that_is_faster_and_those_of_the_long_lane_by_half_of_the_usual() {
         let most = |has_vnni, max_tokens| {
-            let limits = Limits { layout: Layout::Varlen, usual_tokens: 384, max_tokens, max_size: 32, workers: 2 };
+            let cost = super::super::queue::tests::COST;
+            let limits =
+                Limits { layout: Layout::Varlen, usual_tokens: 384, max_tokens, max_size: 32, workers: 2, cost };
             Lane::ALL.map(|lane| lane.limits_where(has_vnni, limits).max_tokens)
         };
         assert_eq!(most(true, 768), [768, 576]);

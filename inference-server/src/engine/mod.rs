@@ -4,9 +4,14 @@
 
 mod admission;
 mod batcher;
+mod cost;
+mod culprits;
+mod error;
 mod lane;
+mod length;
 mod priority;
 mod queue;
+mod reply;
 mod tokenizing;
 mod worker;
 
@@ -19,12 +24,20 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{config::EngineConfig, metrics::Metrics};
-use admission::{Admission, Place};
+use crate::{
+    config::EngineConfig,
+    metrics::{Metrics, Rejection},
+};
+use admission::{Admission, Bounds, Place};
 pub use batcher::{Batcher, Next};
+pub use cost::Cost;
+use culprits::Culprits;
+pub use error::{EngineError, Full, Refusal};
 pub use lane::Lane;
 pub use queue::{Limits, Queue, Queued};
-use tokenizing::{Text, TokenizerPool};
+pub use reply::join;
+use tokenizing::{Text, TokenizerPool, Tokenizing};
+use worker::{Job, Worker};
 
 /// Token ids of one text, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +48,22 @@ pub struct Tokens {
     pub type_ids: Option<Vec<u8>>,
 }
 
+/// What the model reads of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// At least one, none longer than the model's limit. More than one where a text is read in windows.
+    pub windows: Vec<Tokens>,
+    /// Whether the text goes on behind the last one.
+    pub truncated: bool,
+}
+
 /// Turns a text into tokens.
 pub trait Tokenize: Send + Sync + 'static {
-    /// The tokens of a text, cut to the model's limit. The error is a sentence.
-    fn tokenize(&self, text: &str) -> Result<Tokens, String>;
+    /// The tokens of a text, as much of it as the model is to read. The error is a sentence.
+    fn tokenize(&self, text: &str) -> Result<Encoding, String>;
+
+    /// Tokens that are read of a text at most, however long it is.
+    fn most_tokens(&self) -> usize;
 }
 
 /// How the texts of a batch are laid out in the model's inputs.
@@ -50,13 +75,25 @@ pub enum Layout {
     Varlen,
 }
 
+/// What the engine has to know of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// How it takes a batch.
+    pub layout: Layout,
+    /// Whether its weights are quantized; what a batch costs depends on that too.
+    pub is_quantized: bool,
+    /// Texts that a run can have; `None` for any number.
+    pub most_texts: Option<usize>,
+    /// Tokens that each text is filled up to, whatever its length; `None` for none.
+    pub fixed_tokens: Option<usize>,
+    /// What a run takes.
+    pub cost: Cost,
+}
+
 /// Runs a batch through the model. Each worker owns one.
 pub trait Classify: Send + 'static {
-    /// What a batch costs depends on it.
-    fn layout(&self) -> Layout;
-
-    /// Whether the model's weights are quantized; what a batch costs depends on that too.
-    fn is_quantized(&self) -> bool;
+    /// What the engine has to know of the model.
+    fn profile(&self) -> Profile;
 
     /// Logits for each text, in the order given. The memory that it took is kept for the next run on
     /// the same thread. The error is a sentence.
@@ -69,8 +106,10 @@ pub trait Classify: Send + 'static {
 /// What the engine says about one text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Raw output of the model, one number a class.
+    /// Raw output of the model, one number a class; of a text in windows their mean, each counting by its tokens.
     pub logits: Vec<f32>,
+    /// Whether the model has read only the start of the text.
+    pub truncated: bool,
     /// How long the model ran, for the whole batch that the text was in.
     pub inference: Duration,
     /// When each step was taken.
@@ -94,33 +133,11 @@ pub struct Timeline {
     pub batch_size: usize,
 }
 
-/// Why a text has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// As many texts wait as may wait.
-    #[error("{capacity} texts are waiting already")]
-    Full {
-        /// The bound that was reached.
-        capacity: usize,
-    },
-    /// The deadline passed before the model ran.
-    #[error("the request's time was up before the model ran")]
-    Expired,
-    /// The text can't be tokenized.
-    #[error("the text can't be tokenized: {0}")]
-    Tokenizer(String),
-    /// The model failed on the batch that the text was in.
-    #[error("the model failed: {0}")]
-    Model(String),
-    /// The engine is shutting down.
-    #[error("the engine is stopping")]
-    Stopped,
-}
-
 /// The running engine. Dropping it finishes what is queued and joins its threads.
 pub struct Engine {
-    admission: Admission,
-    batcher: Arc<Batcher<worker::Job>>,
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+    batcher: Arc<Batcher<Job>>,
     tokenizers: Option<TokenizerPool>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -135,32 +152,52 @@ impl Engine {
         classifier: impl Fn() -> Box<dyn Classify>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let limits = Limits::new(config, classifier().as_ref(), threads);
-        let batcher = Arc::new(Batcher::new(limits, Arc::clone(&metrics)));
+        let profile = classifier().profile();
+        let bounds = Bounds { texts: config.queue_capacity, wait: config.max_queue_wait, workers: threads.max(1) };
+        let admission = Admission::new(bounds, profile, tokenizer.most_tokens(), Arc::clone(&metrics));
+        let batcher = Arc::new(Batcher::new(Limits::new(config, profile, threads), Arc::clone(&metrics)));
+        let culprits = Arc::new(Culprits::default());
         // Tokenizing costs about a hundredth of inference, so a few threads keep every worker fed.
         let tokenizer_threads = NonZeroUsize::MIN.saturating_add(threads / 4);
-        let tokenizers = TokenizerPool::start(tokenizer_threads, config.queue_capacity, tokenizer, &batcher)?;
+        let tokenizing = Tokenizing {
+            tokenizer: Arc::clone(tokenizer),
+            admission: Arc::clone(&admission),
+            batcher: Arc::clone(&batcher),
+            culprits: Arc::clone(&culprits),
+            metrics: Arc::clone(&metrics),
+        };
+        let tokenizers = TokenizerPool::start(tokenizer_threads, &tokenizing)?;
         let mut workers = Vec::new();
         for lane in Lane::ALL {
             for index in 0..threads.max(1) {
-                let (classifier, batcher, metrics) = (classifier(), Arc::clone(&batcher), Arc::clone(&metrics));
+                let worker = Worker {
+                    lane,
+                    classifier: classifier(),
+                    batcher: Arc::clone(&batcher),
+                    admission: Arc::clone(&admission),
+                    culprits: Arc::clone(&culprits),
+                    metrics: Arc::clone(&metrics),
+                };
                 let thread = thread::Builder::new().name(format!("{}-{index}", lane.name()));
-                workers.push(thread.spawn(move || worker::run(lane, classifier, &batcher, &metrics))?);
+                workers.push(thread.spawn(move || worker.run())?);
             }
         }
-        let admission = Admission::new(config.queue_capacity, metrics);
-        Ok(Self { admission, batcher, tokenizers: Some(tokenizers), workers })
+        Ok(Self { admission, metrics, batcher, tokenizers: Some(tokenizers), workers })
     }
 
     /// Queues a text and waits for its outcome. Dropping the future withdraws the text.
     pub async fn classify(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
-        self.run(text, deadline, self.admission.enter()?).await
+        let place = self.admission.enter(text.len(), deadline)?;
+        self.run(text, deadline, place).await
     }
 
     /// As [`Self::classify`], but waits for a place where that refuses. For callers that bound
     /// themselves how many texts they have here at once.
     pub async fn classify_patiently(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
-        self.run(text, deadline, self.admission.wait().await?).await
+        let waiting = Waiting { metrics: &self.metrics, deadline };
+        let place = self.admission.wait(text.len()).await;
+        std::mem::forget(waiting);
+        self.run(text, deadline, place).await
     }
 
     async fn run(&self, content: String, deadline: Instant, place: Place) -> Result<Outcome, EngineError> {
@@ -169,6 +206,23 @@ impl Engine {
         self.tokenizers.as_ref().ok_or(EngineError::Stopped)?.submit(text)?;
         outcome.await.unwrap_or(Err(EngineError::Stopped))
     }
+}
+
+/// Counts a text that is withdrawn before it has a place.
+struct Waiting<'a> {
+    metrics: &'a Metrics,
+    deadline: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.metrics.reject_many(withdrawn(self.deadline, Instant::now()), 1);
+    }
+}
+
+/// Why nobody waits for a text any more: its time was up, which whoever waited saw first, or its client has gone.
+fn withdrawn(deadline: Instant, now: Instant) -> Rejection {
+    if deadline <= now { Rejection::Expired } else { Rejection::Abandoned }
 }
 
 impl Drop for Engine {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Classify, Layout};
+use super::{Cost, Layout, Profile};
 use crate::config::EngineConfig;
 
 /// What the queue needs to know of a waiting text.
@@ -21,16 +21,8 @@ pub trait Queued {
     fn is_abandoned(&self) -> bool;
 }
 
-/// How much later a text may have come and still go first, for each token that it is shorter. About
-/// twice what a token takes, so that short ones overtake; and no text is overtaken by those that
-/// come later than this times the longest text, so that none starves.
-const AGEING: Duration = Duration::from_micros(200);
-
-/// What one run of the model costs beyond its tokens, in tokens: less padding than this is better
-/// than another run. Measured with the default model: 12 on an AMD EPYC without AMX (2 ms a run,
-/// 0.16 ms a token), 29 on an Intel Xeon with it (2 ms, 0.07 ms). A simulation with the figures of
-/// either loses under 1% with the mean of both.
-const RUN_COST_IN_TOKENS: usize = 16;
+/// Bounds how long texts are overtaken where tokens take very long.
+const MOST_AGEING: Duration = Duration::from_millis(2);
 
 /// So many runs of every worker are waiting where batches grow beyond their usual size: who waits
 /// for that many doesn't mind one of twice the length, and a larger batch does 5% more in its time.
@@ -60,22 +52,31 @@ pub struct Limits {
     pub max_size: usize,
     /// Workers that take batches.
     pub workers: usize,
+    /// What a run takes.
+    pub cost: Cost,
 }
 
 impl Limits {
-    /// Those of the settings, for workers with such classifiers. Only what is quantized gains from the
-    /// largest batches: the rest, with numbers of four times the size, has left the CPU's caches before.
+    /// Those of the settings and of the model. Only what is quantized gains from the largest batches: the rest, with
+    /// numbers of four times the size, has left the CPU's caches before.
     #[must_use]
-    pub fn new(config: &EngineConfig, classifier: &dyn Classify, workers: usize) -> Self {
+    pub fn new(config: &EngineConfig, profile: Profile, workers: usize) -> Self {
         let usual_tokens = config.max_batch_tokens / 2;
-        let max_tokens = if classifier.is_quantized() { config.max_batch_tokens } else { usual_tokens };
-        Self {
-            layout: classifier.layout(),
-            usual_tokens,
-            max_tokens,
-            max_size: config.max_batch_size,
-            workers: workers.max(1),
-        }
+        let max_tokens = if profile.is_quantized { config.max_batch_tokens } else { usual_tokens };
+        let max_size = profile.most_texts.map_or(config.max_batch_size, |most| most.min(config.max_batch_size));
+        Self { layout: profile.layout, usual_tokens, max_tokens, max_size, workers: workers.max(1), cost: profile.cost }
+    }
+
+    /// How much later a text may have come and still go first, for each token that it is shorter: twice what a token
+    /// takes, so that short ones overtake. No text is overtaken by those that come later than this times the longest
+    /// text, so that none starves.
+    fn ageing(&self) -> Duration {
+        (self.cost.token * 2).min(MOST_AGEING)
+    }
+
+    /// Whose turn it is: that of the text that has waited longest, less what a short one is let go before.
+    fn due<J: Queued>(&self, job: &J) -> Instant {
+        job.arrived() + self.ageing() * u32::try_from(job.tokens()).unwrap_or(u32::MAX)
     }
 }
 
@@ -122,8 +123,9 @@ impl<J: Queued> Queue<J> {
     /// workers their share of all that is here: of two runs at once, two halves cost less than most
     /// and a rest. The batch counts as under way until [`Self::finish`].
     pub fn take(&mut self, now: Instant) -> Taken<J> {
-        let abandoned = self.waiting.extract_if(.., |job| job.is_abandoned()).collect();
+        // In this order: whoever waits for a text goes when its time is up.
         let expired = self.waiting.extract_if(.., |job| job.deadline() <= now).collect();
+        let abandoned = self.waiting.extract_if(.., |job| job.is_abandoned()).collect();
         let share = (self.waiting.len() + self.running).div_ceil(self.limits.workers);
         let most = share.clamp(1, self.limits.max_size.max(1));
         let bounds = Bounds { texts: most, tokens: self.tokens_of_a_batch() };
@@ -150,7 +152,8 @@ impl<J: Queued> Queue<J> {
 
     /// Without padding it costs nothing that texts differ in length.
     fn first_in_turn(&mut self, bounds: Bounds) -> Range<usize> {
-        self.waiting.sort_by_cached_key(due);
+        let limits = self.limits;
+        self.waiting.sort_by_cached_key(|job| limits.due(job));
         let mut tokens = 0;
         let fits = |job: &&J| {
             tokens += job.tokens();
@@ -162,15 +165,15 @@ impl<J: Queued> Queue<J> {
 
     fn alike_in_length(&mut self, bounds: Bounds) -> Range<usize> {
         self.waiting.sort_unstable_by_key(|job| (job.tokens(), job.arrived()));
-        let urgent = (0..self.waiting.len()).min_by_key(|index| due(&self.waiting[*index]));
+        let urgent = (0..self.waiting.len()).min_by_key(|index| self.limits.due(&self.waiting[*index]));
         urgent.map_or(0..0, |urgent| self.share_a_run(urgent, bounds))
     }
 
     /// The texts that run with the urgent one, when the waiting ones, sorted by length, are cut into
     /// the runs that cost least in all. A longer text pads all others of its run to its length; a
-    /// run of its own costs [`RUN_COST_IN_TOKENS`].
+    /// run of its own costs some tokens too.
     fn share_a_run(&self, urgent: usize, bounds: Bounds) -> Range<usize> {
-        let most = bounds.texts;
+        let (most, run) = (bounds.texts, self.limits.cost.run_in_tokens());
         // Texts further away than two runs can't be in this one, and hardly change its neighbours.
         let first = urgent.saturating_sub(2 * most);
         let window = &self.waiting[first..self.waiting.len().min(urgent + 2 * most + 1)];
@@ -181,7 +184,7 @@ impl<J: Queued> Queue<J> {
             let fitting = (1..=most.min(last + 1)).take_while(|size| *size == 1 || size * longest <= bounds.tokens);
             let cut = fitting.map(|size| {
                 let start = last + 1 - size;
-                (cheapest[start].0 + RUN_COST_IN_TOKENS + size * longest, start)
+                (cheapest[start].0 + run + size * longest, start)
             });
             // Of equals the one that leaves most to the runs before, which the most urgent come in.
             cheapest.extend(cut.min_by_key(|(cost, start)| (*cost, Reverse(*start))));
@@ -194,11 +197,6 @@ impl<J: Queued> Queue<J> {
     }
 }
 
-/// Whose turn it is: that of the text that has waited longest, less what a short one is let go before.
-fn due<J: Queued>(job: &J) -> Instant {
-    job.arrived() + AGEING * u32::try_from(job.tokens()).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 #[path = "queue_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::Tokens;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Text {
@@ -36,12 +35,19 @@ fn texts(start: Instant, lengths: &[usize]) -> Vec<Text> {
     lengths.iter().enumerate().map(one).collect()
 }
 
+/// A run is worth 16 tokens, and a text may come 0.2 ms later for each token that it is shorter.
+pub(crate) const COST: Cost = Cost { run: Duration::from_micros(1600), token: Duration::from_micros(100) };
+
+fn limits(layout: Layout, max_tokens: usize, max_size: usize) -> Limits {
+    Limits { layout, usual_tokens: max_tokens, max_tokens, max_size, workers: 1, cost: COST }
+}
+
 fn queue(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
-    filled(Limits { layout: Layout::Padded, usual_tokens: max_tokens, max_tokens, max_size, workers: 1 }, texts)
+    filled(limits(Layout::Padded, max_tokens, max_size), texts)
 }
 
 fn varlen(texts: Vec<Text>, max_tokens: usize, max_size: usize) -> Queue<Text> {
-    filled(Limits { layout: Layout::Varlen, usual_tokens: max_tokens, max_tokens, max_size, workers: 1 }, texts)
+    filled(limits(Layout::Varlen, max_tokens, max_size), texts)
 }
 
 fn filled(limits: Limits, texts: Vec<Text>) -> Queue<Text> {
@@ -158,7 +164,7 @@ fn no_text_starves_while_short_ones_keep_coming() {
 fn workers_share_what_waits_and_what_is_under_way() {
     let start = Instant::now();
     for layout in [Layout::Padded, Layout::Varlen] {
-        let limits = Limits { layout, usual_tokens: 1024, max_tokens: 1024, max_size: 32, workers: 2 };
+        let limits = Limits { workers: 2, ..limits(layout, 1024, 32) };
         let mut queue = filled(limits, texts(start, &[10; 8]));
         assert_eq!(ids(&queue.take(start).batch), [0, 1, 2, 3]);
         assert_eq!(ids(&queue.take(start).batch), [4, 5, 6, 7]);
@@ -184,32 +190,23 @@ fn without_padding_texts_run_in_turn_whatever_their_lengths() {
     assert!(queue.take(start).batch.is_empty());
 }
 
-/// Is never run.
-struct Classifier {
-    layout: Layout,
-    is_quantized: bool,
+fn settings(max_batch_tokens: usize) -> EngineConfig {
+    let max_queue_wait = Duration::from_secs(2);
+    EngineConfig { threads: None, max_batch_tokens, max_batch_size: 32, queue_capacity: 256, max_queue_wait }
 }
 
-impl Classify for Classifier {
-    fn layout(&self) -> Layout {
-        self.layout
-    }
-    fn is_quantized(&self) -> bool {
-        self.is_quantized
-    }
-    fn classify(&mut self, _: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
-        Ok(Vec::new())
-    }
-    fn return_memory(&mut self) {}
+/// Of a model that takes any number of texts.
+fn profile(layout: Layout, is_quantized: bool) -> Profile {
+    Profile { layout, is_quantized, most_texts: None, fixed_tokens: None, cost: COST }
 }
 
 #[test]
 fn batches_of_a_quantized_model_grow_when_more_than_a_few_runs_wait() {
     let start = Instant::now();
-    let settings = EngineConfig { threads: None, max_batch_tokens: 200, max_batch_size: 32, queue_capacity: 256 };
+    let settings = settings(200);
     for layout in [Layout::Padded, Layout::Varlen] {
         let sizes = |waiting: usize, is_quantized: bool| {
-            let limits = Limits::new(&settings, &Classifier { layout, is_quantized }, 2);
+            let limits = Limits::new(&settings, profile(layout, is_quantized), 2);
             let mut queue = filled(limits, texts(start, &vec![10; waiting]));
             [queue.take(start).batch.len(), queue.take(start).batch.len()]
         };
@@ -251,7 +248,8 @@ fn random_loads_keep_every_promise() {
         }
         let layout = if draw(2) == 0 { Layout::Padded } else { Layout::Varlen };
         let (max_tokens, max_size, workers) = (16 + draw(1024), 1 + draw(40), 1 + draw(4));
-        let limits = Limits { layout, usual_tokens: max_tokens / (1 + draw(2)), max_tokens, max_size, workers };
+        let usual_tokens = max_tokens / (1 + draw(2));
+        let limits = Limits { usual_tokens, workers, ..limits(layout, max_tokens, max_size) };
         let mut queue = filled(limits, all);
         let mut left = Vec::new();
         while !queue.is_empty() {
@@ -264,7 +262,7 @@ fn random_loads_keep_every_promise() {
             assert!(taken.batch.len() <= max_size, "seed {seed}");
             assert!(taken.batch.len() <= 1 || padded <= max_tokens, "seed {seed}");
             // Else to cut the batch once more would have been cheaper.
-            let bound = taken.batch.len() * RUN_COST_IN_TOKENS;
+            let bound = taken.batch.len() * COST.run_in_tokens();
             assert!(padded - real <= bound, "seed {seed}: {padded} tokens for {real}");
             assert!(taken.batch.iter().all(|text| !text.gone && text.deadline > start));
             assert!(taken.expired.iter().all(|text| text.deadline <= start));
@@ -272,4 +270,28 @@ fn random_loads_keep_every_promise() {
         }
         assert_eq!(ids(&left), (0..lengths.len()).collect::<Vec<_>>(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_graph_of_one_text_a_run_gets_one_and_a_slow_token_lets_short_texts_overtake_longer() {
+    let start = Instant::now();
+    let single = Profile { most_texts: Some(1), ..profile(Layout::Padded, true) };
+    let mut queue = filled(Limits::new(&settings(768), single, 1), texts(start, &[8; 3]));
+    for id in 0..3 {
+        assert_eq!(ids(&queue.take(start).batch), [id]);
+    }
+    let overtakes = |token| {
+        let cost = Cost { token, ..COST };
+        let mut queue = filled(Limits { cost, ..limits(Layout::Varlen, 512, 1) }, texts(start, &[400]));
+        let arrived = start + Duration::from_millis(200);
+        let deadline = arrived + Duration::from_mins(1);
+        queue.push(Text { id: 1, tokens: 8, arrived, deadline, gone: false });
+        ids(&queue.take(arrived).batch) == [1]
+    };
+    assert!(!overtakes(Duration::from_micros(100)) && overtakes(Duration::from_micros(400)));
+    // Nobody is overtaken for longer than this, however slow the model is.
+    assert_eq!(
+        Limits { cost: Cost { token: Duration::from_secs(1), ..COST }, ..limits(Layout::Varlen, 1, 1) }.ageing(),
+        MOST_AGEING
+    );
 }

@@ -10,13 +10,26 @@ use super::*;
 struct Letters;
 
 impl Tokenize for Letters {
-    fn tokenize(&self, text: &str) -> Result<Tokens, String> {
+    fn tokenize(&self, text: &str) -> Result<Encoding, String> {
         match text {
             "untokenizable" => Err("no".to_owned()),
             "panic in the tokenizer" => panic!("on purpose"),
-            _ => Ok(Tokens { ids: text.chars().map(u32::from).collect(), type_ids: None }),
+            _ => Ok(encoding(text)),
         }
     }
+
+    fn most_tokens(&self) -> usize {
+        512
+    }
+}
+
+/// In windows of so many tokens.
+const WINDOW: usize = 64;
+
+fn encoding(text: &str) -> Encoding {
+    let ids: Vec<u32> = text.chars().map(u32::from).collect();
+    let windows = ids.chunks(WINDOW).map(|ids| Tokens { ids: ids.to_vec(), type_ids: None }).collect();
+    Encoding { windows, truncated: false }
 }
 
 /// Answers the code of each text's first character; waits for a permit before each run.
@@ -28,12 +41,9 @@ struct Scripted {
 }
 
 impl Classify for Scripted {
-    fn layout(&self) -> Layout {
-        Layout::Padded
-    }
-
-    fn is_quantized(&self) -> bool {
-        false
+    fn profile(&self) -> Profile {
+        let cost = Cost { run: Duration::from_millis(1), token: Duration::from_micros(100) };
+        Profile { layout: Layout::Padded, is_quantized: false, most_texts: None, fixed_tokens: None, cost }
     }
 
     fn return_memory(&mut self) {
@@ -44,12 +54,15 @@ impl Classify for Scripted {
         self.runs.fetch_add(1, Ordering::SeqCst);
         let permit = self.permits.lock().unwrap().recv_timeout(Duration::from_secs(10));
         permit.map_err(|_| "no permit".to_owned())?;
-        let first = char::from_u32(batch[0].ids[0]).unwrap();
-        match first {
-            '!' => panic!("on purpose"),
-            '?' => Err("broken".to_owned()),
-            _ => Ok(batch.iter().map(|text| vec![to_f32(text.ids[0])]).collect()),
+        // One text is enough to spoil the run.
+        let first = |text: &&Tokens| char::from_u32(text.ids[0]).unwrap();
+        if batch.iter().map(first).any(|first| first == '!') {
+            panic!("on purpose");
         }
+        if batch.iter().map(first).any(|first| first == '?') {
+            return Err("broken".to_owned());
+        }
+        Ok(batch.iter().map(|text| vec![to_f32(text.ids[0])]).collect())
     }
 }
 
@@ -74,7 +87,13 @@ fn start(capacity: usize) -> Bench {
         let permits = Arc::clone(&permits_of_runs);
         Box::new(Scripted { permits, runs: Arc::clone(&runs), returns: Arc::clone(&returns) })
     };
-    let config = EngineConfig { threads: None, max_batch_tokens: 512, max_batch_size: 32, queue_capacity: capacity };
+    let config = EngineConfig {
+        threads: None,
+        max_batch_tokens: 512,
+        max_batch_size: 32,
+        queue_capacity: capacity,
+        max_queue_wait: Duration::from_secs(2),
+    };
     let tokenizer = Arc::new(Letters) as Arc<dyn Tokenize>;
     let engine = Engine::start(&config, 1, &tokenizer, classifier, Arc::clone(&metrics)).unwrap();
     Bench { engine: Arc::new(engine), permits, runs, returns, metrics }
@@ -131,7 +150,9 @@ async fn a_full_queue_refuses_and_recovers() {
     bench.until("a run", |bench| bench.runs() == 1).await;
     let queued = [bench.submit("b", LONG), bench.submit("c", LONG)];
     bench.until("two waiting", |bench| bench.waiting() == 2).await;
-    assert_eq!(bench.submit("d", LONG).await.unwrap(), Err(EngineError::Full { capacity: 2 }));
+    let Err(EngineError::Full(refusal)) = bench.submit("d", LONG).await.unwrap() else { panic!("it was taken") };
+    assert_eq!(refusal.cause, Full::Places { capacity: 2 });
+    assert!(!refusal.drained_in.is_zero());
     (0..4).for_each(|_| bench.permits.send(()).unwrap());
     running.await.unwrap().unwrap();
     for answer in queued {

@@ -9,9 +9,16 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender};
-use tokio::sync::oneshot;
 
-use super::{Batcher, EngineError, Outcome, Tokenize, admission::Place, worker::Job};
+use super::{
+    Batcher, Encoding, EngineError, Tokenize,
+    admission::{Admission, Place},
+    culprits::Culprits,
+    reply::{Caller, Reply},
+    withdrawn,
+    worker::Job,
+};
+use crate::metrics::Metrics;
 
 /// A text that waits to be tokenized.
 pub(super) struct Text {
@@ -19,7 +26,7 @@ pub(super) struct Text {
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,
     pub(super) place: Place,
-    pub(super) reply: oneshot::Sender<Result<Outcome, EngineError>>,
+    pub(super) reply: Caller,
 }
 
 /// Tokenizer threads; dropping it finishes what was submitted and joins them.
@@ -28,28 +35,31 @@ pub(super) struct TokenizerPool {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What a tokenizer thread works with.
+#[derive(Clone)]
+pub(super) struct Tokenizing {
+    pub(super) tokenizer: Arc<dyn Tokenize>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) batcher: Arc<Batcher<Job>>,
+    pub(super) culprits: Arc<Culprits>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 impl TokenizerPool {
-    pub(super) fn start(
-        threads: NonZeroUsize,
-        capacity: usize,
-        tokenizer: &Arc<dyn Tokenize>,
-        batcher: &Arc<Batcher<Job>>,
-    ) -> std::io::Result<Self> {
-        // Admission bounds the texts, so sending never finds this full.
-        let (sender, texts) = crossbeam_channel::bounded(capacity);
+    pub(super) fn start(threads: NonZeroUsize, tokenizing: &Tokenizing) -> std::io::Result<Self> {
+        // Admission bounds the texts.
+        let (sender, texts) = crossbeam_channel::unbounded::<Text>();
         let threads = (0..threads.get())
             .map(|index| {
-                let (texts, tokenizer, batcher) = (texts.clone(), Arc::clone(tokenizer), Arc::clone(batcher));
-                thread::Builder::new()
-                    .name(format!("tokenizer-{index}"))
-                    .spawn(move || tokenize_all(&texts, tokenizer.as_ref(), &batcher))
+                let (texts, tokenizing) = (texts.clone(), tokenizing.clone());
+                thread::Builder::new().name(format!("tokenizer-{index}")).spawn(move || tokenizing.all(&texts))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { texts: Some(sender), threads })
     }
 
     pub(super) fn submit(&self, text: Text) -> Result<(), EngineError> {
-        self.texts.as_ref().and_then(|texts| texts.try_send(text).ok()).ok_or(EngineError::Stopped)
+        self.texts.as_ref().and_then(|texts| texts.send(text).ok()).ok_or(EngineError::Stopped)
     }
 }
 
@@ -64,24 +74,48 @@ impl Drop for TokenizerPool {
     }
 }
 
-fn tokenize_all(texts: &Receiver<Text>, tokenizer: &dyn Tokenize, batcher: &Batcher<Job>) {
-    for text in texts {
-        let Text { content, arrived, deadline, place, reply } = text;
-        if reply.is_closed() || deadline <= Instant::now() {
-            // Its handler has answered already; the place is what has to be given back.
-            continue;
-        }
-        let tokenizing = Instant::now();
-        // A text that makes the tokenizer panic must not end the thread for all who come after.
-        let tokens = catch_unwind(AssertUnwindSafe(|| tokenizer.tokenize(&content)))
-            .unwrap_or_else(|_| Err("the tokenizer panicked".to_owned()));
-        match tokens {
-            Ok(tokens) => {
-                let queued = Instant::now();
-                batcher.push(Job { tokens, arrived, tokenizing, queued, deadline, place, reply });
+impl Tokenizing {
+    fn all(&self, texts: &Receiver<Text>) {
+        for text in texts {
+            let now = Instant::now();
+            if text.reply.is_closed() || text.deadline <= now {
+                self.metrics.reject_many(withdrawn(text.deadline, now), 1);
+                // Who still waits learns it from the dropped reply.
+                drop(text.reply.send(Err(EngineError::Expired)));
+                continue;
             }
+            self.one(text, now);
+        }
+    }
+
+    fn one(&self, text: Text, tokenizing: Instant) {
+        let Text { content, arrived, deadline, place, reply } = text;
+        // A text that makes the tokenizer panic must not end the thread for all who come after.
+        let encoding = catch_unwind(AssertUnwindSafe(|| self.tokenizer.tokenize(&content)))
+            .unwrap_or_else(|_| Err("the tokenizer panicked".to_owned()));
+        let queued = Instant::now();
+        let settled = encoding.map_err(EngineError::Tokenizer).and_then(|encoding| {
+            let failed = encoding.windows.iter().find_map(|window| self.culprits.find(window, queued));
+            if let Some(sentence) = failed {
+                return Err(EngineError::Model(sentence));
+            }
+            self.admission.learn(content.len(), encoding.windows.iter().map(|window| window.ids.len()).sum());
+            let length = encoding.windows.iter().map(|window| self.admission.length(window)).sum();
+            let place = place.settle(length, deadline)?;
+            Ok((encoding, place))
+        });
+        let (Encoding { windows, truncated }, place) = match settled {
+            Ok(settled) => settled,
             // An error means that the caller has gone: nobody is left to tell.
-            Err(error) => drop(reply.send(Err(EngineError::Tokenizer(error)))),
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let replies = Reply::of(reply, windows.len());
+        // Windows count one by one, as they run.
+        let mut whole = (windows.len() == 1).then_some(place);
+        for (tokens, reply) in windows.into_iter().zip(replies) {
+            let length = self.admission.length(&tokens);
+            let place = whole.take().unwrap_or_else(|| self.admission.place(length));
+            self.batcher.push(Job { tokens, length, truncated, arrived, tokenizing, queued, deadline, place, reply });
         }
     }
 }

@@ -2,31 +2,38 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
 use super::{
-    Batcher, Classify, EngineError, Lane, Layout, Next, Outcome, Queued, Timeline, Tokens, admission::Place, priority,
+    Batcher, Classify, EngineError, Lane, Layout, Next, Outcome, Queued, Timeline, Tokens,
+    admission::{Admission, Place},
+    culprits::Culprits,
+    priority,
+    reply::Reply,
+    withdrawn,
 };
-use crate::metrics::{Metrics, Rejection};
+use crate::metrics::Metrics;
 
-/// A tokenized text that waits for a worker.
+/// A tokenized text, or a window of one, that waits for a worker.
 pub(super) struct Job {
     pub(super) tokens: Tokens,
+    /// Tokens that are run for it.
+    pub(super) length: usize,
+    pub(super) truncated: bool,
     pub(super) arrived: Instant,
     /// When a tokenizer thread took it, and when it was done.
     pub(super) tokenizing: Instant,
     pub(super) queued: Instant,
     pub(super) deadline: Instant,
     pub(super) place: Place,
-    pub(super) reply: oneshot::Sender<Result<Outcome, EngineError>>,
+    pub(super) reply: Reply,
 }
 
 impl Queued for Job {
     fn tokens(&self) -> usize {
-        self.tokens.ids.len()
+        self.length
     }
 
     fn arrived(&self) -> Instant {
@@ -46,85 +53,121 @@ impl Queued for Job {
 /// finds it still there is some percent faster.
 pub(super) const LULL: Duration = Duration::from_secs(1);
 
-/// Serves a lane until the batcher is closed and the lane empty.
-pub(super) fn run(lane: Lane, mut classifier: Box<dyn Classify>, batcher: &Batcher<Job>, metrics: &Metrics) {
-    priority::give_way(lane.nice());
-    let (mut finished, mut keeps) = (0, false);
-    loop {
-        match batcher.next(lane, finished, keeps.then_some(LULL)) {
-            Next::Texts(taken) => {
-                finished = taken.batch.len();
-                metrics.reject_many(Rejection::Expired, taken.expired.len());
-                for job in taken.expired {
-                    answer(job.reply, Err(EngineError::Expired));
+/// What an inference thread works with.
+pub(super) struct Worker {
+    pub(super) lane: Lane,
+    pub(super) classifier: Box<dyn Classify>,
+    pub(super) batcher: Arc<Batcher<Job>>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) culprits: Arc<Culprits>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Worker {
+    /// Serves the lane until the batcher is closed and the lane empty.
+    pub(super) fn run(mut self) {
+        priority::give_way(self.lane.nice());
+        let batcher = Arc::clone(&self.batcher);
+        let (mut finished, mut keeps) = (0, false);
+        loop {
+            match batcher.next(self.lane, finished, keeps.then_some(LULL)) {
+                Next::Texts(taken) => {
+                    finished = taken.batch.len();
+                    for job in taken.expired {
+                        job.reply.send(Err(EngineError::Expired));
+                    }
+                    if !taken.batch.is_empty() {
+                        self.begin(taken.batch);
+                        keeps = true;
+                    }
                 }
-                if !taken.batch.is_empty() {
-                    run_batch(classifier.as_mut(), taken.batch, metrics);
-                    keeps = true;
+                Next::Lull => {
+                    finished = 0;
+                    keeps = false;
+                    self.classifier.return_memory();
+                }
+                Next::Closed => return,
+            }
+        }
+    }
+
+    fn begin(&mut self, mut batch: Vec<Job>) {
+        let admission = Arc::clone(&self.admission);
+        let _busy = admission.busy(self.lane);
+        for job in &mut batch {
+            job.place.leave_the_queue();
+        }
+        self.run_batch(batch, false);
+    }
+
+    /// Runs the batch. One that fails is run again in halves, until those texts are found that fail alone: a text can't
+    /// cost others their answers.
+    fn run_batch(&mut self, mut batch: Vec<Job>, is_part: bool) {
+        let run = Instant::now();
+        // A panic here costs these texts their answer, never the service its worker.
+        let tokens: Vec<&Tokens> = batch.iter().map(|job| &job.tokens).collect();
+        let result = catch_unwind(AssertUnwindSafe(|| self.classifier.classify(&tokens)))
+            .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
+        let done = Instant::now();
+        self.observe(&batch, done - run);
+
+        match result {
+            Ok(logits) if logits.len() == batch.len() => answer(batch, logits, run, done),
+            Ok(_) | Err(_) if batch.len() > 1 => {
+                let rest = batch.split_off(batch.len() / 2);
+                for part in [batch, rest] {
+                    let part = self.still_wanted(part);
+                    if !part.is_empty() {
+                        self.run_batch(part, true);
+                    }
                 }
             }
-            Next::Lull => {
-                finished = 0;
-                keeps = false;
-                classifier.return_memory();
+            Ok(logits) => self.fail(batch, &format!("{} outputs for one text", logits.len()), is_part),
+            Err(sentence) => self.fail(batch, &sentence, is_part),
+        }
+    }
+
+    /// Those that are worth another run.
+    fn still_wanted(&self, batch: Vec<Job>) -> Vec<Job> {
+        let now = Instant::now();
+        let (wanted, rest): (Vec<Job>, Vec<Job>) =
+            batch.into_iter().partition(|job| !job.is_abandoned() && job.deadline > now);
+        for job in rest {
+            self.metrics.reject_many(withdrawn(job.deadline, now), 1);
+            job.reply.send(Err(EngineError::Expired));
+        }
+        wanted
+    }
+
+    /// Answers a text on which the model fails.
+    fn fail(&self, batch: Vec<Job>, sentence: &str, is_part: bool) {
+        tracing::warn!(error = sentence, "the model failed on a text");
+        for job in batch {
+            // Nobody else was hurt by one that came alone.
+            if is_part {
+                self.culprits.add(&job.tokens, sentence, Instant::now());
             }
-            Next::Closed => return,
+            job.reply.send(Err(EngineError::Model(sentence.to_owned())));
         }
+    }
+
+    fn observe(&self, batch: &[Job], inference: Duration) {
+        self.admission.observe(self.lane, batch.iter().map(|job| job.place.cost()).sum(), inference);
+        let real = batch.iter().map(|job| job.tokens.ids.len()).sum();
+        let padding = match self.classifier.profile().layout {
+            Layout::Padded => batch.iter().map(|job| job.length).max().unwrap_or_default() * batch.len() - real,
+            Layout::Varlen => 0,
+        };
+        self.metrics.observe_batch(batch.len(), real, padding, inference);
     }
 }
 
-fn run_batch(classifier: &mut dyn Classify, batch: Vec<Job>, metrics: &Metrics) {
-    let (tokens, waiting): (Vec<Tokens>, Vec<_>) = batch
-        .into_iter()
-        .map(|Job { tokens, tokenizing, queued, place, reply, .. }| {
-            // Taken: the place is free for another text while the model runs.
-            drop(place);
-            (tokens, (reply, tokenizing, queued))
-        })
-        .unzip();
-    let tokens: Vec<&Tokens> = tokens.iter().collect();
-
-    let run = Instant::now();
-    // A panic here costs these texts their answer, never the service its worker.
-    let result = catch_unwind(AssertUnwindSafe(|| classifier.classify(&tokens)))
-        .unwrap_or_else(|_| Err("the inference thread panicked".to_owned()));
-    let done = Instant::now();
-    let inference = done - run;
-    observe(metrics, classifier.layout(), &tokens, inference);
-
-    match result {
-        Ok(logits) if logits.len() == waiting.len() => {
-            let batch_size = waiting.len();
-            for (((reply, tokenizing, queued), logits), tokens) in waiting.into_iter().zip(logits).zip(tokens) {
-                let timeline = Timeline { tokenizing, queued, run, done, tokens: tokens.ids.len(), batch_size };
-                answer(reply, Ok(Outcome { logits, inference, timeline }));
-            }
-        }
-        Ok(logits) => {
-            let sentence = format!("{} outputs for {} texts", logits.len(), waiting.len());
-            fail(waiting.into_iter().map(|(reply, ..)| reply).collect(), &sentence);
-        }
-        Err(sentence) => fail(waiting.into_iter().map(|(reply, ..)| reply).collect(), &sentence),
+fn answer(batch: Vec<Job>, logits: Vec<Vec<f32>>, run: Instant, done: Instant) {
+    let batch_size = batch.len();
+    for (job, logits) in batch.into_iter().zip(logits) {
+        let Job { tokens, truncated, tokenizing, queued, place, reply, .. } = job;
+        drop(place);
+        let timeline = Timeline { tokenizing, queued, run, done, tokens: tokens.ids.len(), batch_size };
+        reply.send(Ok(Outcome { logits, truncated, inference: done - run, timeline }));
     }
-}
-
-fn fail(replies: Vec<oneshot::Sender<Result<Outcome, EngineError>>>, sentence: &str) {
-    tracing::error!(texts = replies.len(), error = sentence, "a batch failed");
-    for reply in replies {
-        answer(reply, Err(EngineError::Model(sentence.to_owned())));
-    }
-}
-
-/// An error means that the caller has gone meanwhile: nobody is left to tell.
-fn answer(reply: oneshot::Sender<Result<Outcome, EngineError>>, outcome: Result<Outcome, EngineError>) {
-    drop(reply.send(outcome));
-}
-
-fn observe(metrics: &Metrics, layout: Layout, tokens: &[&Tokens], inference: Duration) {
-    let real = tokens.iter().map(|text| text.ids.len()).sum();
-    let padding = match layout {
-        Layout::Padded => tokens.iter().map(|text| text.ids.len()).max().unwrap_or_default() * tokens.len() - real,
-        Layout::Varlen => 0,
-    };
-    metrics.observe_batch(tokens.len(), real, padding, inference);
 }

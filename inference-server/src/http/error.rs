@@ -89,6 +89,14 @@ pub enum ApiError {
     /// The queue is full.
     #[error("{0}")]
     Overloaded(String),
+    /// The queue takes no more for now.
+    #[error("{detail}")]
+    QueueFull {
+        /// Which bound was reached.
+        detail: String,
+        /// Seconds in which what waits will be done.
+        drained_in: u64,
+    },
     /// All places for connections are taken.
     #[error("as many connections are open as MLOPS_MAX_CONNECTIONS allows")]
     TooManyConnections,
@@ -144,6 +152,7 @@ impl ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ModelLoading
             | Self::Overloaded(_)
+            | Self::QueueFull { .. }
             | Self::TooManyConnections
             | Self::Stopping
             | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -171,7 +180,7 @@ impl ApiError {
             Self::Unauthorized => "E3002",
             Self::Internal(_) => "E4001",
             Self::Stopping | Self::NotReady(_) => "E4002",
-            Self::Overloaded(_) | Self::TooManyConnections => "E4003",
+            Self::Overloaded(_) | Self::QueueFull { .. } | Self::TooManyConnections => "E4003",
             Self::DriftOff => "E8001",
         }
     }
@@ -195,7 +204,7 @@ impl ApiError {
             Self::Unauthorized => "Unauthorized access to API endpoint",
             Self::Internal(_) => "Internal server error occurred",
             Self::Stopping | Self::NotReady(_) => "Service is temporarily unavailable",
-            Self::Overloaded(_) | Self::TooManyConnections => "Service is overloaded",
+            Self::Overloaded(_) | Self::QueueFull { .. } | Self::TooManyConnections => "Service is overloaded",
             Self::DriftOff => "Drift detection is off",
         }
     }
@@ -204,6 +213,7 @@ impl ApiError {
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::Job(error) => error.retry_after(),
+            Self::QueueFull { drained_in, .. } => Some((*drained_in).into()),
             Self::ModelLoading
             | Self::Overloaded(_)
             | Self::TooManyConnections

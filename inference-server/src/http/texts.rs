@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     cache::Answer,
-    engine::{EngineError, Outcome},
+    engine::{EngineError, Full, Outcome},
     metrics::Rejection,
     model::NO_VERDICT,
     traces,
@@ -153,7 +153,7 @@ impl Failing for Classifying {
             ApiError::Model("the model failed".to_owned()),
             ApiError::ModelLoading,
             ApiError::Stopping,
-            ApiError::Overloaded("256 texts are waiting already".to_owned()),
+            ApiError::QueueFull { detail: "256 texts are waiting already".to_owned(), drained_in: 2 },
             ApiError::TimedOut(30),
         ]
     }
@@ -170,7 +170,7 @@ pub(super) async fn classify(
 ) -> Result<Answer, ApiError> {
     let run = || run(app, serving, &text.content, deadline, when_full);
     // Another caller's time and patience are not this one's.
-    let own = |error: &ApiError| matches!(error, ApiError::TimedOut(_) | ApiError::Overloaded(_));
+    let own = |error: &ApiError| matches!(error, ApiError::TimedOut(_) | ApiError::QueueFull { .. });
     let answer = match &app.cache {
         Some(cache) => cache.answer(&text.content, run, own).await?,
         None => run().await?,
@@ -212,7 +212,7 @@ async fn run(
         WhenFull::Refuse => serving.engine.classify(text, deadline).await,
         WhenFull::Wait | WhenFull::WaitBehindRequests => serving.engine.classify_patiently(text, deadline).await,
     };
-    let Outcome { logits, inference, timeline } = outcome.map_err(|error| refusal(app, &error))?;
+    let Outcome { logits, inference, timeline, .. } = outcome.map_err(|error| refusal(app, &error))?;
     traces::add_text(&timeline);
     let verdict = serving.labels.judge(&logits).ok_or_else(broken_output)?;
     Ok(Answer { verdict, inference, cached: false })
@@ -249,14 +249,26 @@ pub(super) async fn run_all(
 fn refusal(app: &App, error: &EngineError) -> ApiError {
     match error {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
-        EngineError::Full { .. } => {
-            app.metrics.reject_many(Rejection::QueueFull, 1);
-            ApiError::Overloaded(error.to_string())
+        EngineError::Full(refusal) => {
+            app.metrics.reject_many(rejection(refusal.cause), 1);
+            ApiError::QueueFull { detail: error.to_string(), drained_in: whole_seconds(refusal.drained_in) }
         }
         EngineError::Tokenizer(_) => ApiError::Text(error.to_string()),
         EngineError::Model(_) => ApiError::Model(error.to_string()),
         EngineError::Stopped => ApiError::Stopping,
     }
+}
+
+fn rejection(cause: Full) -> Rejection {
+    match cause {
+        Full::Places { .. } => Rejection::QueueFull,
+        Full::Wait { .. } | Full::Time { .. } => Rejection::QueueWait,
+    }
+}
+
+/// Rounded up: a caller that comes back earlier would be refused again.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0 || duration.is_zero())
 }
 
 /// The error for logits that can't be judged.

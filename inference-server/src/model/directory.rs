@@ -65,11 +65,8 @@ impl ModelDirectory {
         };
         let most = self.json.max_position_embeddings.map(|positions| positions.saturating_sub(reserved));
         match (config.max_tokens, most) {
-            (Some(asked), Some(most)) if asked > most => {
-                Err(ConfigError::TooManyTokens { setting: config.written.max_tokens.clone(), asked, most })
-            }
-            (Some(asked), _) => Ok(asked),
-            (None, most) => Ok(most.unwrap_or(DEFAULT_MAX_TOKENS).min(DEFAULT_MAX_TOKENS)),
+            (asked, Some(most)) => config.within(asked.unwrap_or(DEFAULT_MAX_TOKENS), most),
+            (asked, None) => Ok(asked.unwrap_or(DEFAULT_MAX_TOKENS)),
         }
     }
 

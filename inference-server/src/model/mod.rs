@@ -83,7 +83,7 @@ impl Model {
     /// Loads the model that the settings name, and runs it once.
     pub fn load(config: &Config) -> Result<Self, ModelError> {
         let directory = ModelDirectory::open(&config.model.path)?;
-        let max_tokens = directory.token_limit(&config.model)?;
+        let mut max_tokens = directory.token_limit(&config.model)?;
         // Side by side: together they take most of the start, and neither needs the other.
         let (tokenizer, session) = thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));
@@ -91,16 +91,29 @@ impl Model {
             (tokenizer.join(), session)
         });
         let session = session?;
-        let tokenizer = tokenizer.unwrap_or_else(|_| {
+        let mut tokenizer = tokenizer.unwrap_or_else(|_| {
             let problem = "the tokenizer panicked on it".to_owned();
             Err(ModelError::BadFile { path: directory.tokenizer_file(), problem })
         })?;
 
-        let tokens = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
+        if let Some(fixed) = session.fixed_tokens() {
+            max_tokens = config.model.within(max_tokens, fixed)?;
+            tokenizer.cut_to(max_tokens);
+        }
+        let encoding = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
+        let tokens = encoding.windows.first().ok_or_else(|| ModelError::WarmUp("no tokens".to_owned()))?;
         let is_quantized = quantization::is_quantized(&directory.model_file);
         // Before the warm-up, which then maps again what serving needs.
         native::forget_code_of_the_start();
-        let session = session.warm_up(&tokens, is_quantized).map_err(ModelError::WarmUp)?;
+        let mut session = session.warm_up(tokens, is_quantized).map_err(ModelError::WarmUp)?;
+        if let Some(unknown) = session.first_unknown_id(tokenizer.last_id()) {
+            tracing::warn!(
+                id = unknown,
+                token = tokenizer.token(unknown),
+                "the tokenizer has tokens that the model has no row for: texts that hold one are refused"
+            );
+            tokenizer.refuse_from(unknown);
+        }
         let labels = directory.labels(&config.model, session.classes)?;
         let tokenizer_file = directory.tokenizer_file();
         let file = directory.model_file;

@@ -1,9 +1,11 @@
 //! ONNX Runtime: one session, run by all workers at once.
 
 use std::{
+    borrow::Cow,
     env,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use native::SharedSession;
@@ -12,11 +14,12 @@ use ort::{
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
     value::{TensorElementType, TensorRef, TensorRefMut, ValueType},
 };
+use tracing::subscriber::NoSubscriber;
 
 use super::ModelError;
 use crate::{
     digest,
-    engine::{Classify, Layout, Tokens},
+    engine::{Classify, Cost, Layout, Profile, Tokens},
 };
 
 /// Where the library is looked for when `ORT_DYLIB_PATH` doesn't say.
@@ -118,31 +121,49 @@ pub(super) struct ColdSession {
     session: Session,
     inputs: Vec<(String, Feed)>,
     layout: Layout,
+    axes: Axes,
     output: String,
+}
+
+/// What a graph says of the sides of its inputs. A side that isn't fixed is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Axes {
+    /// Texts of each run.
+    texts: Option<usize>,
+    /// Tokens of each text.
+    tokens: Option<usize>,
+}
+
+impl Axes {
+    fn of(shape: &[i64]) -> Self {
+        let fixed = |side: usize| shape.get(side).and_then(|side| usize::try_from(*side).ok()).filter(|side| *side > 0);
+        Self { texts: fixed(0), tokens: fixed(1) }
+    }
 }
 
 impl ColdSession {
     fn new(session: Session) -> Result<Self, String> {
-        let inputs = session
-            .inputs()
-            .iter()
-            .map(|input| {
-                let name = input.name();
-                let feed = Feed::of(name).ok_or_else(|| {
-                    let known = Feed::NAMES.map(|(known, _)| known).join(", ");
-                    format!("its input {name} is none of those that texts are fed to: {known}")
-                })?;
-                match input.dtype() {
-                    ValueType::Tensor { ty: TensorElementType::Int64, .. } => Ok((name.to_owned(), feed)),
-                    other => Err(format!("its input {name} is {other}, not a tensor of int64")),
-                }
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut axes = Axes::default();
+        let mut inputs = Vec::new();
+        for input in session.inputs() {
+            let name = input.name();
+            let feed = Feed::of(name).ok_or_else(|| {
+                let known = Feed::NAMES.map(|(known, _)| known).join(", ");
+                format!("its input {name} is none of those that texts are fed to: {known}")
+            })?;
+            let ValueType::Tensor { ty: TensorElementType::Int64, shape, .. } = input.dtype() else {
+                return Err(format!("its input {name} is {}, not a tensor of int64", input.dtype()));
+            };
+            if feed == Feed::Ids {
+                axes = Axes::of(shape);
+            }
+            inputs.push((name.to_owned(), feed));
+        }
         let has = |wanted| inputs.iter().any(|(_, feed)| *feed == wanted);
         if !has(Feed::Ids) {
             return Err("it has no input input_ids".to_owned());
         }
-        let layout = if has(Feed::Starts) { Layout::Varlen } else { Layout::Padded };
+        let (layout, axes) = if has(Feed::Starts) { (Layout::Varlen, Axes::default()) } else { (Layout::Padded, axes) };
         let outputs = session.outputs();
         let output = outputs.iter().find(|output| output.name() == "logits").or(outputs.first());
         let output = output.ok_or("it has no output")?;
@@ -150,7 +171,7 @@ impl ColdSession {
             return Err(format!("its output {} is {}, not a tensor of float32", output.name(), output.dtype()));
         }
         let output = output.name().to_owned();
-        Ok(Self { session, inputs, layout, output })
+        Ok(Self { session, inputs, layout, axes, output })
     }
 
     /// Whether it says that it was made of this file.
@@ -163,58 +184,140 @@ impl ColdSession {
         Ok(said.is_some_and(|said| said == hexadecimal))
     }
 
-    /// Runs once, which allocates what later runs use, and shows how many classes there are.
-    pub(super) fn warm_up(mut self, tokens: &Tokens, is_quantized: bool) -> Result<OnnxSession, String> {
-        let (names, feeds): (Vec<&str>, Vec<Feed>) =
-            self.inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
-        let tensors: Vec<Tensor> = feeds.iter().map(|feed| feed.fill(self.layout, &[tokens])).collect();
-        let mut inputs = Vec::with_capacity(names.len());
-        for (name, tensor) in names.iter().zip(&tensors) {
-            inputs.push((*name, SessionInputValue::from(tensor.view()?)));
+    /// Tokens that each text has to have; `None` for any number.
+    pub(super) fn fixed_tokens(&self) -> Option<usize> {
+        self.axes.tokens
+    }
+
+    /// Runs texts of several lengths, alone and together. That allocates what later runs use, and shows how many
+    /// classes there are, whether texts can share a run, and what a run takes.
+    pub(super) fn warm_up(mut self, text: &Tokens, is_quantized: bool) -> Result<OnnxSession, String> {
+        let classes = self.first_run(text)?;
+        let Self { session, inputs, layout, axes, output } = self;
+        let (names, feeds): (Vec<&str>, Vec<Feed>) = inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
+        let session = SharedSession::new(session, &names, &output).map_err(sentence)?;
+        let unknown = Cost { run: Duration::ZERO, token: Duration::ZERO };
+        let profile =
+            Profile { layout, is_quantized, most_texts: axes.texts, fixed_tokens: axes.tokens, cost: unknown };
+        let mut session = OnnxSession { shared: Arc::new(session), feeds, axes, profile, classes };
+        session.learn(text)?;
+        // Other threads run all others.
+        native::return_activations();
+        Ok(session)
+    }
+
+    /// The number of classes.
+    fn first_run(&mut self, text: &Tokens) -> Result<usize, String> {
+        let texts = vec![text; self.axes.texts.unwrap_or(1)];
+        let tensors: Vec<Tensor> =
+            self.inputs.iter().map(|(_, feed)| feed.fill(self.layout, self.axes.tokens, &texts)).collect();
+        let mut inputs = Vec::with_capacity(tensors.len());
+        for ((name, _), tensor) in self.inputs.iter().zip(&tensors) {
+            inputs.push((name.as_str(), SessionInputValue::from(tensor.view()?)));
         }
         let outputs = self.session.run(inputs).map_err(sentence)?;
         let (shape, _) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(sentence)?;
-        let classes = match **shape {
-            [1, classes] => usize::try_from(classes).map_err(sentence)?,
-            _ => return Err(format!("its output {} has the shape {shape} for one text", self.output)),
-        };
-        drop(outputs);
-        // Another thread runs all others.
-        native::return_activations();
-        let session = SharedSession::new(self.session, &names, &self.output).map_err(sentence)?;
-        Ok(OnnxSession { shared: Arc::new(session), feeds, layout: self.layout, is_quantized, classes })
+        match **shape {
+            [rows, classes] if usize::try_from(rows) == Ok(texts.len()) => usize::try_from(classes).map_err(sentence),
+            _ => Err(format!("its output {} has the shape {shape} for {} texts", self.output, texts.len())),
+        }
     }
 }
+
+/// Tokens of the longer text of a warm-up, where the model takes so many.
+const LONGER: usize = 64;
 
 /// A warm session; a clone is another handle to the same one, for another worker.
 #[derive(Clone)]
 pub(super) struct OnnxSession {
     shared: Arc<SharedSession>,
     feeds: Vec<Feed>,
-    layout: Layout,
-    is_quantized: bool,
+    axes: Axes,
+    profile: Profile,
     /// Classes that the model tells apart.
     pub(super) classes: usize,
 }
 
-impl Classify for OnnxSession {
-    fn layout(&self) -> Layout {
-        self.layout
+impl OnnxSession {
+    fn learn(&mut self, text: &Tokens) -> Result<(), String> {
+        let longer: Vec<u32> = text.ids.iter().copied().cycle().take(self.axes.tokens.unwrap_or(LONGER)).collect();
+        let longer = Tokens { ids: longer, type_ids: None };
+        let (short, long) = (self.time(text)?, self.time(&longer)?);
+        let tokens = |text: &Tokens| self.axes.tokens.unwrap_or(text.ids.len());
+        self.profile.cost = Cost::between((tokens(text), short), (tokens(&longer), long));
+
+        if self.axes.texts.is_some() {
+            return Ok(());
+        }
+        let feeds_a_mask = self.feeds.contains(&Feed::Mask) || self.axes.tokens.is_some();
+        if self.profile.layout == Layout::Padded && !feeds_a_mask {
+            // Padding would be read as part of the shorter text.
+            self.profile.most_texts = Some(1);
+        } else if let Err(problem) = self.classify(&[text, &longer]) {
+            tracing::warn!(problem, "the model fails on two texts at once, so each runs alone");
+            self.profile.most_texts = Some(1);
+        }
+        Ok(())
     }
 
-    fn is_quantized(&self) -> bool {
-        self.is_quantized
+    /// The shorter time of two runs: the first one allocates.
+    fn time(&mut self, text: &Tokens) -> Result<Duration, String> {
+        let mut shortest = Duration::MAX;
+        for _ in 0..2 {
+            let start = Instant::now();
+            self.classify(&[text])?;
+            shortest = shortest.min(start.elapsed());
+        }
+        Ok(shortest)
+    }
+
+    /// The first id, up to `last`, that the model has no row for; `None` where it has one for each.
+    pub(super) fn first_unknown_id(&mut self, last: u32) -> Option<u32> {
+        let mut knows = |id| self.classify(&[&Tokens { ids: vec![id], type_ids: None }]).is_ok();
+        // ONNX Runtime logs each failure as an error, and these are asked for.
+        let unknown = tracing::subscriber::with_default(NoSubscriber::new(), || {
+            if knows(last) || !knows(0) {
+                return None;
+            }
+            let (mut known, mut unknown) = (0, last);
+            while unknown - known > 1 {
+                let middle = known + (unknown - known) / 2;
+                if knows(middle) {
+                    known = middle;
+                } else {
+                    unknown = middle;
+                }
+            }
+            Some(unknown)
+        });
+        native::return_activations();
+        unknown
+    }
+}
+
+impl Classify for OnnxSession {
+    fn profile(&self) -> Profile {
+        self.profile
     }
 
     fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {
-        let tensors: Vec<Tensor> = self.feeds.iter().map(|feed| feed.fill(self.layout, batch)).collect();
+        let first = *batch.first().ok_or("a run without texts")?;
+        let texts: Cow<'_, [&Tokens]> = match self.axes.texts {
+            // A row of padding alone would be a text of nothing, of which a model may make no number.
+            Some(fixed) if batch.len() < fixed => {
+                Cow::Owned(batch.iter().copied().chain(std::iter::repeat(first)).take(fixed).collect())
+            }
+            _ => Cow::Borrowed(batch),
+        };
+        let (layout, length) = (self.profile.layout, self.axes.tokens);
+        let tensors: Vec<Tensor> = self.feeds.iter().map(|feed| feed.fill(layout, length, &texts)).collect();
         let inputs = tensors.iter().map(Tensor::view).collect::<Result<Vec<_>, _>>()?;
-        let mut logits = vec![0.0_f32; batch.len() * self.classes];
-        let shape = [batch.len(), self.classes];
+        let mut logits = vec![0.0_f32; texts.len() * self.classes];
+        let shape = [texts.len(), self.classes];
         let mut output = TensorRefMut::from_array_view_mut((shape, logits.as_mut_slice())).map_err(sentence)?;
         self.shared.run(&inputs, &mut output).map_err(sentence)?;
         drop(output);
-        Ok(logits.chunks_exact(self.classes.max(1)).map(<[f32]>::to_vec).collect())
+        Ok(logits.chunks_exact(self.classes.max(1)).take(batch.len()).map(<[f32]>::to_vec).collect())
     }
 
     fn return_memory(&mut self) {
@@ -241,9 +344,9 @@ impl Tensor {
 }
 
 impl Feed {
-    /// Padding is 0. Its id doesn't matter where the mask is 0, and 0 is a valid id of every
-    /// vocabulary.
-    fn fill(self, layout: Layout, batch: &[&Tokens]) -> Tensor {
+    /// Padding, up to `fixed` tokens or those of the longest text, is 0. Its id doesn't matter where the mask is 0, and 0
+    /// is a valid id of every vocabulary.
+    fn fill(self, layout: Layout, fixed: Option<usize>, batch: &[&Tokens]) -> Tensor {
         if self == Self::Starts {
             let mut numbers = vec![0];
             for text in batch {
@@ -253,7 +356,7 @@ impl Feed {
             return Tensor { shape: vec![numbers.len()], numbers };
         }
         let length = match layout {
-            Layout::Padded => batch.iter().map(|text| text.ids.len()).max().unwrap_or_default(),
+            Layout::Padded => batch.iter().map(|text| text.ids.len()).chain(fixed).max().unwrap_or_default(),
             Layout::Varlen => 0,
         };
         let mut numbers = Vec::new();
@@ -283,7 +386,7 @@ mod tests {
     fn filled(layout: Layout, feed: Feed) -> (Vec<usize>, Vec<i64>) {
         let short = Tokens { ids: vec![7], type_ids: None };
         let long = Tokens { ids: vec![1, 2, 3], type_ids: Some(vec![0, 1, 1]) };
-        let Tensor { shape, numbers } = feed.fill(layout, &[&short, &long]);
+        let Tensor { shape, numbers } = feed.fill(layout, None, &[&short, &long]);
         (shape, numbers)
     }
 
@@ -294,6 +397,21 @@ mod tests {
         assert_eq!(padded(Feed::Mask), (vec![2, 3], vec![1, 0, 0, 1, 1, 1]));
         assert_eq!(padded(Feed::Types), (vec![2, 3], vec![0, 0, 0, 0, 1, 1]));
         assert_eq!(padded(Feed::Positions), (vec![2, 3], vec![0, 0, 0, 0, 1, 2]));
+    }
+
+    #[test]
+    fn texts_are_filled_up_to_a_fixed_length() {
+        let short = Tokens { ids: vec![7], type_ids: None };
+        let Tensor { shape, numbers } = Feed::Mask.fill(Layout::Padded, Some(4), &[&short]);
+        assert_eq!((shape, numbers), (vec![1, 4], vec![1, 0, 0, 0]));
+    }
+
+    #[test]
+    fn a_side_is_fixed_where_the_graph_has_a_number() {
+        assert_eq!(Axes::of(&[-1, -1]), Axes::default());
+        assert_eq!(Axes::of(&[1, -1]), Axes { texts: Some(1), tokens: None });
+        assert_eq!(Axes::of(&[-1, 128]), Axes { texts: None, tokens: Some(128) });
+        assert_eq!(Axes::of(&[]), Axes::default());
     }
 
     #[test]

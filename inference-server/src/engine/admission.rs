@@ -232,3 +232,7 @@ impl Drop for Busy<'_> {
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

@@ -168,9 +168,12 @@ async fn an_expired_text_and_one_whose_client_has_gone_never_reach_the_model() {
     bench.until("a run", |bench| bench.runs() == 1).await;
     let expired = bench.submit("b", Duration::from_millis(20));
     let gone = bench.submit("c", LONG);
-    bench.until("two waiting", |bench| bench.waiting() == 2).await;
+    let gone_in_time = bench.submit("d", Duration::from_millis(20));
+    bench.until("three waiting", |bench| bench.waiting() == 3).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     gone.abort();
+    // As a handler does whose time is up.
+    gone_in_time.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
     (0..5).for_each(|_| bench.permits.send(()).unwrap());
     running.await.unwrap().unwrap();
@@ -178,7 +181,7 @@ async fn an_expired_text_and_one_whose_client_has_gone_never_reach_the_model() {
     bench.until("an empty queue", |bench| bench.waiting() == 0).await;
     assert_eq!(bench.runs(), 1);
     let text = bench.metrics.render().unwrap();
-    assert!(text.contains("sentiment_rejected_total{reason=\"expired\"} 1"), "{text}");
+    assert!(text.contains("sentiment_rejected_total{reason=\"expired\"} 2"), "{text}");
     assert!(text.contains("sentiment_rejected_total{reason=\"abandoned\"} 1"), "{text}");
 }
 
@@ -219,4 +222,63 @@ async fn memory_is_kept_between_runs_and_given_back_in_a_lull() {
     tokio::time::sleep(worker::LULL + Duration::from_millis(200)).await;
     assert_eq!((bench.runs(), bench.returns.load(Ordering::SeqCst)), (2, 1));
     assert!(bench.metrics.render().unwrap().contains("sentiment_inference_duration_seconds_count 2\n"));
+}
+
+#[tokio::test]
+async fn a_text_that_spoils_a_run_fails_alone_and_is_not_run_again() {
+    let bench = start(100);
+    let first = bench.submit("a", LONG);
+    bench.until("a run", |bench| bench.runs() == 1).await;
+    let texts = ["b", "c", "?", "d", "e", "!", "f", "g"];
+    let answers = texts.map(|text| bench.submit(text, LONG));
+    bench.until("eight waiting", |bench| bench.waiting() == 8).await;
+    // The last text may still be with the tokenizer.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    (0..40).for_each(|_| bench.permits.send(()).unwrap());
+    first.await.unwrap().unwrap();
+    for (text, answer) in texts.into_iter().zip(answers) {
+        match (text, answer.await.unwrap()) {
+            ("?", answer) => assert_eq!(answer, Err(EngineError::Model("broken".to_owned()))),
+            ("!", answer) => assert!(matches!(answer, Err(EngineError::Model(_)))),
+            (_, answer) => assert_eq!(answer.unwrap().logits, [to_f32(u32::from(text.as_bytes()[0]))], "{text}"),
+        }
+    }
+    // One of all, and then halves: no more than twice the culprits times the halvings, and the first text's.
+    let runs = bench.runs();
+    assert!(runs <= 2 + 2 * 2 * 3, "{runs} runs");
+    assert_eq!(bench.submit("?", LONG).await.unwrap(), Err(EngineError::Model("broken".to_owned())));
+    assert_eq!(bench.runs(), runs);
+    assert_eq!(bench.submit("h", LONG).await.unwrap().unwrap().logits, [to_f32(104)]);
+}
+
+#[tokio::test]
+async fn a_text_in_windows_has_one_answer() {
+    let bench = start(100);
+    (0..10).for_each(|_| bench.permits.send(()).unwrap());
+    let text = ["b".repeat(WINDOW), "d".repeat(WINDOW), "f".repeat(WINDOW / 2)].concat();
+    let outcome = bench.submit(&text, LONG).await.unwrap().unwrap();
+    assert_eq!(outcome.timeline.tokens, 5 * WINDOW / 2);
+    assert_eq!(outcome.logits, [(2.0 * to_f32(98) + 2.0 * to_f32(100) + to_f32(102)) / 5.0]);
+    let spoiled = ["b".repeat(WINDOW), "?".repeat(3)].concat();
+    assert!(matches!(bench.submit(&spoiled, LONG).await.unwrap(), Err(EngineError::Model(_))));
+    bench.until("an empty queue", |bench| bench.waiting() == 0).await;
+}
+
+#[tokio::test]
+async fn a_text_that_waits_for_a_place_in_vain_is_counted() {
+    let bench = start(1);
+    let running = bench.submit("a", LONG);
+    bench.until("a run", |bench| bench.runs() == 1).await;
+    let queued = bench.submit("b", LONG);
+    bench.until("one waiting", |bench| bench.waiting() == 1).await;
+    for within in [Duration::ZERO, LONG] {
+        let text = bench.engine.classify_patiently("c".to_owned(), Instant::now() + within);
+        tokio::time::timeout(Duration::from_millis(20), text).await.unwrap_err();
+    }
+    let text = bench.metrics.render().unwrap();
+    assert!(text.contains("sentiment_rejected_total{reason=\"expired\"} 1"), "{text}");
+    assert!(text.contains("sentiment_rejected_total{reason=\"abandoned\"} 1"), "{text}");
+    (0..2).for_each(|_| bench.permits.send(()).unwrap());
+    running.await.unwrap().unwrap();
+    queued.await.unwrap().unwrap();
 }

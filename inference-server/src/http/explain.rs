@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::{
     ApiError, App, Serving,
     bodies::Received,
+    deadline::Deadline,
     error::Location,
     fields::Fields,
     info::BACKEND_NAME,
@@ -108,10 +109,10 @@ struct TokenAttribution<'a> {
 )]
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
+    Deadline(deadline): Deadline,
     Received(body): Received<{ predict::MOST_BYTES }>,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
-    let deadline = start + app.config.request_timeout;
     let serving = texts::serving(&app)?;
     let (text, target) = parse(&body, &serving.labels, app.config.max_text_length)?;
     // As many runs as a batch has, so it takes a batch's place.

@@ -5,6 +5,7 @@ mod batch_jobs;
 mod bodies;
 mod correlation;
 mod crowd;
+mod deadline;
 mod docs;
 mod drift;
 mod error;
@@ -20,7 +21,6 @@ mod predict_batch;
 mod protocol;
 mod state;
 mod texts;
-mod timeout;
 mod traced;
 
 use std::{sync::Arc, time::Duration};
@@ -136,7 +136,7 @@ fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, ApiError> {
     crowd::refuse_crowd(&request)?;
     auth::require_key(&app, &request)?;
-    timeout::within_time(&app, next.run(request)).await
+    deadline::within_time(&app, request, next).await
 }
 
 fn cors(app: &App) -> CorsLayer {

@@ -1,6 +1,6 @@
 //! `POST /predict`: one text.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     ApiError, App,
     bodies::Received,
+    deadline::Deadline,
     error::Location,
     info::BACKEND_NAME,
     openapi::{Failures, tags},
@@ -76,9 +77,9 @@ struct Prediction<'a> {
 )]
 pub(super) async fn predict(
     State(app): State<Arc<App>>,
+    Deadline(deadline): Deadline,
     Received(body): Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
-    let deadline = Instant::now() + app.config.request_timeout;
     let mut fields = texts::fields(&body)?;
     let text = Text::of(fields.remove("text"), &[Location::Name("text")], app.config.max_text_length)?;
     let text_length = text.characters;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     ApiError, App,
     bodies::Received,
+    deadline::Deadline,
     error::Location,
     info::BACKEND_NAME,
     openapi::{Failures, tags},
@@ -83,10 +84,10 @@ struct Item {
 )]
 pub(super) async fn predict_batch(
     State(app): State<Arc<App>>,
+    Deadline(deadline): Deadline,
     Received(body): Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
-    let deadline = start + app.config.request_timeout;
     let _place = place(&app)?;
     let texts = parse(&body, app.config.max_text_length)?;
     drop(body);

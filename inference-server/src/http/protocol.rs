@@ -1,7 +1,7 @@
 //! The Open Inference Protocol, version 2, over REST: how clients of other model servers ask
 //! this one too. Its paths are fixed, so they are never under the prefix.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
@@ -22,6 +22,7 @@ use utoipa::{
 use super::{
     ApiError, App,
     bodies::Received,
+    deadline::Deadline,
     openapi::{Failing, ProtocolFailures, tags},
     predict, predict_batch,
     texts::{self, Text, WhenFull},
@@ -303,10 +304,10 @@ impl Failing for Parsing {
 )]
 pub(super) async fn infer(
     State(app): State<Arc<App>>,
+    Deadline(deadline): Deadline,
     Path(name): Path<String>,
     body: Result<Received<{ predict_batch::MOST_BYTES }>, ApiError>,
 ) -> Result<Response, ApiError> {
-    let deadline = Instant::now() + app.config.request_timeout;
     known(&app, &name)?;
     let Received(body) = body?;
     // One text is a prediction like any other; more, or a body that may hold more, is a batch.

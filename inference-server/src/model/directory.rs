@@ -70,6 +70,11 @@ impl ModelDirectory {
         }
     }
 
+    /// Whether `config.json` says for how many tokens the model has positions.
+    pub(super) fn declares_positions(&self) -> bool {
+        self.json.max_position_embeddings.is_some()
+    }
+
     /// Names for the model's classes: the settings', else `id2label`, else `LABEL_0` and so on as
     /// the transformers library calls unnamed ones.
     pub(super) fn labels(&self, config: &ModelConfig, classes: usize) -> Result<Labels, ModelError> {

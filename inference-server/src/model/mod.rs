@@ -15,6 +15,7 @@ use crate::{
 };
 pub use directory::ModelDirectory;
 pub use labels::{Labels, NO_VERDICT, Verdict};
+use session::Limit;
 pub use session::Runtime;
 pub use tokenizer::Tokenizer;
 
@@ -100,12 +101,18 @@ impl Model {
             max_tokens = config.model.within(max_tokens, fixed)?;
             tokenizer.cut_to(max_tokens);
         }
+        let limit = Limit { tokens: max_tokens, is_declared: directory.declares_positions() };
         let encoding = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
         let tokens = encoding.windows.first().ok_or_else(|| ModelError::WarmUp("no tokens".to_owned()))?;
         let is_quantized = quantization::is_quantized(&directory.model_file);
         // Before the warm-up, which then maps again what serving needs.
         native::forget_code_of_the_start();
-        let mut session = session.warm_up(tokens, is_quantized).map_err(ModelError::WarmUp)?;
+        let mut session = session.warm_up(tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
+        if session.max_tokens < max_tokens {
+            max_tokens = config.model.within(max_tokens, session.max_tokens)?;
+            tracing::warn!(max_tokens, "the model fails on longer texts, so they are cut to this");
+            tokenizer.cut_to(max_tokens);
+        }
         if let Some(unknown) = session.first_unknown_id(tokenizer.last_id()) {
             tracing::warn!(
                 id = unknown,

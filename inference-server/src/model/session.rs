@@ -190,8 +190,8 @@ impl ColdSession {
     }
 
     /// Runs texts of several lengths, alone and together. That allocates what later runs use, and shows how many
-    /// classes there are, whether texts can share a run, and what a run takes.
-    pub(super) fn warm_up(mut self, text: &Tokens, is_quantized: bool) -> Result<OnnxSession, String> {
+    /// classes there are, whether texts can share a run, how long they can be, and what a run takes.
+    pub(super) fn warm_up(mut self, text: &Tokens, is_quantized: bool, limit: Limit) -> Result<OnnxSession, String> {
         let classes = self.first_run(text)?;
         let Self { session, inputs, layout, axes, output } = self;
         let (names, feeds): (Vec<&str>, Vec<Feed>) = inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
@@ -199,7 +199,9 @@ impl ColdSession {
         let unknown = Cost { run: Duration::ZERO, token: Duration::ZERO };
         let profile =
             Profile { layout, is_quantized, most_texts: axes.texts, fixed_tokens: axes.tokens, cost: unknown };
-        let mut session = OnnxSession { shared: Arc::new(session), feeds, axes, profile, classes };
+        let max_tokens = limit.tokens;
+        let mut session = OnnxSession { shared: Arc::new(session), feeds, axes, profile, classes, max_tokens };
+        session.learn_length(text, limit);
         session.learn(text)?;
         // Other threads run all others.
         native::return_activations();
@@ -227,6 +229,15 @@ impl ColdSession {
 /// Tokens of the longer text of a warm-up, where the model takes so many.
 const LONGER: usize = 64;
 
+/// How long a text may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    /// In tokens.
+    pub(super) tokens: usize,
+    /// Whether the model's own files say so. Else one run of that length shows it.
+    pub(super) is_declared: bool,
+}
+
 /// A warm session; a clone is another handle to the same one, for another worker.
 #[derive(Clone)]
 pub(super) struct OnnxSession {
@@ -236,12 +247,23 @@ pub(super) struct OnnxSession {
     profile: Profile,
     /// Classes that the model tells apart.
     pub(super) classes: usize,
+    /// Tokens that it takes at most.
+    pub(super) max_tokens: usize,
 }
 
 impl OnnxSession {
+    /// Finds how long a text the graph takes where it doesn't take what it should.
+    fn learn_length(&mut self, text: &Tokens, limit: Limit) {
+        let longest = if limit.is_declared { limit.tokens.min(LONGER) } else { limit.tokens };
+        let most =
+            quietly(|| last_good(text.ids.len(), longest, |tokens| self.classify(&[&repeated(text, tokens)]).is_ok()));
+        if most < longest {
+            self.max_tokens = most;
+        }
+    }
+
     fn learn(&mut self, text: &Tokens) -> Result<(), String> {
-        let longer: Vec<u32> = text.ids.iter().copied().cycle().take(self.axes.tokens.unwrap_or(LONGER)).collect();
-        let longer = Tokens { ids: longer, type_ids: None };
+        let longer = repeated(text, self.axes.tokens.unwrap_or(LONGER).min(self.max_tokens));
         let (short, long) = (self.time(text)?, self.time(&longer)?);
         let tokens = |text: &Tokens| self.axes.tokens.unwrap_or(text.ids.len());
         self.profile.cost = Cost::between((tokens(text), short), (tokens(&longer), long));
@@ -273,26 +295,48 @@ impl OnnxSession {
 
     /// The first id, up to `last`, that the model has no row for; `None` where it has one for each.
     pub(super) fn first_unknown_id(&mut self, last: u32) -> Option<u32> {
-        let mut knows = |id| self.classify(&[&Tokens { ids: vec![id], type_ids: None }]).is_ok();
-        // ONNX Runtime logs each failure as an error, and these are asked for.
-        let unknown = tracing::subscriber::with_default(NoSubscriber::new(), || {
-            if knows(last) || !knows(0) {
-                return None;
-            }
-            let (mut known, mut unknown) = (0, last);
-            while unknown - known > 1 {
-                let middle = known + (unknown - known) / 2;
-                if knows(middle) {
-                    known = middle;
-                } else {
-                    unknown = middle;
-                }
-            }
-            Some(unknown)
+        let last = usize::try_from(last).ok()?;
+        let mut knows = |id: usize| {
+            let ids = u32::try_from(id).into_iter().collect();
+            self.classify(&[&Tokens { ids, type_ids: None }]).is_ok()
+        };
+        let unknown = quietly(|| {
+            let unknown = last_good(0, last, &mut knows) + 1;
+            // Else it isn't the end of the table.
+            let rest = unknown..=last;
+            let step = rest.clone().count().div_ceil(8).max(1);
+            (knows(0) && unknown <= last && !rest.step_by(step).any(knows)).then_some(unknown)
         });
         native::return_activations();
-        unknown
+        unknown.and_then(|unknown| u32::try_from(unknown).ok())
     }
+}
+
+/// The last number, from one that is good to `most`, that is good, when all behind a bad one are bad.
+fn last_good(good: usize, most: usize, mut is_good: impl FnMut(usize) -> bool) -> usize {
+    if most <= good || is_good(most) {
+        return most;
+    }
+    let (mut good, mut bad) = (good, most);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if is_good(middle) {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    good
+}
+
+/// A text over and over, up to so many tokens.
+fn repeated(text: &Tokens, tokens: usize) -> Tokens {
+    Tokens { ids: text.ids.iter().copied().cycle().take(tokens).collect(), type_ids: None }
+}
+
+/// Runs what may fail without ONNX Runtime's log lines about it.
+fn quietly<T>(run: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(NoSubscriber::new(), run)
 }
 
 impl Classify for OnnxSession {
@@ -404,6 +448,19 @@ mod tests {
         let short = Tokens { ids: vec![7], type_ids: None };
         let Tensor { shape, numbers } = Feed::Mask.fill(Layout::Padded, Some(4), &[&short]);
         assert_eq!((shape, numbers), (vec![1, 4], vec![1, 0, 0, 0]));
+    }
+
+    #[test]
+    fn the_last_good_number_is_found_with_few_tries() {
+        for (most, expected) in [(512, 100), (101, 100), (100, 100), (7, 7), (3, 3)] {
+            let mut tries = 0;
+            let found = last_good(5, most, |number| {
+                tries += 1;
+                number <= 100
+            });
+            assert_eq!(found, expected);
+            assert!(tries <= 10, "{tries} tries up to {most}");
+        }
     }
 
     #[test]

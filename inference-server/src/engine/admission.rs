@@ -32,6 +32,12 @@ pub(super) struct Bounds {
     pub(super) workers: usize,
 }
 
+impl Bounds {
+    fn half(self) -> Self {
+        Self { texts: self.texts.div_ceil(2), wait: self.wait / 2, ..self }
+    }
+}
+
 /// The texts of a lane.
 #[derive(Default)]
 struct Load {
@@ -74,18 +80,18 @@ impl Admission {
     /// A place for a text of so many bytes, unless it would wait for too long.
     pub(super) fn enter(self: &Arc<Self>, bytes: usize, deadline: Instant) -> Result<Place, EngineError> {
         let tokens = self.expect(bytes);
-        self.check(tokens, self.bounds.wait, Some(deadline))?;
+        self.check(tokens, self.bounds, Some(deadline))?;
         Ok(self.place(tokens))
     }
 
-    /// A place as soon as there is one. Who waits leaves half of the time to those who don't.
+    /// A place as soon as there is one. Who waits leaves half of the places and of the time to those who don't.
     pub(super) async fn wait(self: &Arc<Self>, bytes: usize) -> Place {
         loop {
             let tokens = self.expect(bytes);
             // Asked for before the look, so that no room that comes between the two is missed.
             let load = self.load(Lane::of(tokens));
             let room = load.room.notified();
-            if self.check(tokens, self.bounds.wait / 2, None).is_ok() {
+            if self.check(tokens, self.bounds.half(), None).is_ok() {
                 let place = self.place(tokens);
                 // There may be room for another one.
                 load.room.notify_one();
@@ -132,20 +138,20 @@ impl Admission {
     }
 
     /// Whether a text of so many tokens may come.
-    fn check(&self, tokens: usize, most: Duration, deadline: Option<Instant>) -> Result<(), Refusal> {
+    fn check(&self, tokens: usize, most: Bounds, deadline: Option<Instant>) -> Result<(), Refusal> {
         let load = self.load(Lane::of(tokens));
         let waiting = load.waiting.load(Ordering::Relaxed);
         let wait = load.wait(self.bounds.workers);
         let refuse = |cause| Err(Refusal { cause, drained_in: load.drained_in(self.bounds.workers) });
-        if waiting >= self.bounds.texts {
-            return refuse(Full::Places { capacity: self.bounds.texts });
+        if waiting >= most.texts {
+            return refuse(Full::Places { capacity: most.texts });
         }
         // A lane at rest takes any text: else what was told wrong once would be told wrong for ever.
         if wait.is_zero() {
             return Ok(());
         }
-        if wait > most {
-            return refuse(Full::Wait { wait, most });
+        if wait > most.wait {
+            return refuse(Full::Wait { wait, most: most.wait });
         }
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -181,7 +187,7 @@ impl Place {
         // It doesn't wait for itself.
         drop(self);
         if !as_expected {
-            admission.check(tokens, admission.bounds.wait, Some(deadline))?;
+            admission.check(tokens, admission.bounds, Some(deadline))?;
         }
         Ok(admission.place(tokens))
     }

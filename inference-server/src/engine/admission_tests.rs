@@ -131,6 +131,12 @@ async fn who_waits_leaves_half_of_the_time_to_others_and_has_its_turn() {
     }
     assert_eq!(places.len(), 51);
     assert_eq!(fill(&admission, 400).0.len(), 50);
+    let mut short = Vec::new();
+    while let Some(place) = admission.wait(bytes(8)).now_or_never() {
+        short.push(place);
+    }
+    assert_eq!(short.len(), 500);
+    drop(short);
 
     let waiting: Vec<_> = (0..5)
         .map(|_| {

@@ -151,6 +151,8 @@ mod tests {
         assert_eq!(answer.try_recv().unwrap(), Err(EngineError::Expired));
         let rest: Vec<Reply> = replies.collect();
         assert!(rest.iter().all(Reply::is_closed));
-        rest.into_iter().for_each(|reply| reply.send(Ok(outcome(&[1.0], 1))));
+        for reply in rest {
+            reply.send(Ok(outcome(&[1.0], 1)));
+        }
     }
 }

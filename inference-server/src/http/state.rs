@@ -55,8 +55,6 @@ pub struct App {
     pub(super) recent: RecentPredictions,
     /// Places for batches that are handled at once.
     pub(super) batches: Semaphore,
-    /// Places in the queue that texts of batches may take: half of them, so that single texts find room.
-    pub(super) batch_texts: Semaphore,
     /// Batch jobs, unless they are turned off.
     pub jobs: Option<Jobs>,
     /// Texts of requests that are with the engine.
@@ -76,7 +74,6 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::of(&config, &metrics);
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
-        let batch_texts = Semaphore::new(config.engine.queue_capacity.div_ceil(2));
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let drift = config.drift.clone().map(drift::Monitor::new);
         Self {
@@ -86,7 +83,6 @@ impl App {
             drift,
             recent: RecentPredictions::default(),
             batches,
-            batch_texts,
             bodies: Arc::new(Semaphore::new(bodies::MOST_BYTES)),
             jobs,
             foreground: Foreground::new(),

@@ -7,7 +7,6 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
-use tokio::sync::SemaphorePermit;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -187,16 +186,8 @@ pub(super) async fn classify_all(
     texts: Vec<Text>,
     deadline: Instant,
 ) -> Result<Vec<Answer>, ApiError> {
-    let answers = texts.into_iter().map(|text| async {
-        let _place = place(app).await?;
-        classify(app, serving, text, deadline, WhenFull::Wait).await
-    });
+    let answers = texts.into_iter().map(|text| classify(app, serving, text, deadline, WhenFull::Wait));
     stream::iter(answers).buffered(TEXTS_IN_FLIGHT).try_collect().await
-}
-
-/// Waits for one of the places in the queue that texts of batches may take.
-async fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
-    app.batch_texts.acquire().await.map_err(|_| ApiError::Stopping)
 }
 
 async fn run(
@@ -230,7 +221,6 @@ pub(super) async fn run_all(
     // Every worker has some texts before it while it runs others; more would only keep predictions waiting.
     let in_flight = TEXTS_IN_FLIGHT.min(4 * serving.threads);
     let outcomes = texts.into_iter().map(|text| async {
-        let _place = place(app).await?;
         match serving.engine.classify_patiently(text, deadline).await {
             Ok(Outcome { logits, timeline, .. }) => {
                 traces::add_text(&timeline);

@@ -282,8 +282,33 @@ impl Subject {
             let (p50, p99) = (run.percentile(50, select), run.percentile(99, select));
             println!("    {name} texts: p50 {p50:.1} ms, p99 {p99:.1} ms, ratio {:.2}", p99 / p50);
         }
+        self.long_beside_short(row);
         print_memory(&server, self.model_bytes, "after all loads");
         thread::sleep(MEMORY_IS_BACK_AFTER);
         print_memory(&server, self.model_bytes, "idle again");
+    }
+
+    /// More long texts than there is time for, however fast they are answered, and a few short ones.
+    fn long_beside_short(&self, row: Duration) {
+        const PER_SECOND: f64 = 100.0;
+        let requests = load::requests(&texts::long_beside_short(500));
+        let server = self.start(&requests[0]);
+        let mut load = Open::start(&server.address, &requests, PER_SECOND);
+        let run = load.run(row * 4);
+        load.finish();
+        println!("open, 80 texts a second of 400 tokens and 20 of 8");
+        for (name, is_short) in [("short", true), ("long", false)] {
+            let kind = |sample: &&Sample| (sample.text % 5 == 0) == is_short;
+            let (all, refused) = (
+                run.samples.iter().filter(kind).count(),
+                run.samples.iter().filter(kind).filter(|sample| sample.is_refused()).count(),
+            );
+            let accepted = |sample: &Sample| kind(&sample) && sample.is_accepted();
+            let [p50, p99, slowest] = [50, 99, 100].map(|percent| run.percentile(percent, accepted));
+            println!(
+                "    {name} texts: {refused} of {all} refused; p50 {p50:.1} ms, p99 {p99:.1} ms, ratio {:.2}, slowest {slowest:.0} ms",
+                p99 / p50
+            );
+        }
     }
 }

@@ -149,3 +149,9 @@ pub fn mixed(count: usize) -> Vec<String> {
         })
         .collect()
 }
+
+/// Of each five texts the first has 6 words, and the others 390: about 8 and 400 tokens.
+pub fn long_beside_short(count: usize) -> Vec<String> {
+    let mut numbers = Numbers::new(13);
+    (0..count).map(|index| sentence(&mut numbers, if index % 5 == 0 { 6 } else { 390 })).collect()
+}

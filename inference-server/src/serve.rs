@@ -1,6 +1,7 @@
 //! Runs the server: listen, load, serve, drain, end.
 
 mod connections;
+mod listen;
 mod signals;
 
 use std::{
@@ -24,10 +25,14 @@ use crate::{
     traces::Traces,
 };
 use connections::Connections;
+use listen::Listeners;
 use signals::{Signals, Stop};
 
 /// Longest wait for the collector to take the last traces. A pod's grace period has room for that.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+
+/// Longest wait for the last answers on the management port, each of which takes a moment.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Long enough that what a steady load takes again costs nothing.
 const RETURN_MEMORY_EVERY: Duration = Duration::from_secs(10);
@@ -120,16 +125,26 @@ fn fail(error: &StartError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
+async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Threads)?;
-    let listener = startup::listen(&config).await?;
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, prefix = config.prefix(), profile = config.profile.as_str(), "listening");
-    }
+    // Before the model is loaded, so that liveness is answered from the start.
+    let listeners = Listeners::bind(config.host, config.port)?;
+    let management = config.management_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
+    config.port = listeners.port;
+    config.management_port = management.as_ref().map(|management| management.port);
+    tracing::info!(
+        address = listeners.address(),
+        addresses = listeners.addresses(),
+        management = management.as_ref().map(Listeners::addresses),
+        prefix = config.prefix(),
+        profile = config.profile.as_str(),
+        "listening"
+    );
     let drain = config.drain;
     let traces = config.tracing.as_ref().map(Traces::start).transpose()?;
     let app = Arc::new(App::new(config).with_traces(traces));
-    let connections = Connections::accept(listener, &app);
+    let management = management.map(|listeners| Connections::accept_management(listeners.sockets, &app));
+    let connections = Connections::accept(listeners.sockets, &app);
 
     let loading = Arc::clone(&app);
     let load = tokio::task::spawn_blocking(move || startup::load(&loading, started));
@@ -161,8 +176,13 @@ async fn serve(config: Config, started: Instant) -> Result<(), StartError> {
         tracing::warn!(jobs = lost, "stopped with batch jobs unfinished");
     }
     if app.traces.is_some() {
+        let app = Arc::clone(&app);
         let finish = move || app.traces.as_ref().map(|traces| traces.finish(FLUSH_WITHIN));
         let _ = tokio::task::spawn_blocking(finish).await;
+    }
+    // Last, so that the end can be watched.
+    if let Some(management) = management {
+        let _ = tokio::time::timeout(CLOSE_WITHIN, management.finish()).await;
     }
     Ok(())
 }

@@ -9,11 +9,10 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 
 use crate::{
     cache::Parts,
-    config::{Config, ConfigError, Reader, Settings},
+    config::{ConfigError, Reader, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
     engine::{Engine, Layout},
@@ -80,12 +79,6 @@ pub fn tell_of_settings(settings: &Settings) {
     for sentence in Reader::new(settings).without_effect() {
         tracing::warn!("{sentence}");
     }
-}
-
-/// Listens before the model is loaded, so that liveness is answered from the start.
-pub async fn listen(config: &Config) -> Result<TcpListener, StartError> {
-    let address = SocketAddr::new(config.host, config.port);
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
 /// Loads the model, starts the engine, and makes the application ready.

@@ -185,6 +185,24 @@ fn when_all_connections_are_busy_one_more_is_refused_and_probes_get_through() {
 }
 
 #[test]
+fn the_management_port_is_answered_while_all_connections_are_taken() {
+    let server = Server::start(&[("MLOPS_MAX_CONNECTIONS", "2"), ("MLOPS_MANAGEMENT_PORT", "0")]);
+    // The limit, and those beyond it.
+    let mut busy: Vec<Client> = (0..2 + 256).map(|_| Client::of(&server)).collect();
+    for client in &mut busy {
+        client.send("POST /api/v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 21\r\n\r\n{\"text\":");
+    }
+    for path in ["/api/v1/health", "/api/v1/ready", "/metrics", "/api/v1/health/details", "/v2/health/live"] {
+        for _ in 0..100 {
+            let mut probe = Client::to(&server.management);
+            probe.send(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"));
+            assert_eq!(probe.reply().status, 200, "{path}");
+        }
+    }
+    drop(busy);
+}
+
+#[test]
 fn slow_heads_and_bodies_are_cut_off() {
     let server = Server::start(&[
         ("MLOPS_HEADER_TIMEOUT", "1"),
@@ -214,6 +232,32 @@ fn slow_heads_and_bodies_are_cut_off() {
     still_well(&server);
     assert_eq!(server.series(r#"sentiment_connections_refused_total{reason="head_timeout"}"#), Some(1));
     assert_eq!(server.series(r#"sentiment_connections_refused_total{reason="limit"}"#), Some(0));
+}
+
+/// The time for its head begins when the response has been sent.
+#[test]
+fn a_byte_behind_a_request_whose_responses_are_taken_slowly_is_refused_behind_them() {
+    let server = Server::start(&[("MLOPS_HEADER_TIMEOUT", "1")]);
+    let document = {
+        let mut client = Client::of(&server);
+        client.send("GET /api/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.reply().body
+    };
+    // Far more than the kernel's buffers take while nobody reads.
+    let count = 100;
+    let mut slow = Client::of(&server);
+    slow.send(&"GET /api/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(count));
+    slow.send("G");
+    // Longer than a head may take.
+    thread::sleep(Duration::from_millis(2500));
+    for number in 0..count {
+        let reply = slow.reply();
+        assert_eq!(reply.status, 200, "response {number}");
+        assert!(reply.body == document, "response {number} is another");
+    }
+    assert_refused(&slow.reply(), 408, "E1010");
+    assert!(slow.is_closed_by_server());
+    still_well(&server);
 }
 
 #[test]

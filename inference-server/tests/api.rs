@@ -356,6 +356,12 @@ fn every_route_but_the_open_ones_asks_for_the_key() {
             "get /api/v1/health/details 200 OK",
             "get /api/v1/metrics 200 OK",
             "get /api/v1/ready 200 OK",
+            "get /health 200 OK",
+            "get /healthz 200 OK",
+            "get /livez 200 OK",
+            "get /metrics 200 OK",
+            "get /ready 200 OK",
+            "get /readyz 200 OK",
             "get /v2 200 OK",
             "get /v2/health/live 200 OK",
             "get /v2/health/ready 200 OK",
@@ -394,6 +400,80 @@ fn debug_serves_without_the_prefix() {
     server.prefix = String::new();
     assert_eq!(server.get("/health").status(), 200);
     assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
+}
+
+#[test]
+fn what_load_balancers_ask_is_at_the_top_too_unless_a_setting_says_no() {
+    const PATHS: [&str; 6] = ["/health", "/healthz", "/livez", "/ready", "/readyz", "/metrics"];
+    let at_top = |settings: &[(&str, &str)]| {
+        let mut server = Server::start(settings);
+        server.prefix = String::new();
+        let found: Vec<_> = PATHS.into_iter().filter(|path| server.get(path).status() == 200).collect();
+        (server, found)
+    };
+    let (server, found) = at_top(&[("MLOPS_API_KEY", "s3cret")]);
+    assert_eq!(found, PATHS);
+    assert_eq!(server.get("/metrics").headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = server.scrape();
+    for path in &PATHS[..5] {
+        let series = format!(r#"sentiment_requests_total{{endpoint="{path}",method="GET",status_code="200"}} 1"#);
+        assert!(text.lines().any(|line| line == series), "{series} is not in\n{text}");
+    }
+    assert!(!text.contains(r#"endpoint="/metrics""#), "scrapes are counted");
+
+    let (_, found) = at_top(&[("MLOPS_TOP_LEVEL_PATHS", "false")]);
+    assert_eq!(found, [""; 0]);
+    let (_, found) = at_top(&[("MLOPS_DEBUG", "true")]);
+    assert_eq!(found, PATHS);
+    let (_, found) = at_top(&[("MLOPS_DEBUG", "true"), ("MLOPS_TOP_LEVEL_PATHS", "false")]);
+    assert_eq!(found, ["/health", "/ready", "/metrics"]);
+    let (_, found) = at_top(&[("MLOPS_ENABLE_METRICS", "false")]);
+    assert_eq!(found, PATHS[..5]);
+}
+
+#[test]
+fn a_path_that_is_not_there_is_told_the_nearest_route() {
+    let mut server = Server::listening(&[]);
+    server.prefix = String::new();
+    for (path, told) in [
+        ("/api/v1/predictt", "there is nothing at /api/v1/predictt; did you mean POST /api/v1/predict?"),
+        ("/predict", "there is nothing at /predict; did you mean POST /api/v1/predict?"),
+        ("/nothing", "there is nothing at /nothing"),
+    ] {
+        assert_eq!(assert_error(server.post(path, "{}"), 404, "E1007")["detail"], told);
+    }
+    let mut response = server.post("/v2/models/default/infr", "{}");
+    let body = json(&mut response);
+    assert_eq!(
+        body,
+        json!({ "error": "there is nothing at /v2/models/default/infr; did you mean POST /v2/models/{name}/infer?" })
+    );
+}
+
+#[test]
+fn the_operations_side_has_a_port_of_its_own_where_one_is_set() {
+    let server = Server::start(&[("MLOPS_MANAGEMENT_PORT", "0"), ("MLOPS_API_KEY", "s3cret")]);
+    let management = |path: &str| server.agent.get(format!("http://{}{path}", server.management)).call().unwrap();
+    let public = |path: &str| server.agent.get(format!("http://{}{path}", server.address)).call().unwrap();
+    let everywhere = ["/", "/health", "/readyz", "/api/v1/health", "/api/v1/ready", "/docs", "/v2/health/ready"];
+    for path in everywhere {
+        assert_eq!((public(path).status().as_u16(), management(path).status().as_u16()), (200, 200), "{path}");
+    }
+    let port = server.management.rsplit_once(':').unwrap().1;
+    for path in ["/metrics", "/api/v1/metrics", "/api/v1/health/details"] {
+        assert_eq!(management(path).status(), 200, "{path}");
+        let detail = assert_error(public(path), 404, "E1007")["detail"].as_str().unwrap().to_owned();
+        assert!(detail.ends_with(&format!("port {port} has it")), "{detail}");
+    }
+    assert_eq!(json(&mut management("/api/v1/model-info"))["model_name"], "default");
+    assert_error(public("/api/v1/model-info"), 401, "E3002");
+    let predict = server.agent.post(format!("http://{}/api/v1/predict", server.management)).send("{}").unwrap();
+    assert_error(predict, 404, "E1007");
+    // What its document names is there, and asks for no key.
+    let document = json(&mut management("/api/v1/openapi.json"));
+    for path in document["paths"].as_object().unwrap().keys() {
+        assert_eq!(management(path).status(), 200, "{path}");
+    }
 }
 
 #[test]

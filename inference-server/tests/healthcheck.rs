@@ -36,10 +36,11 @@ fn a_healthy_server_is_0_and_everything_else_is_1() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("answers 200"));
     assert_eq!(healthcheck(&[("HEALTHCHECK_PORT", "1"), path], &["--port", &port]).status.code(), Some(0));
 
-    // The image sets the path; by itself the program asks the predecessor's.
-    let output = healthcheck(&[("HEALTHCHECK_PORT", &port)], &[]);
+    // The image sets the path; by itself the program asks the predecessor's, which is there too.
+    assert_eq!(healthcheck(&[("HEALTHCHECK_PORT", &port)], &[]).status.code(), Some(0));
+    let output = healthcheck(&[("HEALTHCHECK_PORT", &port)], &["--path", "/nothing"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("/health answers 404"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("/nothing answers 404"));
 
     drop(server);
     assert_eq!(healthcheck(&[("HEALTHCHECK_PORT", &port), path], &[]).status.code(), Some(1));
@@ -72,8 +73,19 @@ fn ipv6_works() {
     };
     let server = Server::start(&[("MLOPS_HOST", "::1")]);
     let port = server.address.rsplit_once(':').unwrap().1.to_owned();
-    for host in ["::1", "[::1]"] {
+    // Without a list of hosts that says so.
+    for host in ["::1", "[::1]", "localhost"] {
         let output = healthcheck(&[], &["--host", host, "--port", &port, "--path", "/api/v1/health"]);
         assert_eq!(output.status.code(), Some(0), "{host}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn localhost_is_whichever_family_the_server_listens_on() {
+    for host in ["127.0.0.1", "localhost", ""] {
+        let server = Server::listening(&[("MLOPS_HOST", host)]);
+        let port = server.address.rsplit_once(':').unwrap().1.to_owned();
+        let output = healthcheck(&[("HEALTHCHECK_PORT", &port)], &[]);
+        assert_eq!(output.status.code(), Some(0), "{host:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

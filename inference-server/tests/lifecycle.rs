@@ -6,6 +6,7 @@ mod common;
 
 use std::{
     fs,
+    io::{Read, Write},
     net::TcpListener,
     process::Output,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -157,6 +158,13 @@ fn a_failed_start_says_why_in_one_sentence() {
     let port = taken.local_addr().unwrap().port().to_string();
     let sentence = failure("taken-port", &[("MLOPS_PORT", &port)]);
     assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+    let sentence = failure("taken-management-port", &[("MLOPS_MANAGEMENT_PORT", &port)]);
+    assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+    let sentence = failure("one-port-for-both", &[("MLOPS_PORT", "8081"), ("MLOPS_MANAGEMENT_PORT", "8081")]);
+    assert!(
+        sentence.starts_with("InvalidConfig: MLOPS_MANAGEMENT_PORT is 8081, which is MLOPS_PORT already"),
+        "{sentence}"
+    );
 }
 
 /// At any moment of the load: the process must not tear down the library that a thread is in.
@@ -300,4 +308,67 @@ fn the_version_is_the_images() {
     fs::write(folder.file("build-info.json"), r#"{"version":"1.2.3","revision":"abc","buildtime":"now"}"#).unwrap();
     let output = std::process::Command::new(&program).arg("--version").output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "sentiment-server 1.2.3\n");
+}
+
+/// Over which family a server is reached, by its port.
+fn reached(server: &Server) -> Vec<&'static str> {
+    let port = server.address.rsplit_once(':').unwrap().1;
+    let answers = |host: &&str| server.agent.get(format!("http://{host}:{port}/health")).call().is_ok();
+    ["127.0.0.1", "[::1]"].into_iter().filter(answers).collect()
+}
+
+#[test]
+fn both_families_are_served_unless_one_is_asked_for() {
+    let ipv6 = TcpListener::bind("[::1]:0").is_ok();
+    for (host, over_v4, over_v6) in [
+        ("", true, true),
+        ("localhost", true, true),
+        ("0.0.0.0", true, false),
+        ("::", true, true),
+        ("::1", false, true),
+    ] {
+        if host.contains(':') && !ipv6 {
+            eprintln!("no IPv6 on this machine");
+            continue;
+        }
+        let server = Server::listening(&[("MLOPS_HOST", host)]);
+        let mut expected = Vec::new();
+        expected.extend(over_v4.then_some("127.0.0.1"));
+        expected.extend((over_v6 && ipv6).then_some("[::1]"));
+        assert_eq!(reached(&server), expected, "{host:?}");
+    }
+}
+
+#[test]
+fn the_management_port_is_there_from_the_first_moment_to_the_last() {
+    let mut server = Server::listening(&[("MLOPS_MANAGEMENT_PORT", "0"), ("MLOPS_DRAIN_SECONDS", "600")]);
+    let get = |path: &str| server.agent.get(format!("http://{}{path}", server.management)).call().unwrap();
+    assert_eq!((get("/health").status(), get("/metrics").status()), (200.try_into().unwrap(), 200.try_into().unwrap()));
+    assert_eq!(json(&mut get("/api/v1/health/details"))["dependencies"][0]["component_name"], "model");
+    server.line("ready");
+    assert_eq!(get("/ready").status(), 200);
+
+    // In the middle of a request when the server has stopped to accept.
+    let mut caller = std::net::TcpStream::connect(&server.address).unwrap();
+    let body = br#"{"text":"a fine day"}"#;
+    write!(caller, "POST /api/v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+    while common::series::<u32>(&get("/metrics").body_mut().read_to_string().unwrap(), "sentiment_active_requests")
+        != Some(2)
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
+    server.signal("TERM");
+    server.line("draining");
+    let mut ready = get("/ready");
+    assert_eq!((ready.status().as_u16(), &json(&mut ready)["error_code"]), (503, &"E4002".into()));
+    server.signal("TERM");
+    while std::net::TcpStream::connect(&server.address).is_ok() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!((get("/health").status(), get("/metrics").status()), (200.try_into().unwrap(), 200.try_into().unwrap()));
+    caller.write_all(body).unwrap();
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_eq!(server.exit(Duration::from_secs(10)).code(), Some(0));
 }

@@ -47,6 +47,9 @@ fn a_request_is_a_span_of_its_caller_s_trace_with_its_steps_below() {
     for probe in ["/health", "/ready", "/metrics"] {
         assert_eq!(server.get(probe).status(), 200);
     }
+    for probe in ["/health", "/healthz", "/livez", "/ready", "/readyz", "/metrics"] {
+        assert_eq!(server.agent.get(format!("http://{}{probe}", server.address)).call().unwrap().status(), 200);
+    }
     // Long before the exporter would send it by itself.
     assert!(stop(server) < Duration::from_secs(4));
 

@@ -2,8 +2,8 @@
 //! checks in an image that has no shell.
 
 use std::{
-    io::{Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -64,21 +64,34 @@ fn check(arguments: &Arguments) -> Result<u16, String> {
     if !path.starts_with('/') || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
         return Err("--path must start with / and hold neither spaces nor control characters".to_owned());
     }
-    // A literal IPv6 address may come in brackets, as in a URL.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = (name, *port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let addresses = addresses(host, *port).map_err(|error| error.to_string())?;
     let mut problem = "the host has no address".to_owned();
-    for address in addresses {
+    for (tried, address) in addresses.iter().enumerate() {
         if *verbose {
             println!("asking {address}");
         }
-        let connected = TcpStream::connect_timeout(&address, left(deadline)?);
+        // An address that swallows what is sent to it leaves time for the others.
+        let share = left(deadline)? / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let connected = TcpStream::connect_timeout(address, share);
         match connected.map_err(|error| error.to_string()).and_then(|stream| ask(stream, host, path, deadline)) {
             Ok(status) => return Ok(status),
-            Err(error) => problem = error,
+            Err(error) => problem = format!("{address}: {error}"),
         }
     }
     Err(problem)
+}
+
+/// Every address of a host. `localhost` is both loopback addresses, whatever the machine's list of hosts
+/// says ([RFC 6761, 6.3](https://www.rfc-editor.org/rfc/rfc6761#section-6.3)): a server may listen on
+/// the one that the list lacks.
+fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    // A literal IPv6 address may come in brackets, as in a URL.
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    if name.eq_ignore_ascii_case("localhost") {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return Ok(loopback.map(|ip| SocketAddr::new(ip, port)).to_vec());
+    }
+    Ok((name, port).to_socket_addrs()?.collect())
 }
 
 fn ask(mut stream: TcpStream, host: &str, path: &str, deadline: Instant) -> Result<u16, String> {

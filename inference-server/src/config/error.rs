@@ -23,6 +23,17 @@ pub enum ConfigError {
         /// What else must be set.
         needs: &'static str,
     },
+    /// The operations side on the port of the callers.
+    #[error(
+        "{setting} is {port}, which is MLOPS_PORT already; set another, or leave it out to have health, metrics and \
+         details on the one port"
+    )]
+    SamePort {
+        /// The setting as the user wrote it.
+        setting: String,
+        /// The port.
+        port: u16,
+    },
     /// TLS without anything to trust.
     #[error(
         "MLOPS_REDIS_TLS is true, but the system has no certificates of authorities; \

@@ -4,6 +4,7 @@ mod connections;
 mod drift;
 mod error;
 mod files;
+mod host;
 mod jobs;
 mod origins;
 mod reader;
@@ -12,7 +13,7 @@ mod settings;
 mod tracing;
 mod variables;
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use ::tracing::Level;
 use axum::http::HeaderValue;
@@ -21,12 +22,16 @@ pub use connections::ConnectionConfig;
 pub use drift::DriftConfig;
 pub use error::ConfigError;
 pub use files::parse as parse_file;
+pub use host::Host;
 pub use jobs::{JobsConfig, QueueLimits};
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
 pub use tracing::TracingConfig;
 pub use variables::{VARIABLES, Variable};
+
+/// Path under which the API is served, unless it is served without.
+pub const PREFIX: &str = "/api/v1";
 
 /// Where the service runs; decides the default of the log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,10 +145,14 @@ pub struct EngineConfig {
 pub struct Config {
     /// Where the service runs.
     pub profile: Profile,
-    /// Address to listen on.
-    pub host: IpAddr,
+    /// Where to listen.
+    pub host: Host,
     /// TCP port to listen on; 0 lets the kernel choose.
     pub port: u16,
+    /// TCP port of the operations side, where it has its own; 0 lets the kernel choose.
+    pub management_port: Option<u16>,
+    /// Serves health, readiness and the series at the top too.
+    pub top_level_paths: bool,
     /// Serves the API without its `/api/v1` prefix.
     pub debug: bool,
     /// Serves the series at `/metrics`.
@@ -198,8 +207,10 @@ impl Config {
         let profile = read.required("MLOPS_PROFILE", parse_profile)?;
         Ok(Self {
             profile,
-            host: read.required("MLOPS_HOST", parse_host)?,
+            host: read.optional("MLOPS_HOST", Host::parse)?.unwrap_or(Host::Every),
             port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
+            management_port: read.optional("MLOPS_MANAGEMENT_PORT", |v| v.parse().ok())?,
+            top_level_paths: read.required("MLOPS_TOP_LEVEL_PATHS", parse_bool)?,
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
             metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
             docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
@@ -245,6 +256,11 @@ impl Config {
         })
         .and_then(|config| {
             read.required("MLOPS_MODEL_BACKEND", |v| v.eq_ignore_ascii_case("onnx").then_some(()))?;
+            // Of two that the kernel chooses, neither is the other.
+            if config.port != 0 && config.management_port == Some(config.port) {
+                let setting = read.written("MLOPS_MANAGEMENT_PORT");
+                return Err(ConfigError::SamePort { setting, port: config.port });
+            }
             Ok(config)
         })
     }
@@ -252,7 +268,7 @@ impl Config {
     /// Path under which the API is served.
     #[must_use]
     pub fn prefix(&self) -> &'static str {
-        if self.debug { "" } else { "/api/v1" }
+        if self.debug { "" } else { PREFIX }
     }
 }
 
@@ -277,13 +293,6 @@ fn parse_bool(value: &str) -> Option<bool> {
         "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
         _ => None,
     }
-}
-
-fn parse_host(value: &str) -> Option<IpAddr> {
-    if value.eq_ignore_ascii_case("localhost") {
-        return Some(IpAddr::from([127, 0, 0, 1]));
-    }
-    value.parse().ok()
 }
 
 fn parse_profile(value: &str) -> Option<Profile> {

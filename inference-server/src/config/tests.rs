@@ -12,7 +12,7 @@ fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
 #[test]
 fn defaults_are_the_predecessors() {
     let config = read(&[]).unwrap();
-    assert_eq!(config.host.to_string(), "0.0.0.0");
+    assert_eq!((config.host, config.management_port, config.top_level_paths), (Host::Every, None, true));
     assert_eq!(config.port, 8000);
     assert_eq!(config.prefix(), "/api/v1");
     assert_eq!(config.request_timeout, Duration::from_secs(30));
@@ -41,7 +41,7 @@ fn good_values() {
     assert_eq!(config.log_format, LogFormat::Text);
     let config = read(&[("MLOPS_LOG_LEVEL", "warning"), ("MLOPS_HOST", "localhost")]).unwrap();
     assert_eq!(config.log_level, Level::WARN);
-    assert_eq!(config.host.to_string(), "127.0.0.1");
+    assert_eq!(config.host, Host::Localhost);
     let config = read(&[("MLOPS_LABELS", "bad, good"), ("MLOPS_PORT", " 8080 ")]).unwrap();
     assert_eq!(config.model.labels.unwrap(), ["bad", "good"]);
     assert_eq!(read(&[("MLOPS_PREDICTION_CACHE_ENABLED", "False")]).unwrap().cache_entries, None);
@@ -51,6 +51,27 @@ fn good_values() {
     assert_eq!(read(&[("MLOPS_DRIFT_DETECTION_ENABLED", "off")]).unwrap().drift, None);
     let drift = read(&[("MLOPS_DRIFT_BASELINE_PATH", "/a/b.json")]).unwrap().drift.unwrap();
     assert_eq!(drift.baseline, Some("/a/b.json".into()));
+}
+
+#[test]
+fn a_host_is_what_it_says() {
+    for (written, meant) in
+        [("0.0.0.0", "0.0.0.0"), ("::", "::"), ("[::1]", "::1"), ("fd00::1", "fd00::1"), ("10.0.0.1", "10.0.0.1")]
+    {
+        assert_eq!(read(&[("MLOPS_HOST", written)]).unwrap().host, Host::Address(meant.parse().unwrap()));
+    }
+    assert_eq!(read(&[("MLOPS_HOST", "")]).unwrap().host, Host::Every);
+}
+
+#[test]
+fn the_operations_side_has_another_port_or_none() {
+    let read = |port: &str| read(&[("MLOPS_PORT", port), ("MLOPS_MANAGEMENT_PORT", "8081")]);
+    assert_eq!(read("8080").unwrap().management_port, Some(8081));
+    assert_eq!(
+        read("8081").unwrap_err().to_string(),
+        "MLOPS_MANAGEMENT_PORT is 8081, which is MLOPS_PORT already; set another, or leave it out to have health, metrics \
+         and details on the one port"
+    );
 }
 
 #[test]
@@ -96,6 +117,10 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
     let cases = [
         ("MLOPS_PROFILE", "prod"),
         ("MLOPS_HOST", "nowhere"),
+        ("MLOPS_HOST", "[127.0.0.1]"),
+        ("MLOPS_MANAGEMENT_PORT", "off"),
+        ("MLOPS_MANAGEMENT_PORT", "65536"),
+        ("MLOPS_TOP_LEVEL_PATHS", "some"),
         ("MLOPS_PORT", "http"),
         ("MLOPS_PORT", "70000"),
         ("MLOPS_DEBUG", "maybe"),

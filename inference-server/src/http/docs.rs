@@ -32,12 +32,22 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
+/// Where the document is.
+fn document_path(app: &App) -> String {
+    format!("{}/openapi.json", app.config.prefix())
+}
+
+/// Where a reader finds the page and the document, or nowhere where they are turned off.
+pub(super) fn paths(app: &App) -> Vec<String> {
+    if app.config.docs_enabled { vec![PATH.to_owned(), document_path(app)] } else { Vec::new() }
+}
+
 /// The routes of the page and the document, or none where they are turned off.
 pub(super) fn routes(app: &App, document: &OpenApi) -> Router<Arc<App>> {
     if !app.config.docs_enabled {
         return Router::new();
     }
-    let document_path = format!("{}/openapi.json", app.config.prefix());
+    let document_path = document_path(app);
     // Relative, so that both work behind a gateway that puts them under a path of its own.
     let page = Page::new([format!("..{document_path}")])
         .try_it_out_enabled(true)
@@ -62,7 +72,7 @@ fn as_json(document: Bytes) -> Response {
 /// A file of the page by its path; the page itself by none.
 fn file(path: &str, page: Arc<Page<'static>>) -> Result<Response, ApiError> {
     let file = utoipa_swagger_ui::serve(path, page).map_err(|_| ApiError::Internal("the page can't be made"))?;
-    let file = file.ok_or(ApiError::NotFound)?;
+    let file = file.ok_or_else(|| ApiError::NotFound(format!("the page at {PATH} has no such file")))?;
     let content_type = HeaderValue::from_str(&file.content_type);
     let content_type = content_type.map_err(|_| ApiError::Internal("the page has a file of no type"))?;
     let mut response = Response::new(Body::from(file.bytes));

@@ -69,8 +69,8 @@ pub enum ApiError {
     #[error("the request's head did not come within {0} seconds")]
     HeadTooSlow(u64),
     /// No such route.
-    #[error("there is nothing at this path")]
-    NotFound,
+    #[error("{0}")]
+    NotFound(String),
     /// The route has other methods.
     #[error("this path has other methods, which the Allow header names")]
     MethodNotAllowed,
@@ -147,7 +147,7 @@ impl ApiError {
             Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::NotFound | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ModelLoading
@@ -170,7 +170,7 @@ impl ApiError {
             Self::Text(_) => "E1004",
             Self::BodyTooLarge(_) => "E1005",
             Self::BrokenBody => "E1006",
-            Self::NotFound | Self::UnknownModel(_) => "E1007",
+            Self::NotFound(_) | Self::UnknownModel(_) => "E1007",
             Self::MethodNotAllowed => "E1008",
             Self::Protocol(_) => "E1009",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "E1010",
@@ -194,7 +194,7 @@ impl ApiError {
             Self::Text(_) => "Input text contains invalid characters",
             Self::BodyTooLarge(_) => "Request body exceeds maximum size",
             Self::BrokenBody => "Request body could not be read",
-            Self::NotFound | Self::UnknownModel(_) => "Not found",
+            Self::NotFound(_) | Self::UnknownModel(_) => "Not found",
             Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "Request did not arrive in time",
@@ -308,10 +308,6 @@ pub fn refusal(error: &ApiError) -> Vec<u8> {
     .into_bytes();
     response.extend_from_slice(&body);
     response
-}
-
-pub(super) async fn not_found() -> ApiError {
-    ApiError::NotFound
 }
 
 pub(super) async fn method_not_allowed() -> ApiError {

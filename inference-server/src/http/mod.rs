@@ -14,6 +14,7 @@ mod feedback;
 mod fields;
 mod health;
 mod info;
+mod not_found;
 mod observe;
 mod openapi;
 mod predict;
@@ -54,18 +55,39 @@ use crate::traces;
 /// Routes that document themselves.
 type Routes = OpenApiRouter<Arc<App>>;
 
-/// Every route, behind correlation, metrics, CORS and the API key.
+/// What callers ask, behind correlation, metrics, CORS and the API key.
 pub fn router(app: &Arc<App>) -> Router {
-    let (router, document) = routes(app).split_for_parts();
-    let mut router = router
-        .merge(docs::routes(app, &openapi::complete(document, app)))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(Arc::clone(app));
+    let mut router = documented(app, Port::Public);
     if !app.config.allowed_origins.is_empty() {
         router = router.layer(cors(app));
     }
     router.layer(middleware::from_fn_with_state(Arc::clone(app), around_every_request))
+}
+
+/// What those who run the service ask where that has a port of its own, without the key.
+pub fn management_router(app: &Arc<App>) -> Router {
+    documented(app, Port::Management).layer(middleware::from_fn_with_state(Arc::clone(app), around_every_request))
+}
+
+/// The routes of a port with their documentation, and an answer to every other path.
+fn documented(app: &Arc<App>, port: Port) -> Router {
+    let (router, document) = port.routes(app).split_for_parts();
+    let pages = docs::paths(app);
+    let paths = |document| not_found::Routes::of(document, pages.iter().map(String::as_str));
+    let mut known = paths(&document);
+    if let Some(management) = app.config.management_port {
+        let (other, number) = match port {
+            Port::Public => (Port::Management, management),
+            Port::Management => (Port::Public, app.config.port),
+        };
+        known = known.with_other(number, paths(&other.routes(app).into_openapi()));
+    }
+    let known = Arc::new(known);
+    router
+        .merge(docs::routes(app, &openapi::complete(document, app, port)))
+        .fallback(move |request: Request| async move { known.answer(&request) })
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .with_state(Arc::clone(app))
 }
 
 /// What every request passes. One layer, since each of axum's costs some ten allocations a request,
@@ -88,10 +110,34 @@ async fn around_every_request(State(app): State<Arc<App>>, mut request: Request,
     correlated.end(response)
 }
 
-/// Every route that is documented.
-fn routes(app: &Arc<App>) -> Routes {
+/// Who is served: callers, or those who run the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// The one that there always is.
+    Public,
+    /// The operations side's own, if it has one.
+    Management,
+}
+
+impl Port {
+    /// Every route that is documented.
+    fn routes(self, app: &Arc<App>) -> Routes {
+        let service = service(app, self == Self::Management || app.config.management_port.is_none());
+        match self {
+            Self::Public => guarded(app, keyed(app))
+                .merge(service)
+                .routes(routes!(protocol::server))
+                .routes(routes!(protocol::model_ready)),
+            // It names files, so callers need the key for it. Who is let to this port may know them.
+            Self::Management => service.routes(under(app.config.prefix(), routes!(info::model_info))),
+        }
+    }
+}
+
+/// What callers need the key for.
+fn keyed(app: &App) -> Routes {
     let api = |route| under(app.config.prefix(), route);
-    let keyed = OpenApiRouter::new()
+    OpenApiRouter::new()
         .routes(api(routes!(predict::predict)))
         .routes(api(routes!(predict_batch::predict_batch)))
         .routes(api(routes!(batch_jobs::submit)))
@@ -105,25 +151,61 @@ fn routes(app: &Arc<App>) -> Routes {
         .routes(api(routes!(feedback::feedback)))
         .routes(api(routes!(drift::drift)))
         .routes(routes!(protocol::model))
-        .routes(routes!(protocol::infer));
-    let mut open = OpenApiRouter::new()
+        .routes(routes!(protocol::infer))
+}
+
+/// What probes, load balancers and scrapers ask. `inside` has the series and the details too.
+fn service(app: &App, inside: bool) -> Routes {
+    let api = |route| under(app.config.prefix(), route);
+    let mut routes = OpenApiRouter::new()
         .routes(api(routes!(health::health)))
-        .routes(api(routes!(health::details)))
         .routes(api(routes!(health::ready)))
         .routes(routes!(info::root))
-        .routes(routes!(protocol::server))
         .routes(routes!(protocol::live))
-        .routes(routes!(protocol::ready))
-        .routes(routes!(protocol::model_ready));
-    if app.config.metrics_enabled {
-        open = open.routes(api(routes!(info::metrics)));
+        .routes(routes!(protocol::ready));
+    let series = inside && app.config.metrics_enabled;
+    if inside {
+        routes = routes.routes(api(routes!(health::details)));
     }
-    guarded(app, keyed).merge(open)
+    if series {
+        routes = routes.routes(api(routes!(info::metrics)));
+    }
+    if !app.config.top_level_paths {
+        return routes;
+    }
+    // Without a prefix the routes themselves are there.
+    if !app.config.prefix().is_empty() {
+        routes = routes.routes(at("/health", "top_health", routes!(health::health))).routes(at(
+            "/ready",
+            "top_ready",
+            routes!(health::ready),
+        ));
+        if series {
+            routes = routes.routes(at("/metrics", "top_metrics", routes!(info::metrics)));
+        }
+    }
+    routes
+        .routes(at("/healthz", "healthz", routes!(health::health)))
+        .routes(at("/livez", "livez", routes!(health::health)))
+        .routes(at("/readyz", "readyz", routes!(health::ready)))
 }
 
 /// A route below a prefix. Nesting a router would cut the prefix from each request's path.
 fn under(prefix: &str, (schemas, mut paths, methods): UtoipaMethodRouter<Arc<App>>) -> UtoipaMethodRouter<Arc<App>> {
     paths.paths = paths.paths.into_iter().map(|(path, item)| (format!("{prefix}{path}"), item)).collect();
+    (schemas, paths, methods)
+}
+
+/// A route at another path, where it is another operation.
+fn at(
+    path: &str,
+    id: &str,
+    (schemas, mut paths, methods): UtoipaMethodRouter<Arc<App>>,
+) -> UtoipaMethodRouter<Arc<App>> {
+    paths.paths = paths.paths.into_values().map(|item| (path.to_owned(), item)).collect();
+    for (_, operation) in openapi::operations_of(&mut paths) {
+        operation.operation_id = Some(id.to_owned());
+    }
     (schemas, paths, methods)
 }
 

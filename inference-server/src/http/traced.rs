@@ -10,7 +10,17 @@ use super::{App, CorrelationId, observe};
 use crate::traces::{RequestSpan, TraceContext};
 
 /// Ends of the routes that probes and scrapers ask all the time.
-const NOT_TRACED: [&str; 6] = ["/health", "/health/details", "/ready", "/health/live", "/health/ready", "/metrics"];
+const NOT_TRACED: [&str; 9] = [
+    "/health",
+    "/health/details",
+    "/ready",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+    "/healthz",
+    "/livez",
+    "/readyz",
+];
 
 /// A request, with its span if it has one.
 pub(super) struct Traced<'a>(Option<RequestSpan<'a>>);

@@ -3,12 +3,16 @@
 
 mod activity;
 mod connection;
-mod lane;
+mod outgoing;
+mod places;
 mod socket;
 
 use std::{io, sync::Arc, time::Duration};
 
+use axum::Router;
+use futures::future::join_all;
 use hyper::server::conn::http1;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -22,7 +26,7 @@ use crate::{
     startup,
 };
 use connection::{Shared, serve};
-use lane::Lane;
+use places::Places;
 
 /// Largest request head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -31,56 +35,86 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// the others learn why they don't.
 const CROWD: usize = 256;
 
+/// As [`CROWD`], and the limit itself, for the management port.
+const MANAGEMENT: usize = 64;
+
 /// How long a connection may be without a request before it can lose its place to a new one: long
 /// enough for a head to arrive after the handshake.
 const GRACE: Duration = Duration::from_secs(1);
 const CROWD_GRACE: Duration = Duration::from_millis(100);
 
 /// File descriptors that are not for connections: the model, logs, Redis, traces.
-const OTHER_FILES: u64 = 128;
+const OTHER_FILES: usize = 128;
 
-/// A running accept loop.
+/// The connections of one port.
 pub(super) struct Connections {
     stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Connections {
-    /// Starts to accept.
-    pub(super) fn accept(listener: TcpListener, app: &Arc<App>) -> Self {
+    /// Starts to accept callers.
+    pub(super) fn accept(listeners: Vec<TcpListener>, app: &Arc<App>) -> Self {
+        let management = app.config.management_port.map_or(0, |_| 2 * MANAGEMENT);
+        let most = affordable(app.config.connections.most, OTHER_FILES + CROWD + management);
+        Self::start(listeners, http::router(app), most, CROWD, app)
+    }
+
+    /// Starts to accept those who run the service. Their places are their own.
+    pub(super) fn accept_management(listeners: Vec<TcpListener>, app: &Arc<App>) -> Self {
+        Self::start(listeners, http::management_router(app), MANAGEMENT, MANAGEMENT, app)
+    }
+
+    fn start(listeners: Vec<TcpListener>, router: Router, most: usize, crowd: usize, app: &App) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let limits = ConnectionConfig { most: affordable(app.config.connections.most), ..app.config.connections };
+        let limits = ConnectionConfig { most, ..app.config.connections };
         let mut http = http1::Builder::new();
         // The connection's own clock watches the head, as it tells an idle client from a slow one.
         http.header_read_timeout(None).max_buf_size(HEAD_BYTES).half_close(false);
         let metrics = Arc::clone(&app.metrics);
-        let shared = Shared { http, router: http::router(app), limits, metrics, stopped };
-        let accepting = tokio::spawn(accept_all(listener, shared));
-        Self { stop, accepting }
+        let shared = Shared { http, router, limits, metrics, stopped };
+        let (places, crowd) = (Places::new(most, GRACE), Places::new(crowd, CROWD_GRACE));
+        let accept =
+            |listener| tokio::spawn(accept_all(listener, Arc::clone(&places), Arc::clone(&crowd), shared.clone()));
+        Self { stop, accepting: listeners.into_iter().map(accept).collect() }
     }
 
     /// Stops to accept, then waits until each open request has its response.
     pub(super) async fn finish(self) {
         self.stop.send_replace(true);
-        let _ = self.accepting.await;
+        join_all(self.accepting).await;
         // Each connection holds a receiver.
         self.stop.closed().await;
     }
 }
 
-/// As many connections as the limit of open files leaves room for.
-fn affordable(asked: usize) -> usize {
-    let room = startup::open_files().saturating_sub(OTHER_FILES + CROWD as u64);
-    let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
+/// As many connections as the limit of open files leaves room for beside `others`.
+fn affordable(asked: usize, others: usize) -> usize {
+    let files = usize::try_from(startup::open_files()).unwrap_or(usize::MAX);
+    let room = files.saturating_sub(others).max(1);
     if room < asked {
         tracing::warn!(connections = room, asked, "fewer connections than asked for: raise the limit of open files");
     }
     asked.min(room)
 }
 
-async fn accept_all(listener: TcpListener, mut shared: Shared) {
-    let places = Lane::new(shared.limits.most, GRACE);
-    let crowd = Lane::new(CROWD, CROWD_GRACE);
+/// Counts a connection as open until dropped, also when a handler panics.
+struct Open(Gauge);
+
+impl Open {
+    fn begin(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+async fn accept_all(listener: TcpListener, places: Arc<Places>, crowd: Arc<Places>, mut shared: Shared) {
     loop {
         let stream = tokio::select! {
             accepted = accept_one(&listener) => accepted,
@@ -93,11 +127,10 @@ async fn accept_all(listener: TcpListener, mut shared: Shared) {
         }
         // Even refusing has its bounds.
         let Some(place) = place.or_else(|| crowd.enter()) else { continue };
-        let (metrics, shared) = (Arc::clone(&shared.metrics), shared.clone());
-        metrics.open_connections.inc();
+        let (open, shared) = (Open::begin(&shared.metrics.open_connections), shared.clone());
         tokio::spawn(async move {
             serve(stream, place, crowded, shared).await;
-            metrics.open_connections.dec();
+            drop(open);
         });
     }
 }

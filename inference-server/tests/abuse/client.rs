@@ -24,12 +24,16 @@ pub struct Client {
 pub struct Reply {
     pub status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Client {
     pub fn of(server: &Server) -> Self {
-        let stream = TcpStream::connect(&server.address).unwrap();
+        Self::to(&server.address)
+    }
+
+    pub fn to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream }
     }

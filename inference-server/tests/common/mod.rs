@@ -96,6 +96,8 @@ pub struct Server {
     child: Child,
     lines: Receiver<Value>,
     pub address: String,
+    /// Address of the management port, if there is one.
+    pub management: String,
     pub prefix: String,
     pub agent: Agent,
 }
@@ -115,9 +117,11 @@ impl Server {
             }
         });
         let agent = Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let mut server = Self { child, lines, address: String::new(), prefix: "/api/v1".to_owned(), agent };
+        let (address, management) = (String::new(), String::new());
+        let mut server = Self { child, lines, address, management, prefix: "/api/v1".to_owned(), agent };
         let listening = server.line("listening");
         listening["address"].as_str().unwrap().clone_into(&mut server.address);
+        listening["management"].as_str().unwrap_or_default().clone_into(&mut server.management);
         server
     }
 

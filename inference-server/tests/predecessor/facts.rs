@@ -167,7 +167,9 @@ pub type Variable = (&'static str, &'static str, &'static str, &'static str);
 
 pub const VARIABLES: &[Variable] = &[
     ("PORT", "8000", "9000", "65536"),
-    ("HOST", "0.0.0.0", "127.0.0.1", "nowhere"),
+    // 0.0.0.0 before, which leaves out IPv6.
+    ("HOST", "", "0.0.0.0", "nowhere"),
+    ("HOST", "", "127.0.0.1", "nowhere"),
     ("LOG_LEVEL", "INFO", "WARNING", "LOUD"),
     ("PROFILE", "production", "local", "prod"),
     ("PROFILE", "production", "development", "prod"),

@@ -8,7 +8,7 @@ use utoipa::{
     openapi::{
         Components, Info, License, OpenApi, RefOr,
         header::HeaderBuilder,
-        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths},
         schema::{ObjectBuilder, Type},
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
         tag::Tag,
@@ -17,7 +17,7 @@ use utoipa::{
 
 pub(super) use failures::{Failing, Failures, ProtocolFailures};
 
-use super::{ApiError, App, Routes, auth, correlation, error, protocol, texts};
+use super::{ApiError, App, Port, Routes, auth, correlation, error, protocol, texts};
 use crate::version;
 
 /// Groups of operations, as the page shows them.
@@ -37,6 +37,12 @@ Tells the sentiment of texts.
 An error is one flat JSON object whose `error_code` stays the same; under `/v2` it has the shape of the Open Inference \
 Protocol. What this document doesn't name is answered 404 (`E1007`) as a path and 405 (`E1008`) as a method.";
 
+const MANAGEMENT_DESCRIPTION: &str = "\
+What those who run the service ask of it. This port asks for no key and is not for callers.
+
+An error is one flat JSON object whose `error_code` stays the same. What this document doesn't name is answered 404 \
+(`E1007`) as a path and 405 (`E1008`) as a method.";
+
 /// Documents what the layers of the guarded routes add: the key, the time-out, and the limit of
 /// connections.
 pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
@@ -55,14 +61,21 @@ pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
     routes
 }
 
-/// The whole document, true of a server with these settings.
-pub(super) fn complete(mut document: OpenApi, app: &App) -> OpenApi {
-    document.info = Info::new("KubeSentiment", version());
-    document.info.description = Some(DESCRIPTION.to_owned());
+/// The whole document of a port, true of a server with these settings.
+pub(super) fn complete(mut document: OpenApi, app: &App, port: Port) -> OpenApi {
+    let (title, description, tags) = match port {
+        Port::Public => {
+            let tags = vec![tags::PREDICTIONS, tags::JOBS, tags::SERVICE, tags::PROTOCOL];
+            ("KubeSentiment", DESCRIPTION, tags)
+        }
+        Port::Management => ("KubeSentiment, management", MANAGEMENT_DESCRIPTION, vec![tags::SERVICE, tags::PROTOCOL]),
+    };
+    document.info = Info::new(title, version());
+    document.info.description = Some(description.to_owned());
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".to_owned());
     document.info.license = Some(license);
-    document.tags = Some([tags::PREDICTIONS, tags::JOBS, tags::SERVICE, tags::PROTOCOL].map(Tag::new).into());
+    document.tags = Some(tags.into_iter().map(Tag::new).collect());
 
     for (_, operation) in operations(&mut document) {
         operation.parameters.get_or_insert_default().push(RefOr::T(correlation_parameter()));
@@ -77,13 +90,15 @@ pub(super) fn complete(mut document: OpenApi, app: &App) -> OpenApi {
     }
     let components = document.components.get_or_insert_with(Components::new);
     add_schema::<error::ErrorBody>(components);
-    add_schema::<protocol::ErrorBody>(components);
-    // The bound and the name in force are known only now.
-    let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([app.config.model.name.as_str()]));
-    components.schemas.insert(protocol::ModelName::name().into_owned(), name.build().into());
-    components.schemas.insert(texts::SCHEMA.to_owned(), texts::schema(app.config.max_text_length));
-    let scheme = ApiKeyValue::with_description(auth::API_KEY_NAME, "Asked for when `MLOPS_API_KEY` is set.");
-    components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+    if port == Port::Public {
+        add_schema::<protocol::ErrorBody>(components);
+        // The bound and the name in force are known only now.
+        let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([app.config.model.name.as_str()]));
+        components.schemas.insert(protocol::ModelName::name().into_owned(), name.build().into());
+        components.schemas.insert(texts::SCHEMA.to_owned(), texts::schema(app.config.max_text_length));
+        let scheme = ApiKeyValue::with_description(auth::API_KEY_NAME, "Asked for when `MLOPS_API_KEY` is set.");
+        components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+    }
     document
 }
 
@@ -110,7 +125,12 @@ fn correlation_parameter() -> Parameter {
 
 /// Every operation with its path.
 fn operations(document: &mut OpenApi) -> impl Iterator<Item = (&str, &mut Operation)> {
-    document.paths.paths.iter_mut().flat_map(|(path, item)| {
+    operations_of(&mut document.paths)
+}
+
+/// As [`operations`], of paths alone.
+pub(super) fn operations_of(paths: &mut Paths) -> impl Iterator<Item = (&str, &mut Operation)> {
+    paths.paths.iter_mut().flat_map(|(path, item)| {
         let PathItem { get, put, post, delete, patch, .. } = item;
         [get, put, post, delete, patch].into_iter().flatten().map(|operation| (path.as_str(), operation))
     })

@@ -9,10 +9,26 @@ use crate::{
 };
 
 fn document(settings: &[(&str, &str)]) -> Value {
+    document_of(Port::Public, settings)
+}
+
+fn document_of(port: Port, settings: &[(&str, &str)]) -> Value {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let app = Arc::new(App::new(Config::read(&settings.collect::<Environment>()).unwrap()));
-    let document = complete(crate::http::routes(&app).into_openapi(), &app);
+    let document = complete(port.routes(&app).into_openapi(), &app, port);
     serde_json::to_value(document).unwrap()
+}
+
+/// One of each port, and of servers with other paths.
+fn documents() -> Vec<Value> {
+    let management = ("MLOPS_MANAGEMENT_PORT", "8081");
+    vec![
+        document(&[]),
+        document(&[("MLOPS_DEBUG", "true")]),
+        document(&[management]),
+        document_of(Port::Management, &[management]),
+        document_of(Port::Management, &[management, ("MLOPS_DEBUG", "true")]),
+    ]
 }
 
 /// Every operation with its method and path, as `POST /predict`.
@@ -36,8 +52,11 @@ fn references<'a>(part: &'a Value, found: &mut Vec<&'a str>) {
 
 #[test]
 fn every_operation_says_what_it_is() {
-    let document = document(&[]);
-    let operations = each(&document);
+    documents().iter().for_each(says_what_it_is);
+}
+
+fn says_what_it_is(document: &Value) {
+    let operations = each(document);
     let mut ids = Vec::new();
     for (name, operation) in &operations {
         ids.push(operation["operationId"].as_str().unwrap());
@@ -59,9 +78,12 @@ fn every_operation_says_what_it_is() {
 
 #[test]
 fn every_reference_leads_somewhere_and_every_schema_is_used() {
-    let document = document(&[]);
+    documents().iter().for_each(leads_somewhere);
+}
+
+fn leads_somewhere(document: &Value) {
     let mut found = Vec::new();
-    references(&document, &mut found);
+    references(document, &mut found);
     for reference in &found {
         let place = reference.strip_prefix('#').unwrap();
         assert!(document.pointer(place).is_some(), "{reference} leads nowhere");
@@ -138,4 +160,43 @@ fn the_key_is_asked_for_where_one_is_set() {
         (&scheme["type"], &scheme["in"], &scheme["name"]),
         (&json!("apiKey"), &json!("header"), &json!("X-API-Key"))
     );
+}
+
+#[test]
+fn each_port_documents_what_it_has() {
+    let paths = |document: &Value| document["paths"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let alone = paths(&document(&[]));
+    for path in ["/api/v1/metrics", "/metrics", "/api/v1/health/details", "/healthz", "/livez", "/readyz", "/ready"] {
+        assert!(alone.iter().any(|known| known == path), "{path}");
+    }
+    let management = ("MLOPS_MANAGEMENT_PORT", "8081");
+    let public = paths(&document(&[management]));
+    let missing: Vec<_> = alone.iter().filter(|path| !public.contains(path)).collect();
+    assert_eq!(missing, ["/api/v1/health/details", "/api/v1/metrics", "/metrics"]);
+    let management = document_of(Port::Management, &[management, ("MLOPS_API_KEY", "s3cret")]);
+    assert_eq!(
+        paths(&management),
+        [
+            "/",
+            "/api/v1/health",
+            "/api/v1/health/details",
+            "/api/v1/metrics",
+            "/api/v1/model-info",
+            "/api/v1/ready",
+            "/health",
+            "/healthz",
+            "/livez",
+            "/metrics",
+            "/ready",
+            "/readyz",
+            "/v2/health/live",
+            "/v2/health/ready",
+        ]
+    );
+    assert!(each(&management).iter().all(|(_, operation)| operation["security"].is_null()));
+    assert!(management["components"]["securitySchemes"].is_null());
+
+    let plain = paths(&document(&[("MLOPS_TOP_LEVEL_PATHS", "false")]));
+    let top: Vec<_> = alone.iter().filter(|path| !plain.contains(path)).collect();
+    assert_eq!(top, ["/health", "/healthz", "/livez", "/metrics", "/ready", "/readyz"]);
 }

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request, response::Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use axum::{Router, body::Body, extract::Request};
+use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,7 +22,8 @@ use tower::Service;
 
 use super::{
     activity::{Activity, Phase},
-    lane::Place,
+    outgoing::{Outgoing, Unanswered},
+    places::Place,
     socket::Socket,
 };
 use crate::{
@@ -66,7 +67,7 @@ pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared
     http.keep_alive(!crowded);
     let activity = Arc::clone(&place.activity);
     let socket = Socket::new(stream, Arc::clone(&activity), limits.write);
-    let service = service_fn(|request| answer(router.clone(), request, &activity, crowded));
+    let service = service_fn(|request| answer(router.clone(), request, Unanswered::begin(&activity), crowded));
     let mut connection = http.serve_connection(TokioIo::new(socket), service);
     let mut alarm = pin!(sleep_until(Instant::now() + limits.head));
     let (mut closing, mut stopping) = (crowded, false);
@@ -87,13 +88,13 @@ pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared
                 }
                 break None;
             }
-            Event::Overdue(Phase::Head) => {
+            Event::Overdue(Phase::Head) if activity.can_be_refused() => {
                 break Some((ConnectionRefusal::HeadTimeout, ApiError::HeadTooSlow(limits.head.as_secs())));
             }
-            Event::AskedToLeave if activity.phase().0 == Phase::Head => {
+            Event::AskedToLeave if activity.can_be_refused() => {
                 break Some((ConnectionRefusal::Limit, ApiError::TooManyConnections));
             }
-            // Asked once already, so its client doesn't even take the response.
+            // Asked once already, so its client doesn't even take the response, or hyper's refusal of its head.
             Event::Overdue(_) if closing => break None,
             Event::Stopped => stopping = true,
             Event::Overdue(_) | Event::AskedToLeave => closing = true,
@@ -115,35 +116,17 @@ pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared
 async fn answer(
     mut router: Router,
     mut request: Request<Incoming>,
-    activity: &Activity,
+    unanswered: Unanswered,
     crowded: bool,
-) -> Result<Response, Infallible> {
-    let busy = Busy::new(activity);
+) -> Result<Response<Outgoing>, Infallible> {
     if crowded {
         request.extensions_mut().insert(Crowded);
     }
     let response = router.call(request.map(Body::new)).await?;
     if response.extensions().get::<BodyLeftUnread>().is_some() {
-        activity.left_body_unread();
+        unanswered.left_body_unread();
     }
-    drop(busy);
-    Ok(response)
-}
-
-/// Keeps a connection in its request phase, also when its client goes and the future is dropped.
-struct Busy<'a>(&'a Activity);
-
-impl<'a> Busy<'a> {
-    fn new(activity: &'a Activity) -> Self {
-        activity.enter(Phase::Request);
-        Self(activity)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
-    }
+    Ok(response.map(|body| Outgoing::new(body, unanswered)))
 }
 
 /// Ready when the phase has lasted too long. The alarm is only set anew when it has to ring earlier
@@ -161,6 +144,9 @@ fn poll_overdue(
             Phase::Head => since + limits.head,
             // The request's own time-out ends it.
             Phase::Request => Instant::now() + limits.keep_alive,
+            // Each part has its time; so that not each byte has it, the response as a whole has as much as
+            // the pause after it.
+            Phase::Response => since + limits.keep_alive.max(limits.write),
         };
         if deadline < alarm.deadline() {
             alarm.as_mut().reset(deadline);
@@ -180,3 +166,7 @@ async fn linger(mut stream: TcpStream) {
     let read_all = async { while stream.read(&mut scratch).await.is_ok_and(|read| read > 0) {} };
     let _ = timeout(LINGER, read_all).await;
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

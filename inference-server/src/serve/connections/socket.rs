@@ -1,4 +1,5 @@
-//! A client's socket: notes when bytes come, and gives up on a client that doesn't read.
+//! A client's socket: notes when bytes come and when all are sent, and gives up on a client that
+//! doesn't read.
 
 use std::{
     io,
@@ -40,6 +41,7 @@ impl Socket {
             self.stalled = None;
             return written;
         }
+        self.activity.write_waits();
         let deadline = Instant::now() + self.write_within;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         ready!(stalled.as_mut().poll(cx));
@@ -51,7 +53,11 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let (before, room) = (buffer.filled().len(), buffer.remaining());
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(cx, buffer) else {
+            this.activity.nothing_came();
+            return Poll::Pending;
+        };
+        outcome?;
         if buffer.filled().len() > before {
             this.activity.bytes_came();
         } else if room > 0 {
@@ -64,6 +70,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.activity.writes();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.within_time(cx, written)
     }
@@ -74,6 +81,7 @@ impl AsyncWrite for Socket {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.activity.writes();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
         this.within_time(cx, written)
     }
@@ -83,7 +91,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // Hyper flushes only when it has written all that it had.
+        this.activity.all_sent();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

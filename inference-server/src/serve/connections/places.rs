@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::activity::{Activity, Phase};
 
 /// A number of places for connections.
-pub(super) struct Lane {
+pub(super) struct Places {
     most: usize,
-    /// How long a connection may be without a whole head before its place can be taken.
+    /// How long a connection may be without a whole head, or leave its response untaken, before its
+    /// place can be taken.
     grace: Duration,
     origin: Instant,
     open: Mutex<Open>,
@@ -28,11 +29,11 @@ struct Open {
 /// A place; free again when dropped.
 pub(super) struct Place {
     id: u64,
-    lane: Arc<Lane>,
+    places: Arc<Places>,
     pub(super) activity: Arc<Activity>,
 }
 
-impl Lane {
+impl Places {
     pub(super) fn new(most: usize, grace: Duration) -> Arc<Self> {
         Arc::new(Self { most, grace, origin: Instant::now(), open: Mutex::default() })
     }
@@ -50,7 +51,7 @@ impl Lane {
         let id = open.next;
         open.next += 1;
         open.connections.insert(id, Arc::clone(&activity));
-        Some(Place { id, lane: Arc::clone(self), activity })
+        Some(Place { id, places: Arc::clone(self), activity })
     }
 
     fn longest_without_request(&self, open: &Open) -> Option<u64> {
@@ -60,7 +61,7 @@ impl Lane {
             .map(|(id, activity)| (*id, activity.phase()))
             .filter(|(_, (phase, since))| match phase {
                 Phase::Idle => true,
-                Phase::Head => *since + self.grace <= now,
+                Phase::Head | Phase::Response => *since + self.grace <= now,
                 Phase::Request => false,
             })
             .min_by_key(|(_, (_, since))| *since)
@@ -75,7 +76,7 @@ impl Lane {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.lane.lock().connections.remove(&self.id);
+        self.places.lock().connections.remove(&self.id);
     }
 }
 
@@ -89,37 +90,48 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_idle_connection_makes_place_and_a_busy_one_never() {
-        let lane = Lane::new(3, Duration::from_secs(1));
-        let places: Vec<Place> = (0..3).filter_map(|_| lane.enter()).collect();
-        assert!(lane.enter().is_none(), "all three are new, so their requests may be on the way");
+        let all = Places::new(3, Duration::from_secs(1));
+        let places: Vec<Place> = (0..3).filter_map(|_| all.enter()).collect();
+        assert!(all.enter().is_none(), "all three are new, so their requests may be on the way");
 
         places[0].activity.enter(Phase::Request);
         tokio::time::advance(Duration::from_millis(10)).await;
         places[2].activity.enter(Phase::Idle);
         tokio::time::advance(Duration::from_millis(10)).await;
         places[1].activity.enter(Phase::Idle);
-        let fourth = lane.enter().unwrap();
+        let fourth = all.enter().unwrap();
         assert_eq!((asked(&places[0]), asked(&places[1]), asked(&places[2])), (false, false, true));
 
         places[1].activity.enter(Phase::Request);
         fourth.activity.enter(Phase::Request);
-        assert!(lane.enter().is_none());
+        assert!(all.enter().is_none());
         drop(fourth);
-        assert!(lane.enter().is_some());
+        assert!(all.enter().is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_takes_long_makes_place() {
-        let lane = Lane::new(1, Duration::from_secs(1));
-        let slow = lane.enter().unwrap();
+        let all = Places::new(1, Duration::from_secs(1));
+        let slow = all.enter().unwrap();
         tokio::time::advance(Duration::from_millis(999)).await;
-        assert!(lane.enter().is_none());
+        assert!(all.enter().is_none());
         tokio::time::advance(Duration::from_millis(1)).await;
-        let quick = lane.enter().unwrap();
+        let quick = all.enter().unwrap();
         assert!(asked(&slow));
         // What has lost its place gives nobody else's back.
         drop(slow);
         quick.activity.enter(Phase::Request);
-        assert!(lane.enter().is_none());
+        assert!(all.enter().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_not_taken_makes_place() {
+        let all = Places::new(1, Duration::from_secs(1));
+        let deaf = all.enter().unwrap();
+        deaf.activity.enter(Phase::Response);
+        assert!(all.enter().is_none());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(all.enter().is_some());
+        assert!(asked(&deaf));
     }
 }

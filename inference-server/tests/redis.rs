@@ -202,7 +202,8 @@ fn a_password_and_a_user_of_redis_access_control() {
 
 #[test]
 fn a_password_in_a_file_is_what_it_is_now_at_each_login() {
-    let redis = Redis::start_with_login("password-file", &["--requirepass", "one"], &["--no-auth-warning", "-a", "one"]);
+    let redis =
+        Redis::start_with_login("password-file", &["--requirepass", "one"], &["--no-auth-warning", "-a", "one"]);
     let folder = Folder::new("redis-password");
     let file = folder.file("password");
     fs::write(&file, "not yet\n").unwrap();

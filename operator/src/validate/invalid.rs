@@ -119,6 +119,8 @@ pub enum Invalid {
         field: &'static str,
     },
     /// A key that the pods would do without.
-    #[error("spec.env: MLOPS_API_KEY is optional, and without its Secret the pods would serve everybody: remove optional")]
+    #[error(
+        "spec.env: MLOPS_API_KEY is optional, and without its Secret the pods would serve everybody: remove optional"
+    )]
     OptionalKey,
 }

@@ -17,8 +17,10 @@ pub mod model;
 pub mod occlusion;
 pub mod process;
 pub mod recent;
+pub mod secrets;
 pub mod serve;
 pub mod startup;
+mod text_file;
 pub mod traces;
 mod version;
 

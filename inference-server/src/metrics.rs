@@ -1,5 +1,6 @@
 //! Prometheus series. The first seven are the predecessor's, names and labels included.
 
+mod access;
 mod insight;
 
 use std::{
@@ -15,6 +16,7 @@ use prometheus_client::{
 };
 
 use crate::{cache::RedisSeries, jobs::JobMetrics, process};
+pub use access::{Access, KeyFailure};
 pub use insight::Insight;
 
 /// Content type of the text that [`Metrics::render`] makes.
@@ -126,6 +128,8 @@ pub struct Metrics {
     pub cache_shared: Counter,
     /// The cache's second level.
     pub redis: RedisSeries,
+    /// API keys, and the files of secrets.
+    pub access: Access,
     /// Drift and feedback.
     pub insight: Insight,
     resident_memory: Gauge,
@@ -160,6 +164,7 @@ impl Metrics {
             cache_misses: Counter::default(),
             cache_shared: Counter::default(),
             redis: RedisSeries::default(),
+            access: Access::default(),
             insight: Insight::default(),
             resident_memory: Gauge::default(),
             cpu_seconds: Counter::default(),
@@ -207,6 +212,7 @@ impl Metrics {
         let shared = self.cache_shared.clone();
         all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
         self.redis.register(all);
+        self.access.register(all);
         self.insight.register(all);
         let memory = self.resident_memory.clone();
         all.register("process_resident_memory_bytes", "Resident memory", memory);

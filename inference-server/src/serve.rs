@@ -16,11 +16,12 @@ use std::{
 
 use crate::{
     cli::Arguments,
-    config::{Config, ConfigError, Environment, LogFormat, Reader, Settings},
+    config::{Config, ConfigError, LogFormat, Reader, Settings},
     cpus,
     drift::{self, MakeError},
     http::{self, App},
     logging,
+    secrets::masked_sentence,
     startup::{self, StartError},
     traces::Traces,
 };
@@ -45,10 +46,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     // HTTP is a small part of the work; more threads than this only take CPU from inference.
     let http_threads = cpus::usable().div_ceil(4);
     native::keep_heap_small(http_threads);
-    let environment: Environment = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let mut settings = Settings::new(environment, arguments.config_dir);
+    let mut settings = Settings::of_process(env::vars_os(), arguments.config_dir);
     let config = match settings.read_files().and_then(|()| Config::of(&settings)) {
         Ok(config) => config,
         Err(error) => return refuse(&settings, error),
@@ -114,14 +112,14 @@ fn make_drift_baseline(config: &Config, texts: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", masked_sentence(&error.to_string()));
             ExitCode::FAILURE
         }
     }
 }
 
 fn fail(error: &StartError) -> ExitCode {
-    tracing::error!("{error}");
+    tracing::error!("{}", error.sentence());
     ExitCode::FAILURE
 }
 
@@ -145,6 +143,7 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let app = Arc::new(App::new(config).with_traces(traces));
     let management = management.map(|listeners| Connections::accept_management(listeners.sockets, &app));
     let connections = Connections::accept(listeners.sockets, &app);
+    tokio::spawn(http::watch_secret_files(Arc::clone(&app)));
 
     let loading = Arc::clone(&app);
     let load = tokio::task::spawn_blocking(move || startup::load(&loading, started));

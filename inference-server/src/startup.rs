@@ -18,6 +18,7 @@ use crate::{
     engine::{Engine, Layout},
     http::{App, Serving},
     model::{Model, ModelError},
+    secrets::masked_sentence,
     traces::TracesError,
     version,
 };
@@ -61,12 +62,18 @@ impl From<ModelError> for StartError {
 }
 
 impl StartError {
+    /// The sentence as it is told, without what may be a secret in it.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        masked_sentence(&self.to_string()).into_owned()
+    }
+
     /// Writes the sentence to where Kubernetes reads it from. A host without that file is no
     /// Kubernetes, and needs no word about it.
     pub fn write_termination_log(&self, file: &Path) {
         let written = std::fs::OpenOptions::new().write(true).truncate(true).open(file);
         if let Ok(mut file) = written {
-            let _ = io::Write::write_all(&mut file, self.to_string().as_bytes());
+            let _ = io::Write::write_all(&mut file, self.sentence().as_bytes());
         }
     }
 }
@@ -112,6 +119,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         max_tokens: model.max_tokens,
         threads,
     });
+    let api_keys = app.count_keys();
     // Only now: who waits for this line may send at once.
     tracing::info!(
         version = version(),
@@ -122,6 +130,8 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         padding,
         run_us = micros(profile.cost.run),
         token_us = micros(profile.cost.token),
+        authentication = if api_keys > 0 { "api_key" } else { "none" },
+        api_keys,
         milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "ready"
     );

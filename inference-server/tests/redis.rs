@@ -185,8 +185,9 @@ fn a_password_and_a_user_of_redis_access_control() {
         [("MLOPS_REDIS_USERNAME", "reader"), ("MLOPS_REDIS_PASSWORD", "secret2"), ("MLOPS_REDIS_NAMESPACE", "shop")];
     predict_and_keep(&server(&redis, &user), "with no more rights than needed");
 
-    for (password, expected) in [("wrong guess", "refuses the username or the password"), ("", "NOAUTH")] {
-        let mut server = Server::start(&with_redis(&redis, &[("MLOPS_REDIS_PASSWORD", password)]));
+    let wrong = [("MLOPS_REDIS_PASSWORD", "wrong guess")];
+    for (settings, expected) in [(&wrong[..], "refuses the username or the password"), (&[], "NOAUTH")] {
+        let mut server = Server::start(&with_redis(&redis, settings));
         let problem = problem(&server);
         assert!(problem.contains(expected), "{problem}");
         assert_eq!(server.get("/ready").status(), 200);
@@ -197,6 +198,20 @@ fn a_password_and_a_user_of_redis_access_control() {
             assert!(!line.to_string().contains("wrong guess"), "{line}");
         }
     }
+}
+
+#[test]
+fn a_password_in_a_file_is_what_it_is_now_at_each_login() {
+    let redis =
+        Redis::start_with_login("password-file", &["--requirepass", "one"], &["--no-auth-warning", "-a", "one"]);
+    let folder = Folder::new("redis-password");
+    let file = folder.file("password");
+    fs::write(&file, "not yet\n").unwrap();
+    let settings = [("MLOPS_REDIS_PASSWORD_FILE", file.to_str().unwrap())];
+    let server = Server::start(&with_redis(&redis, &settings));
+    assert!(problem(&server).contains("refuses the username or the password"));
+    fs::write(&file, "one\n").unwrap();
+    until("Redis is used", || number(&server, "sentiment_redis_breaker_open") == 0);
 }
 
 fn openssl(folder: &Folder, arguments: &str) {

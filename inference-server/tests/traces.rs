@@ -8,12 +8,14 @@ mod common;
 mod collector;
 
 use std::{
+    fs,
+    io::{Read, Write},
     net::TcpListener,
     time::{Duration, Instant},
 };
 
 use collector::{Collector, Span};
-use common::{Server, json};
+use common::{Folder, Server, json};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -112,17 +114,95 @@ fn a_trace_that_is_malformed_or_not_recorded() {
 }
 
 #[test]
-fn a_ratio_of_nothing_records_nothing_but_what_callers_ask_for() {
+fn a_ratio_of_nothing_records_nothing_whatever_callers_ask_for() {
     let collector = Collector::start();
     let server = Server::start(&[("MLOPS_OTLP_ENDPOINT", &collector.endpoint()), ("MLOPS_TRACING_SAMPLE_RATIO", "0")]);
-    for index in 0..20 {
-        let (_, answered) = predict(&server, None, &format!("text {index}"));
+    for parent in [None, Some(format!("00-{TRACE}-{PARENT}-01"))] {
+        let (_, answered) = predict(&server, parent.as_deref(), "a fine day");
         assert_eq!(&answered[52..], "-00");
+    }
+    stop(server);
+    assert_eq!(collector.spans().len(), 0);
+}
+
+#[test]
+fn below_a_ratio_of_one_a_caller_s_own_traces_are_recorded_as_it_asks() {
+    let collector = Collector::start();
+    let ratio = ("MLOPS_TRACING_SAMPLE_RATIO", "0.000000001");
+    let server = Server::start(&[("MLOPS_OTLP_ENDPOINT", &collector.endpoint()), ratio]);
+    for index in 0..20 {
+        predict(&server, None, &format!("text {index}"));
     }
     predict(&server, Some(&format!("00-{TRACE}-{PARENT}-01")), "asked for");
     stop(server);
     assert!(!collector.spans().is_empty());
     assert!(collector.spans().iter().all(|span| span.trace == TRACE));
+}
+
+#[test]
+fn who_has_no_key_is_not_traced() {
+    let collector = Collector::start();
+    let server = Server::start(&[("MLOPS_OTLP_ENDPOINT", &collector.endpoint()), ("MLOPS_API_KEY", "s3cret")]);
+    let (status, _) = predict(&server, Some(&format!("00-{TRACE}-{PARENT}-01")), "a fine day");
+    assert_eq!(status, 401);
+    stop(server);
+    assert_eq!(collector.spans().len(), 0);
+}
+
+#[test]
+fn headers_for_the_collector_come_from_a_file_and_follow_it() {
+    let folder = Folder::new("otlp-headers");
+    let file = folder.file("headers");
+    fs::write(&file, "# the collector's token\nauthorization = Bearer one\n").unwrap();
+    let collector = Collector::start();
+    let server = Server::start(&[
+        ("MLOPS_OTLP_ENDPOINT", &collector.endpoint()),
+        ("MLOPS_OTLP_HEADERS_FILE", file.to_str().unwrap()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20other,x-tenant=shop"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+    ]);
+    predict(&server, None, "one");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while collector.spans().is_empty() {
+        assert!(Instant::now() < deadline, "no span arrives");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(collector.header("authorization").as_deref(), Some("Bearer one"));
+    assert_eq!(collector.header("x-tenant").as_deref(), Some("shop"));
+    fs::write(&file, "authorization=Bearer two").unwrap();
+    let line = server.line("a secret is renewed");
+    assert_eq!(line["variable"], "MLOPS_OTLP_HEADERS_FILE");
+    predict(&server, None, "two");
+    stop(server);
+    assert_eq!(collector.last_header("authorization").as_deref(), Some("Bearer two"));
+}
+
+/// What a server of gRPC sends first: the settings of HTTP/2.
+fn speak_http_2(listener: TcpListener) {
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    });
+}
+
+#[test]
+fn a_port_of_grpc_is_called_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    speak_http_2(listener);
+    let server = Server::start(&[("MLOPS_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]);
+    predict(&server, None, "lost");
+    let line = server.line("traces can't be sent and are dropped until they can");
+    let problem = line["problem"].as_str().unwrap();
+    assert!(problem.contains("gRPC") && problem.contains("4318"), "{line}");
+
+    // The one that settings of version 1 name is told from the start; nothing need listen there.
+    let server = Server::listening(&[("MLOPS_OTLP_ENDPOINT", "http://127.0.0.1:4317")]);
+    let lines = server.lines_until("ready");
+    let warned = lines.iter().find(|line| line["level"] == "WARN" && line["endpoint"].is_string()).unwrap();
+    assert!(warned["message"].as_str().unwrap().contains("4318"), "{warned}");
 }
 
 #[test]

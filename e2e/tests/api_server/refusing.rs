@@ -111,6 +111,10 @@ fn cases() -> Vec<(Value, &'static str)> {
             "are the operator's own: choose another key",
         ),
         (json!({"env": [{"name": "MLOPS_PORT", "value": "9"}]}), "MLOPS_PORT and MLOPS_HOST are the operator's"),
+        (
+            json!({"auth": {"apiKeySecretRef": {"name": "keys"}}, "env": [{"name": "MLOPS_API_KEY", "value": "x"}]}),
+            "set auth.apiKeySecretRef or MLOPS_API_KEY in env, not both",
+        ),
         (json!({"envFrom": [{"configMapRef": "x"}]}), "must be of type object"),
         (json!({"configMapRef": {}}), "spec.configMapRef.name: Required value"),
         (json!({"serviceAccountName": "Not A Name"}), "spec.serviceAccountName in body should match"),

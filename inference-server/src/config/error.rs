@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::secrets::{Shown, masked};
+
 /// Why the settings can't be used; each reads as one sentence.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfigError {
@@ -10,10 +12,32 @@ pub enum ConfigError {
     BadValue {
         /// The setting as the user wrote it: a variable, a flag, or a key and its file.
         setting: String,
-        /// What it holds, masked when it is a secret.
-        value: String,
+        /// What it holds, as it may be shown.
+        value: Shown,
         /// What it may hold.
         allowed: String,
+    },
+    /// A variable that is no text.
+    #[error("{setting} is not UTF-8 text: give it a value that is, or unset it")]
+    NotText {
+        /// The variable.
+        setting: String,
+    },
+    /// A secret that is there but can't be used. To go on without it could serve everybody.
+    #[error("{place} {problem}")]
+    Secret {
+        /// The setting as the user wrote it, or the file that it names.
+        place: String,
+        /// What is wrong and what to do, without a full stop. Never quotes the secret.
+        problem: String,
+    },
+    /// A secret that is set in two ways.
+    #[error("{one} and {other} are both set: keep one")]
+    Both {
+        /// The one as the user wrote it.
+        one: String,
+        /// The other.
+        other: String,
     },
     /// A setting that only works together with another.
     #[error("{setting} is set, but has no effect unless {needs}")]
@@ -41,7 +65,7 @@ pub enum ConfigError {
     )]
     NoAuthorities,
     /// A file that a setting names, or a file of settings, that can't be used.
-    #[error("{file}: {problem}", file = .file.display())]
+    #[error("{file}: {problem}", file = masked(&.file.to_string_lossy()))]
     File {
         /// The file or the folder.
         file: PathBuf,

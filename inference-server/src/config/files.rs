@@ -4,8 +4,7 @@
 //! is `redis_host: a`.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -13,8 +12,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::{
     ConfigError,
-    variables::{self, Variable},
+    variables::{self, Secrecy, Variable},
 };
+use crate::text_file;
 
 /// Largest file, in bytes: far more than settings take, and little enough to be parsed at once,
 /// whatever it holds.
@@ -73,21 +73,9 @@ pub(super) fn list(folder: &Path, named: Option<&str>) -> Result<Listing, Config
 
 /// The settings of one file.
 pub(super) fn read(file: &Path) -> Result<Vec<(&'static Variable, String)>, ConfigError> {
-    content(file).and_then(|text| parse(&text)).map_err(|problem| ConfigError::File { file: file.to_owned(), problem })
-}
-
-fn content(file: &Path) -> Result<String, String> {
-    let unreadable = |error: io::Error| format!("can't be read: {error}");
-    // Looked at before it is opened: to open a pipe would wait for ever.
-    if !fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err("is not a file; container engines make a folder where the file to mount is missing".to_owned());
-    }
-    let mut bytes = Vec::new();
-    File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("is larger than {MOST_BYTES} bytes, which is too large for settings"));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+    text_file::read(file, MOST_BYTES)
+        .and_then(|text| parse(&text))
+        .map_err(|problem| ConfigError::File { file: file.to_owned(), problem })
 }
 
 /// The settings of a YAML text. The error is what is wrong, as it follows a file's name.
@@ -119,20 +107,40 @@ fn flatten(path: &str, mapping: Mapping, settings: &mut Vec<(&'static Variable, 
             flatten(&format!("{key}_"), inner, settings)?;
             continue;
         }
-        let variable = variables::find_key(&key).ok_or_else(|| unknown(&key))?;
+        let variable = variables::find_key(&key).ok_or_else(|| unknown(path, &key))?;
         if settings.iter().any(|(known, _)| known.name == variable.name) {
             return Err(format!("{key} is there twice; keep one"));
         }
-        let value = text(value).ok_or_else(|| format!("{key} must be {}", variable.allowed))?;
+        let value = match variable.secrecy {
+            Secrecy::Secret => secret(value).ok_or_else(|| format!("{key} must be text; put it in quotes"))?,
+            _ => text(value).ok_or_else(|| format!("{key} must be {}", variable.allowed))?,
+        };
         settings.push((variable, value));
     }
     Ok(())
 }
 
-fn unknown(key: &str) -> String {
+/// What is said of a key that isn't known, whose first part is `path`.
+fn unknown(path: &str, key: &str) -> String {
+    // What stands below the key of a secret may be the secret, and so may be what is no key at all.
+    if let Some(above) = variables::secret_keys().find(|secret| path.starts_with(&format!("{secret}_"))) {
+        return format!("{above} holds a key that is not known; it must be text");
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+        return format!("holds a key that is not known; {}", variables::KEY_RULE);
+    }
     match variables::nearest_key(key) {
         Some(near) => format!("{key} is not a known key; did you mean {near}?"),
         None => format!("{key} is not a known key; {}", variables::KEY_RULE),
+    }
+}
+
+/// A secret as it is written: a number would lose its zeros, and a list is no secret.
+fn secret(value: Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        Value::String(value) => Some(value),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ mod settings;
 mod tracing;
 mod variables;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ::tracing::Level;
 use axum::http::HeaderValue;
@@ -28,7 +28,9 @@ pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
 pub use tracing::TracingConfig;
-pub use variables::{VARIABLES, Variable};
+pub use variables::{Secrecy, VARIABLES, Variable};
+
+use crate::secrets::{ApiKeys, Live, Watched};
 
 /// Path under which the API is served, unless it is served without.
 pub const PREFIX: &str = "/api/v1";
@@ -66,24 +68,6 @@ pub enum LogFormat {
     Json,
     /// For a person at a terminal.
     Text,
-}
-
-/// A value that never reaches a log line or a debug print.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for the one comparison that needs it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// Which model is served, and how its output is read.
@@ -159,8 +143,8 @@ pub struct Config {
     pub metrics_enabled: bool,
     /// Serves the API's documentation at `/docs`.
     pub docs_enabled: bool,
-    /// Key that callers must send as `X-API-Key`.
-    pub api_key: Option<Secret>,
+    /// Keys of which callers must send one as `X-API-Key`; `None` serves everybody.
+    pub api_keys: Option<Arc<Live<ApiKeys>>>,
     /// Origins that browsers may call from.
     pub allowed_origins: Vec<HeaderValue>,
     /// Least severe level that is logged.
@@ -204,6 +188,7 @@ impl Config {
     /// Reads every setting, or says which one is wrong.
     pub fn of(settings: &Settings) -> Result<Self, ConfigError> {
         let read = Reader::new(settings);
+        read.all_are_text()?;
         let profile = read.required("MLOPS_PROFILE", parse_profile)?;
         Ok(Self {
             profile,
@@ -214,7 +199,7 @@ impl Config {
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
             metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
             docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
-            api_key: read.optional("MLOPS_API_KEY", |v| Some(Secret(v.to_owned())))?,
+            api_keys: read.secret("MLOPS_API_KEY", ApiKeys::single, ApiKeys::list)?,
             allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),
             log_level: read.required("MLOPS_LOG_LEVEL", parse_level)?,
             log_format: read.optional("MLOPS_LOG_FORMAT", parse_format)?.unwrap_or(match profile {
@@ -263,6 +248,18 @@ impl Config {
             }
             Ok(config)
         })
+    }
+
+    /// The files of secrets, which may change.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<Arc<dyn Watched>> {
+        fn watched<T: PartialEq + Send + Sync + 'static>(live: Option<&Arc<Live<T>>>) -> Option<Arc<dyn Watched>> {
+            let live = live.filter(|live| live.follows_a_file())?;
+            Some(Arc::<Live<T>>::clone(live))
+        }
+        let password = self.redis.as_ref().and_then(|redis| redis.password.as_ref());
+        let headers = self.tracing.as_ref().and_then(|tracing| tracing.headers.as_ref());
+        [watched(self.api_keys.as_ref()), watched(password), watched(headers)].into_iter().flatten().collect()
     }
 
     /// Path under which the API is served.
@@ -331,5 +328,7 @@ fn parse_list(value: &str) -> Option<Vec<String>> {
     (!entries.is_empty() && entries.iter().all(|entry| !entry.is_empty())).then_some(entries)
 }
 
+#[cfg(test)]
+mod secrets_tests;
 #[cfg(test)]
 mod tests;

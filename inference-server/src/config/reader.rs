@@ -1,10 +1,13 @@
 //! Looks settings up and names the one that is wrong.
 
+use std::{borrow::Cow, path::Path, sync::Arc};
+
 use super::{
     ConfigError,
-    settings::Settings,
-    variables::{self, Variable},
+    settings::{Origin, Settings},
+    variables::{self, Secrecy, Variable},
 };
+use crate::secrets::{Live, Parse, masked};
 
 /// Reads settings against the table of [`variables::VARIABLES`].
 pub struct Reader<'a> {
@@ -38,12 +41,41 @@ impl<'a> Reader<'a> {
     /// A setting that always has a value.
     pub(super) fn required<T>(&self, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
         let variable = variables::find(name);
-        let value = self.raw(name);
+        let value = self.text(name)?;
         parse(value).ok_or_else(|| ConfigError::BadValue {
             setting: self.written(name),
-            value: mask(variable, value).to_owned(),
+            value: mask(variable, value).as_ref().into(),
             allowed: variable.map_or("known", |variable| variable.allowed).to_owned(),
         })
+    }
+
+    /// As [`Self::raw`], unless that leaves out a variable that is set, but not to text.
+    fn text(&self, name: &str) -> Result<&'a str, ConfigError> {
+        if let Some(variable) = variables::find(name) {
+            let (_, origin) = self.settings.effective(variable);
+            let names = [Some(variable.name), variable.also];
+            let before = names.into_iter().flatten().take_while(|name| origin != Origin::Environment(name));
+            self.are_text(before)?;
+        }
+        Ok(self.raw(name))
+    }
+
+    fn are_text<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> Result<(), ConfigError> {
+        match names.find(|name| self.settings.is_no_text(name)) {
+            Some(name) => Err(ConfigError::NotText { setting: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// That every variable of ours is text, also those that aren't read with the settings at hand.
+    pub(super) fn all_are_text(&self) -> Result<(), ConfigError> {
+        self.are_text(variables::VARIABLES.iter().map(|variable| variable.name))
+    }
+
+    /// The value of a variable of others that isn't in the table; `None` when it is blank.
+    pub(super) fn of_others(&self, name: &str) -> Result<Option<&'a str>, ConfigError> {
+        self.are_text([name].into_iter())?;
+        Ok(self.settings.of_others(name))
     }
 
     /// A setting that may be left out.
@@ -52,7 +84,37 @@ impl<'a> Reader<'a> {
         name: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
-        if self.raw(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
+        if self.text(name)?.is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
+    }
+
+    /// A secret, from its variable or from the file that its `…_FILE` names. One that is there but can't be used
+    /// is an error, also when it is blank: nothing may run as if nobody had asked for it.
+    pub(super) fn secret<T>(
+        &self,
+        name: &str,
+        value: Parse<T>,
+        content: Parse<T>,
+    ) -> Result<Option<Arc<Live<T>>>, ConfigError> {
+        let written = |variable: Option<&'static Variable>| {
+            let variable = variable?;
+            let (text, origin) = self.settings.written(variable)?;
+            Some((text, origin.name(variable), variable))
+        };
+        let live = match (written(variables::find(name)), written(variables::file_form(name))) {
+            (None, None) => return Ok(None),
+            (Some((_, one, _)), Some((_, other, _))) => return Err(ConfigError::Both { one, other }),
+            (Some((text, place, _)), None) => {
+                value(text).map(Live::fixed).map_err(|problem| ConfigError::Secret { place, problem })
+            }
+            (None, Some((path, place, _))) if !path.trim().starts_with('/') => {
+                // The value is not shown: it may be the secret itself, where its file's name is meant.
+                let problem = "must be the whole path of a file, from / on: set it right or unset it".to_owned();
+                Err(ConfigError::Secret { place, problem })
+            }
+            (None, Some((path, setting, variable))) => Live::of_file(variable.name, Path::new(path.trim()), content)
+                .map_err(|problem| ConfigError::Secret { place: format!("the file that {setting} names"), problem }),
+        };
+        live.map(|live| Some(Arc::new(live)))
     }
 
     /// One sentence for each `MLOPS_` variable that has no effect, and for each file beside those that
@@ -87,9 +149,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn mask<'v>(variable: Option<&Variable>, value: &'v str) -> &'v str {
+fn mask<'v>(variable: Option<&Variable>, value: &'v str) -> Cow<'v, str> {
     match variable {
-        Some(found) if found.secret && !value.is_empty() => "***",
-        _ => value,
+        Some(found) if found.secrecy == Secrecy::Secret && !value.is_empty() => Cow::Borrowed("***"),
+        // The secret itself, where its file's name is meant.
+        Some(found) if found.secrecy == Secrecy::SecretFile && !value.is_empty() && !value.starts_with('/') => {
+            Cow::Borrowed("***")
+        }
+        _ => masked(value),
     }
 }

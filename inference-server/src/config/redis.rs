@@ -1,8 +1,9 @@
 //! The settings of the cache's second level.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{ConfigError, Reader, Secret, milliseconds, parse_bool, seconds, within};
+use super::{ConfigError, Reader, milliseconds, parse_bool, seconds, within};
+use crate::secrets::{Live, Secret};
 
 /// Longest namespace in bytes: it is in every key.
 const LONGEST_NAMESPACE: usize = 64;
@@ -19,7 +20,7 @@ pub struct RedisConfig {
     /// User of Redis' access control; `None` is its default user.
     pub username: Option<String>,
     /// The user's password.
-    pub password: Option<Secret>,
+    pub password: Option<Arc<Live<Secret>>>,
     /// TLS; `None` talks in the clear.
     pub tls: Option<RedisTls>,
     /// Longest wait for a lookup.
@@ -59,7 +60,7 @@ impl RedisConfig {
             port: read.required("MLOPS_REDIS_PORT", |v| v.parse().ok().filter(|port| *port > 0))?,
             database: read.required("MLOPS_REDIS_DB", |v| v.parse().ok())?,
             username: read.optional("MLOPS_REDIS_USERNAME", |v| Some(v.to_owned()))?,
-            password: read.optional("MLOPS_REDIS_PASSWORD", |v| Some(Secret(v.to_owned())))?,
+            password: read.secret("MLOPS_REDIS_PASSWORD", Secret::password, Secret::password)?,
             tls: tls.then_some(RedisTls { authorities }),
             lookup_time: read.required("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", |v| milliseconds(v, 1, 10_000))?,
             lookups_in_flight: read.required("MLOPS_REDIS_MAX_CONNECTIONS", |v| within(v, 1, 10_000))?,

@@ -1,7 +1,8 @@
 //! Where settings come from: flags, the environment, files, defaults; the first that has one wins.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
 };
@@ -65,6 +66,8 @@ struct FromFile {
 pub struct Settings {
     config_dir: Option<String>,
     environment: Environment,
+    /// Names of variables that are set, but not to text.
+    not_text: BTreeSet<String>,
     /// By the variable's name.
     from_files: BTreeMap<&'static str, FromFile>,
     files: Vec<PathBuf>,
@@ -83,6 +86,21 @@ impl Settings {
     #[must_use]
     pub fn new(environment: Environment, config_dir: Option<String>) -> Self {
         Self { config_dir, ..Self::from(environment) }
+    }
+
+    /// As [`Self::new`], of variables as a process has them. One whose value isn't text is kept by its name: it
+    /// must not seem to be unset.
+    #[must_use]
+    pub fn of_process(variables: impl Iterator<Item = (OsString, OsString)>, config_dir: Option<String>) -> Self {
+        let mut settings = Self { config_dir, ..Self::default() };
+        for (name, value) in variables {
+            let name = name.to_string_lossy().into_owned();
+            match value.into_string() {
+                Ok(value) => _ = settings.environment.insert(name, value),
+                Err(_) => _ = settings.not_text.insert(name),
+            }
+        }
+        settings
     }
 
     /// Adds the files of the folder that the command line names, else `MLOPS_CONFIG_DIR`. A folder
@@ -134,9 +152,31 @@ impl Settings {
             .unwrap_or((variable.default, Origin::Default))
     }
 
-    /// Names of all environment variables.
+    /// What somebody wrote for a variable, blank or not, and where.
+    pub(super) fn written<'a>(&'a self, variable: &'a Variable) -> Option<(&'a str, Origin<'a>)> {
+        let environment = self.environment.get(variable.name);
+        let environment = environment.map(|value| (value.as_str(), Origin::Environment(variable.name)));
+        environment.or_else(|| {
+            let found = self.from_files.get(variable.name)?;
+            Some((found.value.as_str(), Origin::File(&found.file)))
+        })
+    }
+
+    /// The value of an environment variable that isn't in the table.
+    pub(super) fn of_others(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).and_then(|value| filled(value))
+    }
+
+    /// Whether an environment variable is set to something that is no text.
+    pub(super) fn is_no_text(&self, name: &str) -> bool {
+        self.not_text.contains(name)
+    }
+
+    /// Names of all environment variables, in order.
     pub(super) fn environment_names(&self) -> impl Iterator<Item = &str> {
-        self.environment.keys().map(String::as_str)
+        let mut names: Vec<&str> = self.environment.keys().chain(&self.not_text).map(String::as_str).collect();
+        names.sort_unstable();
+        names.into_iter()
     }
 }
 

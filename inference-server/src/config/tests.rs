@@ -1,5 +1,5 @@
 use super::*;
-use crate::jobs::Priority;
+use crate::{jobs::Priority, secrets::Shown};
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -18,7 +18,7 @@ fn defaults_are_the_predecessors() {
     assert_eq!(config.request_timeout, Duration::from_secs(30));
     assert_eq!(config.max_text_length, 512);
     assert_eq!(config.log_format, LogFormat::Json);
-    assert!(config.api_key.is_none());
+    assert!(config.api_keys.is_none());
     assert_eq!(config.cache_entries, Some(1000));
     assert!(config.allowed_origins.is_empty());
     let drift = config.drift.unwrap();
@@ -93,7 +93,7 @@ fn redis_is_off_until_it_is_asked_for() {
     assert_eq!(redis(&[("REDIS_HOST", "unprefixed"), ("MLOPS_REDIS_HOST", "prefixed")]).host, "prefixed");
     assert_eq!(redis(&[("MLOPS_REDIS_HOST", "[::1]")]).host, "::1");
     let secret = redis(&[("MLOPS_REDIS_PASSWORD", "hunter2")]);
-    assert_eq!(secret.password.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(secret.password.as_ref().unwrap().current().expose(), "hunter2");
     assert!(!format!("{secret:?}").contains("hunter2"));
     let authority = ("MLOPS_REDIS_TLS_CA", "/ca.crt");
     let tls = redis(&[("MLOPS_REDIS_TLS", "true"), authority]).tls.unwrap();
@@ -187,7 +187,8 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
     for (name, value) in cases {
         let sentence = read(&[("MLOPS_REDIS_ENABLED", "true"), (name, value)]).unwrap_err().to_string();
         let allowed = VARIABLES.iter().find(|variable| variable.name == name).unwrap().allowed;
-        assert_eq!(sentence, format!("{name} is {value:?}, but must be {allowed}"));
+        let shown = Shown::from(value);
+        assert_eq!(sentence, format!("{name} is {shown:?}, but must be {allowed}"));
     }
 }
 
@@ -195,7 +196,7 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
 fn a_secret_is_never_shown() {
     let settings = Settings::from(environment(&[("MLOPS_API_KEY", "hunter2")]));
     let config = Config::of(&settings).unwrap();
-    assert_eq!(config.api_key.as_ref().unwrap().expose(), "hunter2");
+    assert!(config.api_keys.as_ref().unwrap().current().name_of(b"hunter2").is_some());
     assert!(!format!("{config:?}").contains("hunter2"));
     let printed = Reader::new(&settings).print();
     assert!(!printed.contains("hunter2") && printed.contains("MLOPS_API_KEY=***"), "{printed}");

@@ -15,12 +15,31 @@ pub struct Variable {
     pub allowed: &'static str,
     /// What it is for.
     pub help: &'static str,
-    /// Never printed.
-    pub secret: bool,
+    /// Whether it is a secret.
+    pub secrecy: Secrecy,
+}
+
+/// How a variable has to do with secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Not at all.
+    Open,
+    /// It is one, and never printed. Blank ends the start.
+    Secret,
+    /// It names the file of one. Blank ends the start, too.
+    SecretFile,
 }
 
 const fn variable(name: &'static str, default: &'static str, allowed: &'static str, help: &'static str) -> Variable {
-    Variable { name, also: None, default, allowed, help, secret: false }
+    Variable { name, also: None, default, allowed, help, secrecy: Secrecy::Open }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Variable {
+    Variable { secrecy: Secrecy::Secret, ..variable(name, "", "text", help) }
+}
+
+const fn secret_file(name: &'static str, help: &'static str) -> Variable {
+    Variable { secrecy: Secrecy::SecretFile, ..variable(name, "", "a path", help) }
 }
 
 /// Every variable, in the order of `--help`.
@@ -54,7 +73,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("MLOPS_DEBUG", "false", "true or false", "Serve the API without the prefix /api/v1"),
     variable("MLOPS_ENABLE_METRICS", "true", "true or false", "Serve the series at /metrics"),
     variable("MLOPS_DOCS_ENABLED", "true", "true or false", "Serve the API's documentation at /docs"),
-    Variable { secret: true, ..variable("MLOPS_API_KEY", "", "text", "Key that callers must send as X-API-Key") },
+    secret("MLOPS_API_KEY", "Key that callers must send as X-API-Key"),
+    secret_file(
+        "MLOPS_API_KEY_FILE",
+        "File of such keys, in place of MLOPS_API_KEY: name: key a line, or one key alone; read again when it changes",
+    ),
     variable(
         "MLOPS_ALLOWED_ORIGINS",
         "",
@@ -115,7 +138,8 @@ pub const VARIABLES: &[Variable] = &[
         ..variable(
             "MLOPS_OTLP_ENDPOINT",
             "",
-            "a URL like http://collector:4318, where OTLP is spoken over HTTP",
+            "a URL like http://collector:4318, where OTLP is spoken over HTTP, without user, password and query: a \
+             token belongs in MLOPS_OTLP_HEADERS or MLOPS_OTLP_HEADERS_FILE",
             "Collector of traces; default http://localhost:4318",
         )
     },
@@ -123,13 +147,18 @@ pub const VARIABLES: &[Variable] = &[
         also: Some("OTEL_EXPORTER_OTLP_CERTIFICATE"),
         ..variable("MLOPS_OTLP_CA", "", "a path", "PEM file of authorities for the collector; default the system's")
     },
+    secret("MLOPS_OTLP_HEADERS", "Headers for the collector, name=value separated by commas, such as its token"),
+    secret_file(
+        "MLOPS_OTLP_HEADERS_FILE",
+        "File of such headers, in place of MLOPS_OTLP_HEADERS; read again when it changes",
+    ),
     Variable {
         also: Some("OTEL_TRACES_SAMPLER_ARG"),
         ..variable(
             "MLOPS_TRACING_SAMPLE_RATIO",
             "1",
             "a number from 0 to 1",
-            "Part of the traces that begin here which is recorded",
+            "Part of the traces that begin here which is recorded; 0 records none, whatever callers ask for",
         )
     },
     variable("MLOPS_MAX_TEXT_LENGTH", "512", "a whole number of characters from 1 to 10000", "Longest text"),
@@ -205,7 +234,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("MLOPS_REDIS_PORT", "6379", "a whole number from 1 to 65535", "Redis' TCP port"),
     variable("MLOPS_REDIS_DB", "0", "a whole number from 0 to 65535", "Number of Redis' database"),
     variable("MLOPS_REDIS_USERNAME", "", "text", "User of Redis' access control; default its default user"),
-    Variable { secret: true, ..variable("MLOPS_REDIS_PASSWORD", "", "text", "Password for Redis") },
+    secret("MLOPS_REDIS_PASSWORD", "Password for Redis"),
+    secret_file(
+        "MLOPS_REDIS_PASSWORD_FILE",
+        "File of that password, in place of MLOPS_REDIS_PASSWORD; read again when it changes",
+    ),
     variable("MLOPS_REDIS_TLS", "false", "true or false", "Talk to Redis by TLS"),
     variable("MLOPS_REDIS_TLS_CA", "", "a path", "PEM file of the authorities to trust; default the system's"),
     variable(
@@ -371,9 +404,20 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name || variable.also == Some(name))
 }
 
+/// The variable that names a secret's file.
+pub(super) fn file_form(name: &str) -> Option<&'static Variable> {
+    let stem = |variable: &Variable| variable.name.strip_suffix("_FILE") == Some(name);
+    VARIABLES.iter().find(|variable| variable.secrecy == Secrecy::SecretFile && stem(variable))
+}
+
 /// The entry for a key of a file.
 pub(super) fn find_key(key: &str) -> Option<&'static Variable> {
     in_files().find(|variable| variable.key() == key)
+}
+
+/// The keys of secrets and of their files.
+pub(super) fn secret_keys() -> impl Iterator<Item = String> {
+    VARIABLES.iter().filter(|variable| variable.secrecy != Secrecy::Open).map(Variable::key)
 }
 
 /// Variables that a file may set.

@@ -60,7 +60,10 @@ impl Correlated {
     pub(super) fn begin(app: &App, request: &mut Request) -> Self {
         let id = CorrelationId::of(request);
         let in_protocol = protocol::owns(request.uri().path());
-        let trace = TraceContext::of(request.headers(), || app.traces.as_ref().is_some_and(Traces::sample));
+        let traces = app.traces.as_ref().filter(|traces| traces.records());
+        let mut trace = TraceContext::of(request.headers(), || traces.is_some_and(Traces::sample));
+        // Callers decide which of their traces are recorded, but not that any are.
+        trace.sampled &= traces.is_some();
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(trace);
         // At the error level, so that every line has it whatever the log level.

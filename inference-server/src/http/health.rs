@@ -82,6 +82,14 @@ pub(super) async fn details(State(app): State<Arc<App>>) -> Json<Details> {
     if let Some(redis) = app.redis() {
         dependencies.push(Component::new("redis", redis.problem().map(|problem| problem.to_string())));
     }
+    let files = app.config.secret_files();
+    if !files.is_empty() {
+        let problem = files.iter().find_map(|file| Some((file.variable(), file.problem()?)));
+        let problem = problem.map(|(variable, problem)| {
+            format!("the file that {variable} names {problem}; what it held before is in force")
+        });
+        dependencies.push(Component::new("secrets", problem));
+    }
     let healthy = dependencies.iter().all(|component| component.details.error.is_none());
     let status = status(healthy);
     Json(Details { status, version: version(), timestamp: clock::unix_seconds(), dependencies })

@@ -20,6 +20,7 @@ mod openapi;
 mod predict;
 mod predict_batch;
 mod protocol;
+mod secret_files;
 mod state;
 mod texts;
 mod traced;
@@ -47,6 +48,7 @@ pub use correlation::CorrelationId;
 pub use crowd::Crowded;
 pub use error::{ApiError, refusal};
 use observe::Observed;
+pub use secret_files::watch_secret_files;
 pub use state::{App, Serving};
 use traced::Traced;
 
@@ -217,7 +219,7 @@ fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, ApiError> {
     crowd::refuse_crowd(&request)?;
-    auth::require_key(&app, &request)?;
+    auth::require_key(&app, request.headers()).await?;
     deadline::within_time(&app, request, next).await
 }
 

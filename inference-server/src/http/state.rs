@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{bodies, predict_batch};
+use super::{auth::Guard, bodies, predict_batch};
 use crate::{
     cache::{Cache, Redis},
     config::Config,
@@ -47,6 +47,8 @@ pub struct App {
     pub config: Config,
     /// The series.
     pub metrics: Arc<Metrics>,
+    /// Asks for a key, unless everybody is served.
+    pub(super) guard: Option<Guard>,
     /// Answers that are kept, unless that is off.
     pub(super) cache: Option<Cache>,
     /// Watches the predictions, unless that is off.
@@ -76,9 +78,11 @@ impl App {
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let drift = config.drift.clone().map(drift::Monitor::new);
-        Self {
+        let guard = Guard::of(&config);
+        let app = Self {
             config,
             metrics,
+            guard,
             cache,
             drift,
             recent: RecentPredictions::default(),
@@ -89,7 +93,17 @@ impl App {
             traces: None,
             serving: OnceLock::new(),
             draining: AtomicBool::new(false),
-        }
+        };
+        app.count_keys();
+        app
+    }
+
+    /// How many API keys are in force; 0 serves everybody. Each has a series from here on.
+    pub fn count_keys(&self) -> usize {
+        let Some(keys) = &self.config.api_keys else { return 0 };
+        let keys = keys.current();
+        self.metrics.access.set_keys(keys.names());
+        keys.names().len()
     }
 
     /// Sends traces of requests to a collector.

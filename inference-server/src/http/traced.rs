@@ -50,8 +50,11 @@ impl<'a> Traced<'a> {
     }
 
     pub(super) fn end(self, status: StatusCode) {
-        if let Some(span) = self.0 {
-            span.end(status.as_u16());
+        match self.0 {
+            // Who has no key must not be able to fill the collector.
+            Some(span) if status == StatusCode::UNAUTHORIZED => span.discard(),
+            Some(span) => span.end(status.as_u16()),
+            None => {}
         }
     }
 }

@@ -24,7 +24,11 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-use crate::{config::TracingConfig, version};
+use crate::{
+    config::TracingConfig,
+    secrets::{Headers, Live, masked_sentence},
+    version,
+};
 
 /// Longest wait for the collector's answer; what OTLP itself proposes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -34,6 +38,10 @@ const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Name of the service where neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
 const SERVICE: &str = "sentiment-service";
+
+/// Said of an endpoint as settings of version 1 have it.
+const GRPC_PORT_SENTENCE: &str = "4317 is by default a collector's port for gRPC, which this server doesn't speak; its port for \
+    OTLP over HTTP is by default 4318";
 
 /// Why spans can't be exported.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +75,9 @@ pub struct Traces {
 impl Traces {
     /// Starts the thread that exports.
     pub fn start(config: &TracingConfig) -> Result<Self, TracesError> {
+        if config.is_grpc_port() {
+            tracing::warn!(endpoint = config.endpoint, "{GRPC_PORT_SENTENCE}");
+        }
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Collector::new(config)?)
@@ -76,6 +87,12 @@ impl Traces {
         processor.set_resource(&resource());
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(version()).build();
         Ok(Self { processor, sample_ratio: config.sample_ratio, scope })
+    }
+
+    /// Whether any trace is recorded: callers can't turn on what the settings turn off.
+    #[must_use]
+    pub fn records(&self) -> bool {
+        self.sample_ratio > 0.0
     }
 
     /// Whether a trace that begins here is recorded.
@@ -110,6 +127,8 @@ fn resource() -> Resource {
 struct Collector {
     agent: Agent,
     endpoint: String,
+    headers: Option<Arc<Live<Headers>>>,
+    is_grpc_port: bool,
     failing: AtomicBool,
 }
 
@@ -130,15 +149,39 @@ impl Collector {
                 .build();
             agent = agent.tls_config(tls);
         }
-        let (agent, endpoint) = (agent.build().new_agent(), config.endpoint.clone());
-        Ok(Self { agent, endpoint, failing: AtomicBool::new(false) })
+        Ok(Self {
+            agent: agent.build().new_agent(),
+            endpoint: config.endpoint.clone(),
+            headers: config.headers.clone(),
+            is_grpc_port: config.is_grpc_port(),
+            failing: AtomicBool::new(false),
+        })
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ureq::Error> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(headers) = &self.headers {
+            headers.current().put_into(&mut parts.headers);
+        }
         let (parts, mut body) = self.agent.run(Request::from_parts(parts, &body[..]))?.into_parts();
         let body = body.with_config().limit(MOST_BYTES).read_to_vec()?;
         Ok(Response::from_parts(parts, body.into()))
+    }
+
+    /// What went wrong, as a sentence without its full stop. A server of gRPC answers nothing that HTTP/1.1 can read.
+    fn problem(&self, error: &ureq::Error) -> String {
+        let said = error.to_string();
+        let said = masked_sentence(&said);
+        if self.is_grpc_port {
+            return format!("{GRPC_PORT_SENTENCE} ({said})");
+        }
+        match error {
+            ureq::Error::Protocol(_) => format!(
+                "what answers there doesn't speak HTTP/1.1, as a collector's port for gRPC doesn't; its port for OTLP over \
+                 HTTP is by default 4318 ({said})"
+            ),
+            _ => said.into_owned(),
+        }
     }
 
     fn note(&self, problem: Option<String>) {
@@ -163,7 +206,7 @@ impl HttpClient for Collector {
         self.note(match &answer {
             Ok(answer) if answer.status().is_success() => None,
             Ok(answer) => Some(format!("the collector answers {}", answer.status())),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(self.problem(error)),
         });
         Ok(answer?)
     }

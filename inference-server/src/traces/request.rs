@@ -45,6 +45,7 @@ pub struct RequestSpan<'a> {
     begun_at: SystemTime,
     texts: Arc<Mutex<Vec<Timeline>>>,
     status: Option<u16>,
+    discarded: bool,
 }
 
 impl<'a> RequestSpan<'a> {
@@ -67,6 +68,7 @@ impl<'a> RequestSpan<'a> {
             begun_at: SystemTime::now(),
             texts: Arc::default(),
             status: None,
+            discarded: false,
         }
     }
 
@@ -78,6 +80,11 @@ impl<'a> RequestSpan<'a> {
     /// Ends the span with the response's status.
     pub fn end(mut self, status: u16) {
         self.status = Some(status);
+    }
+
+    /// Ends the span without exporting it.
+    pub fn discard(mut self) {
+        self.discarded = true;
     }
 
     fn at(&self, moment: Instant) -> SystemTime {
@@ -118,6 +125,9 @@ fn count(number: usize) -> i64 {
 
 impl Drop for RequestSpan<'_> {
     fn drop(&mut self) {
+        if self.discarded {
+            return;
+        }
         let texts = std::mem::take(&mut *self.texts.lock().unwrap_or_else(PoisonError::into_inner));
         for text in &texts {
             let tokens = KeyValue::new("sentiment.tokens", count(text.tokens));

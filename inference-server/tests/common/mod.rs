@@ -143,6 +143,16 @@ impl Server {
         }
     }
 
+    /// All log lines up to the one with this message.
+    pub fn lines_until(&self, message: &str) -> Vec<Value> {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line: &Value| line["message"] != message) {
+            let line = self.lines.recv_timeout(Duration::from_secs(30));
+            lines.push(line.unwrap_or_else(|_| panic!("no line {message:?}")));
+        }
+        lines
+    }
+
     /// All log lines until the process ends.
     pub fn lines_to_the_end(&self) -> Vec<Value> {
         self.lines.iter().collect()

@@ -94,6 +94,11 @@ impl Collector {
         attributes(&requests[0].1.resource_spans[0].resource.as_ref().unwrap().attributes)
     }
 
+    pub fn last_header(&self, name: &str) -> Option<String> {
+        let requests = self.received.requests.lock().unwrap();
+        Some(requests.last()?.0.get(name)?.to_str().unwrap().to_owned())
+    }
+
     pub fn header(&self, name: &str) -> Option<String> {
         let requests = self.received.requests.lock().unwrap();
         Some(requests[0].0.get(name)?.to_str().unwrap().to_owned())

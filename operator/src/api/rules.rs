@@ -14,6 +14,8 @@ use crate::{
 /// For each rule in CEL a spec that breaks it, and the start of what it says.
 fn broken() -> Vec<(Value, &'static str)> {
     let digest = format!("sha256:{}", "0".repeat(64));
+    let auth = json!({"apiKeySecretRef": {"name": "keys"}});
+    let optional = json!({"name": "keys", "key": "key", "optional": true});
     let reserved = json!({"app.kubernetes.io/version": "9"});
     vec![
         (json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}), "set replicas or autoscaling, not both"),
@@ -26,6 +28,29 @@ fn broken() -> Vec<(Value, &'static str)> {
         (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}), "a request exceeds its limit"),
         (json!({"server": {"allowedOrigins": ["https://a.example/x"]}}), "an origin is a scheme and a host"),
         (json!({"env": [{"name": "MLOPS_HOST", "value": "::"}]}), "MLOPS_PORT and MLOPS_HOST are the operator's"),
+        (
+            json!({"auth": auth, "env": [{"name": "MLOPS_API_KEY", "value": ""}]}),
+            "set auth.apiKeySecretRef or MLOPS_API_KEY in env",
+        ),
+        (
+            json!({"auth": auth, "env": [{"name": "MLOPS_API_KEY_FILE", "value": "/app/tmp/keys"}]}),
+            "set auth.apiKeySecretRef or MLOPS_API_KEY in env",
+        ),
+        (
+            json!({
+                "cache": {"redis": {"host": "redis", "passwordSecretRef": {"name": "redis"}}},
+                "env": [{"name": "MLOPS_REDIS_PASSWORD", "value": "s3cret"}],
+            }),
+            "set cache.redis.passwordSecretRef or MLOPS_REDIS_PASSWORD in env",
+        ),
+        (
+            json!({"env": [{"name": "MLOPS_API_KEY", "valueFrom": {"secretKeyRef": optional}}]}),
+            "MLOPS_API_KEY must not be optional",
+        ),
+        (
+            json!({"env": [{"name": "MLOPS_API_KEY", "valueFrom": {"configMapKeyRef": optional}}]}),
+            "MLOPS_API_KEY must not be optional",
+        ),
         (json!({"networkPolicy": {"ingressFrom": [{}]}}), "a peer is an ipBlock, or a podSelector"),
         (
             json!({"networkPolicy": {"egressTo": [{"ipBlock": {"cidr": "192.0.2.0/24"}, "podSelector": {}}]}}),
@@ -100,6 +125,11 @@ fn what_is_right_is_let_through() {
         json!({"disruptionBudget": {"maxUnavailable": 0}}),
         json!({"networkPolicy": {"ingressFrom": [{"podSelector": {}, "namespaceSelector": {}}]}}),
         json!({"model": {"labels": ["BAD", "GOOD"], "neutralBand": 0.99}}),
+        json!({"env": [{"name": "MLOPS_API_KEY", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
+        json!({
+            "auth": {"apiKeySecretRef": {"name": "keys"}},
+            "env": [{"name": "MLOPS_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b", "optional": true}}}],
+        }),
         json!({"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 1}}}),
         json!({"server": {"allowedOrigins": ["https://shop.example.com", "http://localhost:3000"]}}),
     ] {

@@ -16,6 +16,12 @@ use super::{
 #[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))").message(
     "set replicas or autoscaling, not both: with autoscaling, the number of pods is minReplicas to maxReplicas"
 ))]
+#[x_kube(validation = Rule::new(
+    "!has(self.auth) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_API_KEY', 'MLOPS_API_KEY_FILE']))"
+).message("set auth.apiKeySecretRef or MLOPS_API_KEY in env, not both: the variable would take the Secret's place"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.cache) || !has(self.cache.redis) || !has(self.cache.redis.passwordSecretRef) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_REDIS_PASSWORD', 'MLOPS_REDIS_PASSWORD_FILE']))"
+).message("set cache.redis.passwordSecretRef or MLOPS_REDIS_PASSWORD in env, not both: the variable would take the Secret's place"))]
 #[kube(
     group = "kubesentiment.io",
     version = "v1alpha1",
@@ -137,6 +143,11 @@ pub struct SentimentServiceSpec {
         merge_strategy = ListMerge::Map(vec!["name".into()]),
         validation = Rule::new("self.all(variable, !(variable.name in ['MLOPS_PORT', 'MLOPS_HOST']))").message(
             "MLOPS_PORT and MLOPS_HOST are the operator's: the probes and the Service expect port 8000 on every address; set service.port for another port of the Service"
+        ),
+        validation = Rule::new(
+            "self.all(variable, variable.name != 'MLOPS_API_KEY' || !has(variable.valueFrom) || !((has(variable.valueFrom.secretKeyRef) && has(variable.valueFrom.secretKeyRef.optional) && variable.valueFrom.secretKeyRef.optional) || (has(variable.valueFrom.configMapKeyRef) && has(variable.valueFrom.configMapKeyRef.optional) && variable.valueFrom.configMapKeyRef.optional)))"
+        ).message(
+            "MLOPS_API_KEY must not be optional: without its Secret the pods would serve everybody"
         )
     )]
     pub env: Vec<EnvVar>,

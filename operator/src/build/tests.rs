@@ -139,6 +139,22 @@ fn a_users_variable_replaces_the_operators() {
 }
 
 #[test]
+fn a_secret_that_is_asked_for_is_never_left_out() {
+    let deployment = children(full_spec()).deployment;
+    let container = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
+    // Kubernetes lets a variable of env win over one of envFrom.
+    assert!(container.env_from.is_some());
+    for (name, secret, key) in
+        [("MLOPS_API_KEY", "reviews-keys", "current"), ("MLOPS_REDIS_PASSWORD", "redis", "password")]
+    {
+        let found: Vec<_> = container.env.iter().flatten().filter(|variable| variable.name == name).collect();
+        assert_eq!(found.len(), 1, "{name}");
+        let reference = found[0].value_from.as_ref().unwrap().secret_key_ref.as_ref().unwrap();
+        assert_eq!((reference.name.as_str(), reference.key.as_str(), reference.optional), (secret, key, Some(false)));
+    }
+}
+
+#[test]
 fn a_stopping_pod_has_time_to_drain_and_to_answer() {
     let pod = |spec| children(spec).deployment.spec.unwrap().template.spec.unwrap();
     assert_eq!(pod(json!({})).termination_grace_period_seconds, Some(40));

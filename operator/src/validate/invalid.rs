@@ -110,4 +110,17 @@ pub enum Invalid {
     /// A variable that would move the server away from its probes.
     #[error("spec.env: {0} is the operator's: set spec.service.port for another port of the Service")]
     OwnVariable(String),
+    /// A variable beside the field for the same secret.
+    #[error("spec.env: {variable} and spec.{field} are both set: keep one")]
+    SecretTwice {
+        /// Name of the variable.
+        variable: String,
+        /// Path of the field below `spec`.
+        field: &'static str,
+    },
+    /// A key that the pods would do without.
+    #[error(
+        "spec.env: MLOPS_API_KEY is optional, and without its Secret the pods would serve everybody: remove optional"
+    )]
+    OptionalKey,
 }

@@ -26,7 +26,7 @@ pub use self::{
 use crate::{
     api::{
         Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, PullPolicy, QuantityMap, Route,
-        Scheduling, SentimentService, Server, ServiceType, SessionAffinity,
+        Scheduling, SentimentService, SentimentServiceSpec, Server, ServiceType, SessionAffinity,
     },
     image::{ImageReference, InvalidImage},
 };
@@ -211,7 +211,7 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         startup: STARTUP.with(probes.startup),
         liveness: LIVENESS.with(probes.liveness),
         readiness: READINESS.with(probes.readiness),
-        env: env(&spec.env)?,
+        env: env(spec)?,
         env_from: spec.env_from.clone(),
         config_map: spec.config_map_ref.as_ref().map(|config| config.name.clone()),
         path_prefix: if debug_routes(&spec.env) { "" } else { "/api/v1" },
@@ -304,7 +304,8 @@ fn image(spec: &Image, default: &ImageReference) -> Result<ImageReference, Inval
     if spec.debug { chosen.debug() } else { Ok(chosen) }
 }
 
-fn env(env: &[EnvVar]) -> Result<Vec<EnvVar>, Invalid> {
+fn env(spec: &SentimentServiceSpec) -> Result<Vec<EnvVar>, Invalid> {
+    let env = &spec.env;
     for (index, variable) in env.iter().enumerate() {
         if env[..index].iter().any(|earlier| earlier.name == variable.name) {
             return Err(Invalid::DuplicateEnv(variable.name.clone()));
@@ -312,8 +313,30 @@ fn env(env: &[EnvVar]) -> Result<Vec<EnvVar>, Invalid> {
         if OWN_VARIABLES.contains(&variable.name.as_str()) {
             return Err(Invalid::OwnVariable(variable.name.clone()));
         }
+        check_secret(spec, variable)?;
     }
-    Ok(env.to_vec())
+    Ok(env.clone())
+}
+
+/// A variable of a secret must not take the place of the field that asks for it, and a key not be left out where its
+/// Secret is missing: the server would serve whoever comes.
+fn check_secret(spec: &SentimentServiceSpec, variable: &EnvVar) -> Result<(), Invalid> {
+    let password = spec.cache.as_ref().and_then(|cache| cache.redis.as_ref()?.password_secret_ref.as_ref());
+    let (field, asked) = match variable.name.as_str() {
+        "MLOPS_API_KEY" | "MLOPS_API_KEY_FILE" => ("auth.apiKeySecretRef", spec.auth.is_some()),
+        "MLOPS_REDIS_PASSWORD" | "MLOPS_REDIS_PASSWORD_FILE" => ("cache.redis.passwordSecretRef", password.is_some()),
+        _ => return Ok(()),
+    };
+    if asked {
+        return Err(Invalid::SecretTwice { variable: variable.name.clone(), field });
+    }
+    let source = variable.value_from.as_ref();
+    let secret = source.and_then(|source| source.secret_key_ref.as_ref()?.optional);
+    let config_map = source.and_then(|source| source.config_map_key_ref.as_ref()?.optional);
+    if variable.name == "MLOPS_API_KEY" && secret.or(config_map) == Some(true) {
+        return Err(Invalid::OptionalKey);
+    }
+    Ok(())
 }
 
 /// The server leaves out the path prefix when `MLOPS_DEBUG` is true; the probes must follow.

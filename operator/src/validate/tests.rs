@@ -91,6 +91,17 @@ fn what_predates_a_rule_is_refused_with_a_sentence() {
             "spec.env: MLOPS_PORT is the operator's: set spec.service.port for another port of the Service",
         ),
         (
+            json!({"auth": {"apiKeySecretRef": {"name": "keys"}}, "env": [{"name": "MLOPS_API_KEY_FILE"}]}),
+            "spec.env: MLOPS_API_KEY_FILE and spec.auth.apiKeySecretRef are both set: keep one",
+        ),
+        (
+            json!({"env": [{
+                "name": "MLOPS_API_KEY",
+                "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key", "optional": true}},
+            }]}),
+            "spec.env: MLOPS_API_KEY is optional, and without its Secret the pods would serve everybody: remove optional",
+        ),
+        (
             json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}),
             "spec.replicas and spec.autoscaling are both set: remove one of them",
         ),

@@ -18,7 +18,10 @@ use tokio_rustls::{
     },
 };
 
-use crate::config::{ConfigError, RedisConfig, RedisTls};
+use crate::{
+    config::{ConfigError, RedisConfig, RedisTls},
+    secrets::{Live, Secret},
+};
 
 /// Time for name, connection, TLS and login together.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
@@ -32,6 +35,7 @@ pub(super) struct Connector {
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     login: RedisConnectionInfo,
+    password: Option<Arc<Live<Secret>>>,
 }
 
 impl Connector {
@@ -42,10 +46,7 @@ impl Connector {
         if let Some(username) = &config.username {
             login = login.set_username(username);
         }
-        if let Some(password) = &config.password {
-            login = login.set_password(password.expose());
-        }
-        Ok(Self { host: config.host.clone(), port: config.port, tls, login })
+        Ok(Self { host: config.host.clone(), port: config.port, tls, login, password: config.password.clone() })
     }
 
     /// Connects and logs in. The name is looked up each time: after a failover it may be another's.
@@ -68,13 +69,24 @@ impl Connector {
             }
             None => self.log_in(stream).await,
         };
-        connected.map_err(|error| super::sentence(&error))
+        connected.map_err(|error| self.without_password(super::sentence(&error)))
+    }
+
+    /// What Redis said, unless it repeats the password, as servers do with a command that they don't know.
+    fn without_password(&self, sentence: String) -> String {
+        let repeated = self.password.as_ref().is_some_and(|password| sentence.contains(password.current().expose()));
+        if repeated { "Redis refuses the login, and repeats the password".to_owned() } else { sentence }
     }
 
     async fn log_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> RedisResult<Connected> {
         // Who asks bounds the time.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+        let mut login = self.login.clone();
+        if let Some(password) = &self.password {
+            // As it is now: its file may have changed since the last time.
+            login = login.set_password(password.current().expose());
+        }
+        let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         Ok((connection, driver.boxed()))
     }
 }
@@ -86,7 +98,7 @@ fn encryption(host: &str, tls: &RedisTls) -> Result<(TlsConnector, ServerName<'s
     };
     let bad_host = |error: &dyn std::error::Error| ConfigError::BadValue {
         setting: "MLOPS_REDIS_HOST".to_owned(),
-        value: host.to_owned(),
+        value: host.into(),
         allowed: format!("a name that a certificate can be for ({error})"),
     };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| bad_host(&error))?;

@@ -47,7 +47,7 @@ An error is one flat JSON object whose `error_code` stays the same. What this do
 /// connections.
 pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
     let key = SecurityRequirement::new(KEY, Vec::<String>::new());
-    let requirements = match app.config.api_key {
+    let requirements = match app.config.api_keys {
         Some(_) => vec![key],
         // Where no key is set, one that is sent isn't looked at.
         None => vec![SecurityRequirement::default(), key],
@@ -96,7 +96,10 @@ pub(super) fn complete(mut document: OpenApi, app: &App, port: Port) -> OpenApi 
         let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([app.config.model.name.as_str()]));
         components.schemas.insert(protocol::ModelName::name().into_owned(), name.build().into());
         components.schemas.insert(texts::SCHEMA.to_owned(), texts::schema(app.config.max_text_length));
-        let scheme = ApiKeyValue::with_description(auth::API_KEY_NAME, "Asked for when `MLOPS_API_KEY` is set.");
+        let scheme = ApiKeyValue::with_description(
+            auth::API_KEY_NAME,
+            "Asked for when `MLOPS_API_KEY` or `MLOPS_API_KEY_FILE` is set.",
+        );
         components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(scheme)));
     }
     document

@@ -1,10 +1,11 @@
 //! Prometheus series. The first seven are the predecessor's, names and labels included.
 
 mod insight;
+mod usage;
 
 use std::{
     fmt::{self, Write},
-    sync::atomic::AtomicU64,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache::RedisSeries, jobs::JobMetrics, process};
+use crate::{cache::RedisSeries, drift::Report, jobs::JobMetrics};
 pub use insight::Insight;
 
 /// Content type of the text that [`Metrics::render`] makes.
@@ -125,8 +126,8 @@ pub struct Metrics {
     pub redis: RedisSeries,
     /// Drift and feedback.
     pub insight: Insight,
-    resident_memory: Gauge,
-    cpu_seconds: Counter<f64, AtomicU64>,
+    /// Held while a comparison is shown and written, so that two scrapes at once don't mix theirs.
+    showing: Mutex<()>,
     /// Series of batch jobs.
     pub jobs: JobMetrics,
 }
@@ -158,8 +159,7 @@ impl Metrics {
             cache_shared: Counter::default(),
             redis: RedisSeries::default(),
             insight: Insight::default(),
-            resident_memory: Gauge::default(),
-            cpu_seconds: Counter::default(),
+            showing: Mutex::default(),
         };
         // From the start, so that the first rejection is a rise from 0 and not a new series.
         for reason in Rejection::ALL {
@@ -205,10 +205,7 @@ impl Metrics {
         all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
         self.redis.register(all);
         self.insight.register(all);
-        let memory = self.resident_memory.clone();
-        all.register("process_resident_memory_bytes", "Resident memory", memory);
-        let cpu = self.cpu_seconds.clone();
-        all.register("process_cpu_seconds", "CPU time, user and system", cpu);
+        usage::register(all);
     }
 
     /// Counts a response. `endpoint` is the route's template, so that no path adds a series.
@@ -250,13 +247,15 @@ impl Metrics {
         self.model_loaded.set(i64::from(loaded));
     }
 
+    /// As [`Self::render`], with this comparison.
+    pub fn render_with(&self, drift: &Report<'_>) -> Result<String, fmt::Error> {
+        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.insight.show_drift(drift);
+        self.render()
+    }
+
     /// Everything in the Prometheus text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        if let Some(usage) = process::usage() {
-            self.resident_memory.set(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
-            let known = self.cpu_seconds.get();
-            self.cpu_seconds.inc_by((usage.cpu_seconds - known).max(0.0));
-        }
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{bodies, predict_batch};
+use super::{ApiError, bodies, predict_batch};
 use crate::{
     cache::{Cache, Redis},
     config::Config,
@@ -48,7 +48,7 @@ pub struct App {
     /// The series.
     pub metrics: Arc<Metrics>,
     /// Answers that are kept, unless that is off.
-    pub(super) cache: Option<Cache>,
+    pub(super) cache: Option<Cache<ApiError>>,
     /// Watches the predictions, unless that is off.
     pub drift: Option<drift::Monitor>,
     /// The latest predictions, for feedback on them.

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -168,13 +169,26 @@ pub(super) async fn classify(
     deadline: Instant,
     when_full: WhenFull,
 ) -> Result<Answer, ApiError> {
-    let run = || run(app, serving, &text.content, deadline, when_full);
-    // Another caller's time and patience are not this one's.
-    let own = |error: &ApiError| matches!(error, ApiError::TimedOut(_) | ApiError::Overloaded(_));
-    let answer = match &app.cache {
-        Some(cache) => cache.answer(&text.content, run, own).await?,
-        None => run().await?,
+    let ran = AtomicBool::new(false);
+    let run = || {
+        ran.store(true, Ordering::Relaxed);
+        run(app, serving, &text.content, deadline, when_full)
     };
+    // Another caller's time is not this one's, and a full queue refuses only those who don't wait for a place.
+    let own = |error: &ApiError| match error {
+        ApiError::TimedOut(_) => true,
+        ApiError::Overloaded(_) => when_full != WhenFull::Refuse,
+        _ => false,
+    };
+    let answer = match &app.cache {
+        Some(cache) => cache.answer(&text.content, run, own).await,
+        None => run().await,
+    };
+    if matches!(answer, Err(ApiError::Overloaded(_))) && !ran.load(Ordering::Relaxed) {
+        // Refused with an equal one, which was counted as it tried.
+        app.metrics.reject_many(Rejection::QueueFull, 1);
+    }
+    let answer = answer?;
     app.observe_prediction(&answer.verdict, text.characters);
     Ok(answer)
 }

@@ -2,10 +2,11 @@
 
 mod access;
 mod insight;
+mod usage;
 
 use std::{
     fmt::{self, Write},
-    sync::atomic::AtomicU64,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache::RedisSeries, jobs::JobMetrics, process};
+use crate::{cache::RedisSeries, drift::Report, jobs::JobMetrics};
 pub use access::{Access, KeyFailure};
 pub use insight::Insight;
 
@@ -44,6 +45,8 @@ pub enum Rejection {
     QueueFull,
     /// It would have waited for too long.
     QueueWait,
+    /// Its request hadn't enough time left.
+    NoTime,
     /// Its deadline passed.
     Expired,
     /// Its client had gone.
@@ -53,7 +56,8 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    const ALL: [Self; 5] = [Self::QueueFull, Self::QueueWait, Self::Expired, Self::Abandoned, Self::NotReady];
+    const ALL: [Self; 6] =
+        [Self::QueueFull, Self::QueueWait, Self::NoTime, Self::Expired, Self::Abandoned, Self::NotReady];
 }
 
 impl EncodeLabelValue for Rejection {
@@ -61,6 +65,7 @@ impl EncodeLabelValue for Rejection {
         encoder.write_str(match self {
             Self::QueueFull => "queue_full",
             Self::QueueWait => "queue_wait",
+            Self::NoTime => "no_time",
             Self::Expired => "expired",
             Self::Abandoned => "abandoned",
             Self::NotReady => "not_ready",
@@ -132,8 +137,8 @@ pub struct Metrics {
     pub access: Access,
     /// Drift and feedback.
     pub insight: Insight,
-    resident_memory: Gauge,
-    cpu_seconds: Counter<f64, AtomicU64>,
+    /// Held while a comparison is shown and written, so that two scrapes at once don't mix theirs.
+    showing: Mutex<()>,
     /// Series of batch jobs.
     pub jobs: JobMetrics,
 }
@@ -166,8 +171,7 @@ impl Metrics {
             redis: RedisSeries::default(),
             access: Access::default(),
             insight: Insight::default(),
-            resident_memory: Gauge::default(),
-            cpu_seconds: Counter::default(),
+            showing: Mutex::default(),
         };
         // From the start, so that the first rejection is a rise from 0 and not a new series.
         for reason in Rejection::ALL {
@@ -214,10 +218,7 @@ impl Metrics {
         self.redis.register(all);
         self.access.register(all);
         self.insight.register(all);
-        let memory = self.resident_memory.clone();
-        all.register("process_resident_memory_bytes", "Resident memory", memory);
-        let cpu = self.cpu_seconds.clone();
-        all.register("process_cpu_seconds", "CPU time, user and system", cpu);
+        usage::register(all);
     }
 
     /// Counts a response. `endpoint` is the route's template, so that no path adds a series.
@@ -259,13 +260,15 @@ impl Metrics {
         self.model_loaded.set(i64::from(loaded));
     }
 
+    /// As [`Self::render`], with this comparison.
+    pub fn render_with(&self, drift: &Report<'_>) -> Result<String, fmt::Error> {
+        let _showing = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.insight.show_drift(drift);
+        self.render()
+    }
+
     /// Everything in the Prometheus text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        if let Some(usage) = process::usage() {
-            self.resident_memory.set(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
-            let known = self.cpu_seconds.get();
-            self.cpu_seconds.inc_by((usage.cpu_seconds - known).max(0.0));
-        }
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -11,7 +11,6 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    cache::Parts,
     config::{ConfigError, Reader, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
@@ -101,13 +100,7 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let engine = Engine::start(&app.config.engine, threads, &model.tokenizer, || model.classifier(), metrics)
         .map_err(StartError::Threads)?;
     if let Some(redis) = app.redis() {
-        let (max_tokens, labels) = (model.max_tokens, model.labels.clone());
-        redis.start(Parts {
-            model_file: model.file.clone(),
-            tokenizer_file: model.tokenizer_file,
-            max_tokens,
-            labels,
-        })?;
+        redis.start(model.provenance, model.labels.clone())?;
     }
     let file = model.file.display().to_string();
     app.start_serving(Serving {

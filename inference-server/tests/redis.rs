@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Folder, Server, fixture, json, redis::Redis};
+use common::{Folder, Server, default_model, fixture, json, redis::Redis};
 use serde_json::Value;
 
 /// A server that uses this Redis, as soon as it does.
@@ -123,6 +123,28 @@ fn other_settings_another_model_and_another_namespace_share_nothing() {
         let server = server(&redis, &[setting]);
         assert_eq!(server.predict("hello there")["cached"], false, "{setting:?}");
         assert_eq!(number(&server, "sentiment_redis_misses_total"), 1, "{setting:?}");
+    }
+}
+
+#[test]
+fn however_its_path_is_written_a_model_has_one_identity() {
+    let redis = Redis::start("path", &[]);
+    let answer = predict_and_keep(&server(&redis, &[]), "hello there");
+    let (folder, above) = (default_model(), default_model().join(".."));
+    for (from, path) in [
+        (&folder, "model.onnx"),
+        (&folder, "./model.onnx"),
+        (&folder, "."),
+        (&above, "default"),
+        (&above, "default/"),
+        (&above, "./default/../default/model.onnx"),
+    ] {
+        let mut command = common::command(&with_redis(&redis, &[("MLOPS_ONNX_MODEL_PATH", path)]));
+        command.current_dir(from);
+        let server = Server::of(command);
+        until("Redis is used", || number(&server, "sentiment_redis_breaker_open") == 0);
+        let found = server.predict("hello there");
+        assert_eq!((&found["score"], &found["cached"]), (&answer["score"], &true.into()), "{path}");
     }
 }
 

@@ -16,6 +16,12 @@ use ort::{AsPointer, environment::Environment, sys};
 /// Vectors of any CPU are aligned, and so is what two threads write.
 const ALIGNMENT: usize = 64;
 
+/// Bytes behind each block that nobody writes and kernels may read: on arm64 those for products of symmetric int8 load whole
+/// vectors, up to 30 bytes past the end (`MLAS_SYMM_QGEMM_BUF_OVERRUN` in `core/mlas/inc/mlas.h`). ONNX Runtime's own
+/// allocator for the CPU adds as many (`AllocatorDefaultAlloc` in `core/framework/allocator.cc`), elsewhere 0; here they
+/// are everywhere, so that there is one layout to test.
+const MARGIN: usize = 32;
+
 /// Smaller blocks aren't kept: the C library has them at hand.
 const SMALL: usize = 4 * 1024;
 
@@ -32,7 +38,7 @@ struct Heap {
     peak_bytes: usize,
 }
 
-/// Memory of so many bytes behind a head of [`ALIGNMENT`] bytes, which holds that number.
+/// Memory of so many bytes behind a head of [`ALIGNMENT`] bytes, which holds that number, and before [`MARGIN`].
 struct Block {
     bytes: usize,
     head: NonNull<u8>,
@@ -51,7 +57,7 @@ impl Heap {
             Some(index) => self.kept.remove(index),
             None => Block::new(bytes)?,
         };
-        self.used_bytes += block.bytes;
+        self.used_bytes = self.used_bytes.saturating_add(block.bytes);
         self.peak_bytes = self.peak_bytes.max(self.used_bytes);
         Some(block)
     }
@@ -61,8 +67,11 @@ impl Heap {
     fn keep(&mut self, block: Block) {
         // Another thread may have taken it.
         self.used_bytes = self.used_bytes.saturating_sub(block.bytes);
+        if self.kept.try_reserve(1).is_err() {
+            return;
+        }
         self.kept.push(block);
-        while self.kept_bytes() > self.peak_bytes + self.peak_bytes / 2 {
+        while self.kept_bytes() > self.peak_bytes.saturating_add(self.peak_bytes / 2) {
             drop(self.kept.remove(0));
         }
     }
@@ -78,7 +87,7 @@ impl Heap {
 
 impl Block {
     fn layout(bytes: usize) -> Option<Layout> {
-        Layout::from_size_align(bytes.checked_add(ALIGNMENT)?, ALIGNMENT).ok()
+        Layout::from_size_align(bytes.checked_add(ALIGNMENT + MARGIN)?, ALIGNMENT).ok()
     }
 
     fn new(bytes: usize) -> Option<Self> {
@@ -131,21 +140,26 @@ fn take(bytes: usize) -> *mut c_void {
     let block = if bytes < SMALL {
         Block::new(bytes)
     } else {
-        // A thread that ends has no heap any more.
-        HEAP.try_with(|heap| heap.borrow_mut().take(bytes)).unwrap_or_else(|_| Block::new(bytes))
+        with_heap(|heap| heap.take(bytes)).unwrap_or_else(|| Block::new(bytes))
     };
     block.map_or(ptr::null_mut(), Block::into_memory)
 }
 
 fn give_back(block: Block) {
     if block.bytes >= SMALL {
-        let _ = HEAP.try_with(|heap| heap.borrow_mut().keep(block));
+        with_heap(|heap| heap.keep(block));
     }
+}
+
+/// `None` where there is no heap: a thread that ends has none any more. Never panics, as C++ calls this: the heap calls
+/// nothing that comes back here, but if it did, this would be another `None`.
+fn with_heap<T>(act: impl FnOnce(&mut Heap) -> T) -> Option<T> {
+    HEAP.try_with(|heap| heap.try_borrow_mut().ok().map(|mut heap| act(&mut heap))).ok().flatten()
 }
 
 /// Gives the blocks that this thread keeps back to the system.
 pub fn return_activations() {
-    let _ = HEAP.try_with(|heap| heap.borrow_mut().clear());
+    with_heap(Heap::clear);
 }
 
 /// Registers this memory for the sessions of an environment that are built with `with_env_allocators`.
@@ -251,6 +265,27 @@ mod tests {
         assert_eq!(kept()[kept().len() - 2..], [1_000_000, 12_001]);
         return_activations();
         assert_eq!(HEAP.with_borrow(|heap| (heap.kept_bytes(), heap.used_bytes, heap.peak_bytes)), (0, 0, 0));
+    }
+
+    #[test]
+    fn behind_every_block_there_is_room_for_a_kernel_that_reads_too_far() {
+        // What arm64's kernels need, by ONNX Runtime's own header.
+        const { assert!(MARGIN >= 30) }
+        for bytes in [0, 1, 63, SMALL - 1, SMALL, 10_000, 1 << 20] {
+            let layout = Block::layout(bytes).unwrap();
+            assert_eq!((layout.size(), layout.align()), (ALIGNMENT + bytes + MARGIN, ALIGNMENT));
+            let memory = allocated(bytes);
+            // SAFETY: the head, the memory and the margin are one allocation, and nobody else has it.
+            #[expect(unsafe_code, reason = "as a kernel does it")]
+            unsafe {
+                memory.cast::<u8>().write_bytes(1, bytes + MARGIN);
+            }
+            freed(memory);
+        }
+        return_activations();
+        for bytes in [usize::MAX, usize::MAX - ALIGNMENT, usize::MAX - ALIGNMENT - MARGIN, isize::MAX.unsigned_abs()] {
+            assert!(Block::layout(bytes).is_none() && take(bytes).is_null(), "{bytes}");
+        }
     }
 
     #[test]

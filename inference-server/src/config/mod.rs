@@ -165,6 +165,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// Answers that are kept in memory; `None` keeps none.
     pub cache_entries: Option<usize>,
+    /// Memory for them, in bytes.
+    pub cache_bytes: usize,
     /// Where answers are kept for all pods; `None` for nowhere.
     pub redis: Option<RedisConfig>,
     /// Where traces are sent; `None` for nowhere.
@@ -226,6 +228,7 @@ impl Config {
             cache_entries: read
                 .required("MLOPS_PREDICTION_CACHE_ENABLED", parse_bool)?
                 .then_some(read.required("MLOPS_PREDICTION_CACHE_MAX_SIZE", |v| within(v, 1, 1_000_000))?),
+            cache_bytes: read.required("MLOPS_PREDICTION_CACHE_MAX_BYTES", |v| within(v, 1 << 20, 64 << 30))?,
             redis: RedisConfig::read(&read)?,
             tracing: TracingConfig::read(&read)?,
             engine: EngineConfig {

@@ -151,6 +151,7 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_LABELS", "a,,b"),
         ("MLOPS_PREDICTION_CACHE_ENABLED", "2"),
         ("MLOPS_PREDICTION_CACHE_MAX_SIZE", "0"),
+        ("MLOPS_PREDICTION_CACHE_MAX_BYTES", "1000000"),
         ("MLOPS_THREADS", "257"),
         ("MLOPS_MAX_BATCH_TOKENS", "15"),
         ("MLOPS_MAX_BATCH_SIZE", "0"),

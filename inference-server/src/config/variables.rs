@@ -221,6 +221,12 @@ pub const VARIABLES: &[Variable] = &[
         "a whole number of answers from 1 to 1000000",
         "Answers that are kept in memory",
     ),
+    variable(
+        "MLOPS_PREDICTION_CACHE_MAX_BYTES",
+        "67108864",
+        "a whole number of bytes from 1048576 to 68719476736",
+        "Memory for the answers that are kept, whatever their number",
+    ),
     variable("MLOPS_REDIS_ENABLED", "false", "true or false", "Share answers with other pods through Redis"),
     Variable {
         also: Some("REDIS_HOST"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{batch_jobs::JobError, correlation::CorrelationId, protocol};
-use crate::clock;
+use crate::{clock, metrics::Rejection};
 
 /// One problem of a request's body, in the shape that version 1 gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -92,6 +92,8 @@ pub enum ApiError {
     /// The queue takes no more for now.
     #[error("{detail}")]
     QueueFull {
+        /// Which bound was reached, for the series.
+        reason: Rejection,
         /// Which bound was reached.
         detail: String,
         /// Seconds in which what waits will be done.

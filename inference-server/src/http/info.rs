@@ -137,9 +137,10 @@ impl Failing for Rendering {
     ),
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    if let Some(drift) = &app.drift {
-        app.metrics.insight.show_drift(&drift.report());
-    }
-    let text = app.metrics.render().map_err(|_| ApiError::Internal("the series can't be written"))?;
+    let text = match &app.drift {
+        Some(drift) => app.metrics.render_with(&drift.report()),
+        None => app.metrics.render(),
+    };
+    let text = text.map_err(|_| ApiError::Internal("the series can't be written"))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{auth::Guard, bodies, predict_batch};
+use super::{ApiError, auth::Guard, bodies, predict_batch};
 use crate::{
     cache::{Cache, Redis},
     config::Config,
@@ -50,7 +50,7 @@ pub struct App {
     /// Asks for a key, unless everybody is served.
     pub(super) guard: Option<Guard>,
     /// Answers that are kept, unless that is off.
-    pub(super) cache: Option<Cache>,
+    pub(super) cache: Option<Cache<ApiError>>,
     /// Watches the predictions, unless that is off.
     pub drift: Option<drift::Monitor>,
     /// The latest predictions, for feedback on them.

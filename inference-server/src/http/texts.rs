@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -152,7 +153,11 @@ impl Failing for Classifying {
             ApiError::Model("the model failed".to_owned()),
             ApiError::ModelLoading,
             ApiError::Stopping,
-            ApiError::QueueFull { detail: "256 texts are waiting already".to_owned(), drained_in: 2 },
+            ApiError::QueueFull {
+                reason: Rejection::QueueFull,
+                detail: "256 texts are waiting already".to_owned(),
+                drained_in: 2,
+            },
             ApiError::TimedOut(30),
         ]
     }
@@ -167,13 +172,28 @@ pub(super) async fn classify(
     deadline: Instant,
     when_full: WhenFull,
 ) -> Result<Answer, ApiError> {
-    let run = || run(app, serving, &text.content, deadline, when_full);
-    // Another caller's time and patience are not this one's.
-    let own = |error: &ApiError| matches!(error, ApiError::TimedOut(_) | ApiError::QueueFull { .. });
-    let answer = match &app.cache {
-        Some(cache) => cache.answer(&text.content, run, own).await?,
-        None => run().await?,
+    let ran = AtomicBool::new(false);
+    let run = || {
+        ran.store(true, Ordering::Relaxed);
+        run(app, serving, &text.content, deadline, when_full)
     };
+    // Another caller's time is not this one's, and a full queue refuses only those who don't wait for a place.
+    let own = |error: &ApiError| match error {
+        ApiError::TimedOut(_) | ApiError::QueueFull { reason: Rejection::NoTime, .. } => true,
+        ApiError::QueueFull { .. } => when_full != WhenFull::Refuse,
+        _ => false,
+    };
+    let answer = match &app.cache {
+        Some(cache) => cache.answer(&text.content, run, own).await,
+        None => run().await,
+    };
+    if let Err(ApiError::QueueFull { reason, .. }) = &answer
+        && !ran.load(Ordering::Relaxed)
+    {
+        // Refused with an equal one, which was counted as it tried.
+        app.metrics.reject_many(*reason, 1);
+    }
+    let answer = answer?;
     app.observe_prediction(&answer.verdict, text.characters);
     Ok(answer)
 }
@@ -240,8 +260,9 @@ fn refusal(app: &App, error: &EngineError) -> ApiError {
     match error {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
         EngineError::Full(refusal) => {
-            app.metrics.reject_many(rejection(refusal.cause), 1);
-            ApiError::QueueFull { detail: error.to_string(), drained_in: whole_seconds(refusal.drained_in) }
+            let reason = rejection(refusal.cause);
+            app.metrics.reject_many(reason, 1);
+            ApiError::QueueFull { reason, detail: error.to_string(), drained_in: whole_seconds(refusal.drained_in) }
         }
         EngineError::Tokenizer(_) => ApiError::Text(error.to_string()),
         EngineError::Model(_) => ApiError::Model(error.to_string()),
@@ -252,7 +273,8 @@ fn refusal(app: &App, error: &EngineError) -> ApiError {
 fn rejection(cause: Full) -> Rejection {
     match cause {
         Full::Places { .. } => Rejection::QueueFull,
-        Full::Wait { .. } | Full::Time { .. } => Rejection::QueueWait,
+        Full::Wait { .. } => Rejection::QueueWait,
+        Full::Time { .. } => Rejection::NoTime,
     }
 }
 

@@ -67,7 +67,7 @@ impl Insight {
     }
 
     /// Shows a comparison. Its series are absent until there has been one.
-    pub fn show_drift(&self, report: &Report<'_>) {
+    pub(super) fn show_drift(&self, report: &Report<'_>) {
         let baseline = report.baseline.map_or(0, |baseline| baseline.scores.len());
         self.window.set(i64::try_from(report.window).unwrap_or(i64::MAX));
         self.baseline.set(i64::try_from(baseline).unwrap_or(i64::MAX));

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
+    fs, io,
+    path::{self, Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use super::{Labels, ModelError};
+use super::{Labels, ModelError, held::HeldFile};
 use crate::config::{ConfigError, ModelConfig};
 
 /// The predecessor's order; any other `*.onnx` comes after these.
@@ -34,20 +34,34 @@ pub struct ModelDirectory {
     pub root: PathBuf,
     /// The ONNX file.
     pub model_file: PathBuf,
+    config: HeldFile,
     json: ModelJson,
 }
 
 impl ModelDirectory {
     /// Opens a directory, or the directory of an ONNX file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let metadata = fs::metadata(path).map_err(|source| ModelError::Unreadable { path: path.to_owned(), source })?;
-        let (root, model_file) =
-            if metadata.is_dir() { (path.to_owned(), find_model(path)?) } else { (root_of(path), path.to_owned()) };
+        let unreadable = |path: &Path, source: io::Error| ModelError::Unreadable { path: path.to_owned(), source };
+        let metadata = fs::metadata(path).map_err(|source| unreadable(path, source))?;
+        // A file by its bare name is in no folder, and what is beside it can't be looked for.
+        let path = path::absolute(path).map_err(|source| unreadable(path, source))?;
+        let (root, model_file) = if metadata.is_dir() {
+            let model_file = find_model(&path)?;
+            (path, model_file)
+        } else {
+            (root_of(&path), path)
+        };
         let file = root.join("config.json");
-        let text = fs::read_to_string(&file).map_err(|source| ModelError::Unreadable { path: file.clone(), source })?;
+        let config = HeldFile::open(&file).map_err(|source| unreadable(&file, source))?;
+        let text = config.read_to_string().map_err(|source| unreadable(&file, source))?;
         let json = serde_json::from_str(&text)
             .map_err(|error| ModelError::BadFile { path: file, problem: error.to_string() })?;
-        Ok(Self { root, model_file, json })
+        Ok(Self { root, model_file, config, json })
+    }
+
+    /// Whether `config.json` is what was read.
+    pub(super) fn is_current(&self) -> bool {
+        self.config.is_current()
     }
 
     /// Where the tokenizer is.

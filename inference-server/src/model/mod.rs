@@ -2,6 +2,9 @@
 //! tokenizer and its ONNX Runtime session.
 
 mod directory;
+mod external;
+mod held;
+mod identity;
 mod labels;
 mod quantization;
 mod session;
@@ -14,6 +17,8 @@ use crate::{
     engine::{Classify, Tokenize},
 };
 pub use directory::ModelDirectory;
+use identity::Sources;
+pub use identity::{Identity, Provenance, UnknownIdentity};
 pub use labels::{Labels, NO_VERDICT, Verdict};
 use session::Limit;
 pub use session::Runtime;
@@ -49,6 +54,12 @@ pub enum ModelError {
         /// Classes in the model's output.
         classes: usize,
     },
+    /// Files were replaced or written into each time that they were read.
+    #[error(
+        "the files of {0} change while they are read, so that parts of different models could be served; \
+         start the server when all of them are there"
+    )]
+    Unsettled(PathBuf),
     /// The first inference failed.
     #[error("the model's first inference failed: {0}")]
     WarmUp(String),
@@ -63,14 +74,17 @@ pub enum ModelError {
     Config(#[from] ConfigError),
 }
 
+/// Times that files are read that change meanwhile.
+const MOST_TRIES: usize = 3;
+
 /// A model, loaded and warm.
 pub struct Model {
     /// The directory that it was found in.
     pub directory: PathBuf,
     /// File that the session was made of.
     pub file: PathBuf,
-    /// File that the tokenizer was made of.
-    pub tokenizer_file: PathBuf,
+    /// What it was loaded from.
+    pub provenance: Provenance,
     /// Tokens a text is cut to.
     pub max_tokens: usize,
     /// Reads its output.
@@ -83,20 +97,28 @@ pub struct Model {
 impl Model {
     /// Loads the model that the settings name, and runs it once.
     pub fn load(config: &Config) -> Result<Self, ModelError> {
-        let directory = ModelDirectory::open(&config.model.path)?;
-        let mut max_tokens = directory.token_limit(&config.model)?;
-        // Side by side: together they take most of the start, and neither needs the other.
-        let (tokenizer, session) = thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));
-            let session = Runtime::load().and_then(|runtime| runtime.open(&directory.model_file));
-            (tokenizer.join(), session)
-        });
-        let session = session?;
-        let mut tokenizer = tokenizer.unwrap_or_else(|_| {
-            let problem = "the tokenizer panicked on it".to_owned();
-            Err(ModelError::BadFile { path: directory.tokenizer_file(), problem })
-        })?;
+        for _ in 0..MOST_TRIES {
+            let directory = ModelDirectory::open(&config.model.path)?;
+            let sources = Sources::open(&directory)?;
+            let max_tokens = directory.token_limit(&config.model)?;
+            let parts = Parts::read(&directory, max_tokens);
+            if sources.are_current() {
+                return Self::start(config, &directory, sources, max_tokens, parts?);
+            }
+            // Even an error says nothing about files that weren't all there yet.
+            tracing::warn!(directory = %directory.root.display(), "files of the model changed while they were read; reading them again");
+        }
+        Err(ModelError::Unsettled(config.model.path.clone()))
+    }
 
+    fn start(
+        config: &Config,
+        directory: &ModelDirectory,
+        sources: Sources<'_>,
+        mut max_tokens: usize,
+        parts: Parts,
+    ) -> Result<Self, ModelError> {
+        let Parts { mut tokenizer, session, graph, is_quantized } = parts;
         if let Some(fixed) = session.fixed_tokens() {
             max_tokens = config.model.within(max_tokens, fixed)?;
             tokenizer.cut_to(max_tokens);
@@ -104,7 +126,6 @@ impl Model {
         let limit = Limit { tokens: max_tokens, is_declared: directory.declares_positions() };
         let encoding = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
         let tokens = encoding.windows.first().ok_or_else(|| ModelError::WarmUp("no tokens".to_owned()))?;
-        let is_quantized = quantization::is_quantized(&directory.model_file);
         // Before the warm-up, which then maps again what serving needs.
         native::forget_code_of_the_start();
         let mut session = session.warm_up(tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
@@ -122,12 +143,10 @@ impl Model {
             tokenizer.refuse_from(unknown);
         }
         let labels = directory.labels(&config.model, session.classes)?;
-        let tokenizer_file = directory.tokenizer_file();
-        let file = directory.model_file;
         Ok(Self {
-            directory: directory.root,
-            file,
-            tokenizer_file,
+            directory: directory.root.clone(),
+            file: directory.model_file.clone(),
+            provenance: sources.provenance(&graph, max_tokens, &labels),
             max_tokens,
             labels,
             tokenizer: Arc::new(tokenizer),
@@ -139,5 +158,32 @@ impl Model {
     #[must_use]
     pub fn classifier(&self) -> Box<dyn Classify> {
         Box::new(self.session.clone())
+    }
+}
+
+/// What is read from a model's files, but for `config.json`.
+struct Parts {
+    tokenizer: Tokenizer,
+    session: session::ColdSession,
+    /// File that the session was made of.
+    graph: PathBuf,
+    is_quantized: bool,
+}
+
+impl Parts {
+    fn read(directory: &ModelDirectory, max_tokens: usize) -> Result<Self, ModelError> {
+        // Side by side: together they take most of the start, and neither needs the other.
+        let (tokenizer, session) = thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));
+            let session = Runtime::load().and_then(|runtime| runtime.open(&directory.model_file));
+            (tokenizer.join(), session)
+        });
+        let (session, graph) = session?;
+        let tokenizer = tokenizer.unwrap_or_else(|_| {
+            let problem = "the tokenizer panicked on it".to_owned();
+            Err(ModelError::BadFile { path: directory.tokenizer_file(), problem })
+        })?;
+        let is_quantized = quantization::is_quantized(&directory.model_file);
+        Ok(Self { tokenizer, session, graph, is_quantized })
     }
 }

@@ -45,20 +45,20 @@ impl Runtime {
     }
 
     /// A session over a model file, not run yet: over the graph for batches without padding that
-    /// `scripts/prepare-model.py` left beside it, where there is one.
-    pub(super) fn open(&self, file: &Path) -> Result<ColdSession, ModelError> {
+    /// `scripts/prepare-model.py` left beside it, where there is one. With it comes the file that it was made of.
+    pub(super) fn open(&self, file: &Path) -> Result<(ColdSession, PathBuf), ModelError> {
         let varlen = varlen_file(file);
         if varlen.is_file() {
             let session = self.open_one(&varlen)?;
             if session.was_made_of(file)? {
-                return Ok(session);
+                return Ok((session, varlen));
             }
             tracing::warn!(
                 file = %varlen.display(),
                 "this graph was made of another model than is here, so batches are padded; scripts/prepare-model.py makes it anew"
             );
         }
-        self.open_one(file)
+        Ok((self.open_one(file)?, file.to_owned()))
     }
 
     fn open_one(&self, file: &Path) -> Result<ColdSession, ModelError> {
@@ -82,7 +82,7 @@ impl Runtime {
 
 /// Where the graph for batches without padding would be: beside the model, by a name that no model
 /// is looked for under.
-fn varlen_file(model: &Path) -> PathBuf {
+pub(super) fn varlen_file(model: &Path) -> PathBuf {
     let mut name = model.as_os_str().to_owned();
     name.push(".varlen");
     name.into()

@@ -105,7 +105,12 @@ pub struct Server {
 impl Server {
     /// Starts a server and returns as soon as it listens.
     pub fn listening(settings: &[(&str, &str)]) -> Self {
-        let mut child = command(settings).spawn().unwrap();
+        Self::of(command(settings))
+    }
+
+    /// As [`Self::listening`], by a command of [`command`]'s.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = crossbeam_channel::unbounded();
         thread::spawn(move || {

@@ -10,6 +10,7 @@ mod add_layer_norm;
 mod attention;
 mod dense;
 mod gelu;
+mod guarded;
 mod quantize_texts;
 
 use std::ops::Range;
@@ -21,18 +22,21 @@ use ort::{
 };
 
 use dense::Reads;
+use guarded::Guarded;
 
 /// Their domain in a graph.
 const DOMAIN: &str = "kubesentiment";
 
 /// A builder whose graphs may hold operators of the domain `kubesentiment`.
 pub fn with_operators(builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-    let mut domain = OperatorDomain::new(DOMAIN)?.add(quantize_texts::QuantizeTexts)?.add(dense::DequantizeTexts)?;
+    let mut domain = OperatorDomain::new(DOMAIN)?
+        .add(Guarded(quantize_texts::QuantizeTexts))?
+        .add(Guarded(dense::DequantizeTexts))?;
     for reads in [Reads::Floats, Reads::Products] {
         domain = domain
-            .add(attention::VarlenAttention(reads))?
-            .add(add_layer_norm::AddLayerNorm(reads))?
-            .add(gelu::Gelu(reads))?;
+            .add(Guarded(attention::VarlenAttention(reads)))?
+            .add(Guarded(add_layer_norm::AddLayerNorm(reads)))?
+            .add(Guarded(gelu::Gelu(reads)))?;
     }
     Ok(builder.with_operators(domain)?)
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisResult, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, aio::MultiplexedConnection};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -18,6 +18,10 @@ use tokio_rustls::{
     },
 };
 
+use super::{
+    guard::{Guard, Refused},
+    replies::Refusal,
+};
 use crate::{
     config::{ConfigError, RedisConfig, RedisTls},
     secrets::{Live, Secret},
@@ -26,8 +30,31 @@ use crate::{
 /// Time for name, connection, TLS and login together.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 
-/// A connection that many requests share, and what drives it until it ends.
-pub(super) type Connected = (MultiplexedConnection, BoxFuture<'static, ()>);
+/// A connection that many requests share.
+pub(super) struct Connected {
+    pub(super) requests: MultiplexedConnection,
+    /// Drives it until it ends.
+    pub(super) driver: BoxFuture<'static, ()>,
+    /// Why it was given up by this side, if it was.
+    pub(super) refused: Refused,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// A sentence without its full stop.
+    #[error("{0}")]
+    Failed(String),
+    /// The server's replies are none that may come from Redis.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+impl From<String> for ConnectError {
+    fn from(problem: String) -> Self {
+        Self::Failed(problem)
+    }
+}
 
 /// What it takes to connect; made once.
 pub(super) struct Connector {
@@ -50,26 +77,24 @@ impl Connector {
     }
 
     /// Connects and logs in. The name is looked up each time: after a failover it may be another's.
-    /// The error is a sentence without its full stop.
-    pub(super) async fn connect(&self) -> Result<Connected, String> {
+    pub(super) async fn connect(&self) -> Result<Connected, ConnectError> {
         match timeout(CONNECT_TIME, self.connect_patiently()).await {
             Ok(connected) => connected,
-            Err(_) => Err(format!("no connection within {} s", CONNECT_TIME.as_secs())),
+            Err(_) => Err(format!("no connection within {} s", CONNECT_TIME.as_secs()).into()),
         }
     }
 
-    async fn connect_patiently(&self) -> Result<Connected, String> {
+    async fn connect_patiently(&self) -> Result<Connected, ConnectError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
         // Requests are small, and each is waited for.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let connected = match &self.tls {
+        match &self.tls {
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await;
                 self.log_in(stream.map_err(|error| format!("TLS: {error}"))?).await
             }
             None => self.log_in(stream).await,
-        };
-        connected.map_err(|error| self.without_password(super::sentence(&error)))
+        }
     }
 
     /// What Redis said, unless it repeats the password, as servers do with a command that they don't know.
@@ -78,7 +103,11 @@ impl Connector {
         if repeated { "Redis refuses the login, and repeats the password".to_owned() } else { sentence }
     }
 
-    async fn log_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> RedisResult<Connected> {
+    async fn log_in(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Connected, ConnectError> {
+        let (stream, refused) = Guard::new(stream);
         // Who asks bounds the time.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let mut login = self.login.clone();
@@ -86,8 +115,13 @@ impl Connector {
             // As it is now: its file may have changed since the last time.
             login = login.set_password(password.current().expose());
         }
-        let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
-        Ok((connection, driver.boxed()))
+        match MultiplexedConnection::new_with_config(&login, stream, config).await {
+            Ok((requests, driver)) => Ok(Connected { requests, driver: driver.boxed(), refused }),
+            Err(error) => Err(match refused.get() {
+                Some(refusal) => ConnectError::Refused(*refusal),
+                None => self.without_password(super::sentence(&error)).into(),
+            }),
+        }
     }
 }
 

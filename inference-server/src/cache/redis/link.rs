@@ -105,6 +105,19 @@ impl<C: Clone> Link<C> {
         self.renewal.notify_one();
     }
 
+    /// Waits until there is a connection.
+    #[cfg(test)]
+    pub(super) async fn came_up(&self) {
+        drop(self.state.subscribe().wait_for(|state| matches!(state, State::Up(_))).await.unwrap());
+    }
+
+    /// Waits until there is none for this reason.
+    #[cfg(test)]
+    pub(super) async fn came_down(&self, reason: &str) {
+        let is_down = |state: &State<C>| matches!(state, State::Down(problem) if **problem == *reason);
+        drop(self.state.subscribe().wait_for(is_down).await.unwrap());
+    }
+
     /// Waits until the connection in use has to be given up.
     pub(super) async fn ended(&self) -> End {
         let mut states = self.state.subscribe();

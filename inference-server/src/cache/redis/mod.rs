@@ -3,8 +3,11 @@
 
 mod backoff;
 mod connector;
-mod identity;
+#[cfg(test)]
+pub(super) mod fake;
+mod guard;
 mod link;
+mod replies;
 mod series;
 mod supervisor;
 mod value;
@@ -24,11 +27,9 @@ use tokio::{
 use crate::{
     config::{ConfigError, RedisConfig},
     metrics::Metrics,
-    model::Verdict,
+    model::{Identity, Labels, Provenance, UnknownIdentity, Verdict},
 };
 use connector::Connector;
-use identity::Identity;
-pub use identity::Parts;
 use link::Link;
 use series::Failure;
 pub use series::RedisSeries;
@@ -37,7 +38,7 @@ use writer::Write;
 /// The model whose answers are kept.
 struct Served {
     prefix: String,
-    identity: Identity,
+    labels: Labels,
     writes: mpsc::Sender<Write>,
 }
 
@@ -59,11 +60,19 @@ impl Redis {
         Self { config, metrics, link: Link::new(), places, served: OnceLock::new() }
     }
 
-    /// Connects in the background, and from then on serves the answers of this model. Must be called
-    /// on a Tokio runtime, once.
-    pub fn start(self: &Arc<Self>, parts: Parts) -> Result<(), ConfigError> {
+    /// Hashes the model and connects in the background, and from then on serves this model's answers. Must
+    /// be called on a Tokio runtime, once.
+    pub fn start(self: &Arc<Self>, provenance: Provenance, labels: Labels) -> Result<(), ConfigError> {
+        self.start_as(|| provenance.identify(), labels)
+    }
+
+    fn start_as(
+        self: &Arc<Self>,
+        identify: impl FnOnce() -> Result<Identity, UnknownIdentity> + Send + 'static,
+        labels: Labels,
+    ) -> Result<(), ConfigError> {
         let connector = Connector::new(&self.config)?;
-        task::spawn(supervisor::run(Arc::clone(self), connector, parts));
+        task::spawn(supervisor::run(Arc::clone(self), connector, identify, labels));
         Ok(())
     }
 
@@ -116,7 +125,7 @@ impl Redis {
             series.misses.inc();
             return None;
         };
-        let verdict = value::read(&kept, &served.identity);
+        let verdict = value::read(&kept, &served.labels);
         if verdict.is_some() {
             series.hits.inc();
         } else {
@@ -132,6 +141,12 @@ impl Redis {
         if !queued {
             self.metrics.redis.dropped_writes.inc();
         }
+    }
+
+    /// Waits until lookups go to Redis.
+    #[cfg(test)]
+    pub(super) async fn is_used(&self) {
+        self.link.came_up().await;
     }
 
     fn too_slow(&self) -> String {
@@ -161,3 +176,6 @@ fn sentence(error: &RedisError) -> String {
 fn kind(error: &RedisError) -> Failure {
     if error.is_io_error() { Failure::Connection } else { Failure::Refused }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,10 +19,12 @@ pub(super) enum Failure {
     Refused,
     /// What was kept is not an answer of this model.
     BadValue,
+    /// A reply is none that Redis gives to what is asked, such as one that is too long: the connection was given up.
+    BadReply,
 }
 
 impl Failure {
-    const ALL: [Self; 4] = [Self::Timeout, Self::Connection, Self::Refused, Self::BadValue];
+    const ALL: [Self; 5] = [Self::Timeout, Self::Connection, Self::Refused, Self::BadValue, Self::BadReply];
 }
 
 impl EncodeLabelValue for Failure {
@@ -34,6 +36,7 @@ impl EncodeLabelValue for Failure {
                 Self::Connection => "connection",
                 Self::Refused => "refused",
                 Self::BadValue => "bad_value",
+                Self::BadReply => "bad_reply",
             },
         )
     }

@@ -9,7 +9,17 @@ use redis::aio::MultiplexedConnection;
 use tokio::{sync::mpsc, task, time};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Redis, Served, backoff::Backoff, connector::Connector, identity::Parts, link::End, value, writer};
+use super::{
+    Redis, Served,
+    backoff::Backoff,
+    connector::{ConnectError, Connected, Connector},
+    guard::Refused,
+    link::End,
+    replies::Refusal,
+    series::Failure,
+    value, writer,
+};
+use crate::model::{Identity, Labels, UnknownIdentity};
 
 /// A connection that lasted this long shows that Redis is well: the next failure is a new one.
 const STEADY: Duration = Duration::from_secs(30);
@@ -18,15 +28,20 @@ const STEADY: Duration = Duration::from_secs(30);
 type Driver = AbortOnDropHandle<()>;
 
 /// Identifies the model, then connects and reconnects for as long as the process lives.
-pub(super) async fn run(redis: Arc<Redis>, connector: Connector, parts: Parts) {
-    let identity = match task::spawn_blocking(|| parts.identify()).await {
+pub(super) async fn run(
+    redis: Arc<Redis>,
+    connector: Connector,
+    hash: impl FnOnce() -> Result<Identity, UnknownIdentity> + Send + 'static,
+    labels: Labels,
+) {
+    let identity = match task::spawn_blocking(hash).await {
         Ok(Ok(identity)) => identity,
-        Ok(Err(error)) => return give_up(&redis, &format!("the model's files can't be read: {error}")),
+        Ok(Err(error)) => return give_up(&redis, &error.to_string()),
         Err(error) => return give_up(&redis, &error.to_string()),
     };
-    let prefix = value::prefix(&redis.config.namespace, &identity);
+    let prefix = value::prefix(&redis.config.namespace, identity);
     let (sender, writes) = mpsc::channel(writer::MOST_WAITING);
-    if redis.served.set(Served { prefix, identity, writes: sender }).is_ok() {
+    if redis.served.set(Served { prefix, labels, writes: sender }).is_ok() {
         task::spawn(writer::run(Arc::clone(&redis), writes));
         stay_connected(&redis, &connector).await;
     }
@@ -44,7 +59,7 @@ async fn stay_connected(redis: &Redis, connector: &Connector) {
     let mut driver: Option<Driver> = None;
     for number in 0.. {
         let end = match connect(redis, connector).await {
-            Ok((requests, new)) => {
+            Ok(Up { requests, driver: new, refused }) => {
                 redis.link.up(requests, number);
                 tell(redis, &mut told, None);
                 let since = Instant::now();
@@ -56,7 +71,11 @@ async fn stay_connected(redis: &Redis, connector: &Connector) {
                 if since.elapsed() >= STEADY {
                     backoff.reset();
                 }
-                end
+                match refused.get() {
+                    // What requests say that were on their way is that the connection is gone.
+                    Some(refusal) => End::Lost(bad_reply(redis, *refusal).into()),
+                    None => end,
+                }
             }
             Err(problem) => End::Lost(problem.into()),
         };
@@ -69,17 +88,36 @@ async fn stay_connected(redis: &Redis, connector: &Connector) {
     }
 }
 
+/// A connection that is driven. It ends when `driver` is dropped.
+struct Up {
+    requests: MultiplexedConnection,
+    driver: Driver,
+    refused: Refused,
+}
+
 /// A connection on which a lookup was answered in time.
-async fn connect(redis: &Redis, connector: &Connector) -> Result<(MultiplexedConnection, Driver), String> {
-    let (mut requests, driver) = connector.connect().await?;
+async fn connect(redis: &Redis, connector: &Connector) -> Result<Up, String> {
+    let Connected { mut requests, driver, refused } = connector.connect().await.map_err(|error| match error {
+        ConnectError::Failed(problem) => problem,
+        ConnectError::Refused(refusal) => bad_reply(redis, refusal),
+    })?;
     let driver = AbortOnDropHandle::new(task::spawn(driver));
     // Not a PING: the right to read keys, or the slot of a cluster, may be what is missing.
     let key = redis.key("").unwrap_or_default();
     match time::timeout(redis.config.lookup_time, super::get(&mut requests, &key)).await {
-        Ok(Ok(_)) => Ok((requests, driver)),
-        Ok(Err(error)) => Err(super::sentence(&error)),
+        Ok(Ok(_)) => Ok(Up { requests, driver, refused }),
+        Ok(Err(error)) => Err(match refused.get() {
+            Some(refusal) => bad_reply(redis, *refusal),
+            None => super::sentence(&error),
+        }),
         Err(_) => Err(redis.too_slow()),
     }
+}
+
+/// Counts a connection that was given up for what came over it, and says why.
+fn bad_reply(redis: &Redis, refusal: Refusal) -> String {
+    redis.metrics.redis.failed(Failure::BadReply);
+    refusal.to_string()
 }
 
 /// Writes a line and sets the series when Redis comes or goes.

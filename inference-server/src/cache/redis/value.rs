@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
-use crate::{digest::push_hex, model::Verdict};
+use crate::{
+    digest::push_hex,
+    model::{Identity, Labels, Verdict},
+};
 
 /// Longest value in bytes that is read back. The longest of ours is its label and some fifty more.
 pub(super) const MOST_BYTES: isize = 4096;
@@ -23,9 +25,9 @@ struct Kept<'a> {
     score: f32,
 }
 
-/// What all keys of one model begin with.
-pub(super) fn prefix(namespace: &str, identity: &Identity) -> String {
-    format!("{namespace}:prediction:{VERSION}:{}:", identity.fingerprint)
+/// What all keys of one model begin with: half of its identity is enough to tell it from any other.
+pub(super) fn prefix(namespace: &str, identity: Identity) -> String {
+    format!("{namespace}:prediction:{VERSION}:{:.32}:", identity.to_string())
 }
 
 /// The key of a text. The text itself never gets to Redis, only its SHA-256.
@@ -42,20 +44,18 @@ pub(super) fn write(verdict: &Verdict) -> Option<String> {
 }
 
 /// An answer that was kept. `None` for what this model can't have said: others may write to Redis.
-pub(super) fn read(value: &[u8], identity: &Identity) -> Option<Verdict> {
+pub(super) fn read(value: &[u8], labels: &Labels) -> Option<Verdict> {
     let kept: Kept = serde_json::from_slice(value).ok()?;
-    let label = identity.labels.find(&kept.label)?;
+    let label = labels.find(&kept.label)?;
     (0.0..=1.0).contains(&kept.score).then_some(Verdict { label, score: kept.score })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Labels;
 
-    fn identity() -> Identity {
-        let labels = Labels::new(vec!["NEGATIVE".to_owned(), "\"odd\" é".to_owned()], 0.6);
-        Identity { fingerprint: "0123".to_owned(), labels }
+    fn labels() -> Labels {
+        Labels::new(vec!["NEGATIVE".to_owned(), "\"odd\" é".to_owned()], 0.6)
     }
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
         for (label, score) in [("NEGATIVE", 0.960_367_7_f32), ("\"odd\" é", 1.0), ("NEUTRAL", f32::MIN_POSITIVE)] {
             let verdict = Verdict { label: label.into(), score };
             let written = write(&verdict).unwrap();
-            assert_eq!(read(written.as_bytes(), &identity()), Some(verdict), "{written}");
+            assert_eq!(read(written.as_bytes(), &labels()), Some(verdict), "{written}");
         }
         assert_eq!(
             write(&Verdict { label: "NEGATIVE".into(), score: 0.75 }).unwrap(),
@@ -87,17 +87,17 @@ mod tests {
             r#"{"label":"NEGATIVE","score":0.5"#,
             "\u{0}\u{ffff}",
         ] {
-            assert_eq!(read(value.as_bytes(), &identity()), None, "{value}");
+            assert_eq!(read(value.as_bytes(), &labels()), None, "{value}");
         }
-        assert_eq!(read(b"\xff\xfe", &identity()), None);
+        assert_eq!(read(b"\xff\xfe", &labels()), None);
     }
 
     #[test]
     fn a_key_has_namespace_model_and_the_texts_hash_only() {
-        let prefix = prefix("shop", &identity());
+        let prefix = prefix("shop", Identity::of_test(0xab));
         assert_eq!(
             key(&prefix, "abc"),
-            "shop:prediction:v1:0123:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+            "shop:prediction:v1:abababababababababababababababab:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_ne!(key(&prefix, "abc"), key(&prefix, "abd"));
     }

@@ -1,0 +1,222 @@
+//! Where the weights of an ONNX file are that aren't in it.
+//!
+//! An ONNX file is a message of Protocol Buffers (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>). A tensor of it
+//! may name a file beside it that holds its numbers. Tensors are in graphs, in the attributes of nodes, and in functions.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, BufReader, Read, Seek},
+};
+
+/// Graphs within graphs.
+const DEEPEST: usize = 64;
+
+/// Longest path in bytes.
+const LONGEST_PATH: u64 = 4096;
+
+/// A message, as far as tensors may be in it.
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Graph,
+    Function,
+    Node,
+    Attribute,
+    SparseTensor,
+    Tensor,
+    /// A key and its value.
+    Entry,
+}
+
+impl Message {
+    /// The message in a field of this number; `None` for one that holds no tensor.
+    fn within(self, field: u64) -> Option<Self> {
+        Some(match (self, field) {
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::Graph,
+            (Self::Model, 25) => Self::Function,
+            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
+            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::SparseTensor,
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::SparseTensor, 1 | 2) => Self::Tensor,
+            (Self::Tensor, 13) => Self::Entry,
+            _ => return None,
+        })
+    }
+}
+
+/// The files that an ONNX file's tensors name, as they are written: relative to its folder. Weights in the file itself are
+/// passed over unread.
+pub(super) fn locations(file: impl Read + Seek) -> io::Result<BTreeSet<String>> {
+    let mut input = BufReader::new(file);
+    let length = input.seek(io::SeekFrom::End(0))?;
+    input.rewind()?;
+    let mut walk = Walk { input, position: 0, found: BTreeSet::new() };
+    walk.read(Message::Model, length, 0)?;
+    Ok(walk.found)
+}
+
+struct Walk<R> {
+    input: BufReader<R>,
+    position: u64,
+    found: BTreeSet<String>,
+}
+
+impl<R: Read + Seek> Walk<R> {
+    /// Reads a message that ends at a position.
+    fn read(&mut self, message: Message, end: u64, depth: usize) -> io::Result<()> {
+        if depth > DEEPEST {
+            return Err(broken("its graphs are too deep"));
+        }
+        let (mut key, mut value) = (None, None);
+        while self.position < end {
+            let tag = self.number()?;
+            let length = match tag & 7 {
+                0 => {
+                    self.number()?;
+                    continue;
+                }
+                1 => 8,
+                2 => self.number()?,
+                5 => 4,
+                _ => return Err(broken("it is no ONNX file")),
+            };
+            let until = self.position.checked_add(length).filter(|until| *until <= end);
+            let until = until.ok_or_else(|| broken("it is cut short, or no ONNX file"))?;
+            match (message, tag >> 3) {
+                (Message::Entry, 1) => key = Some(self.text(length)?),
+                (Message::Entry, 2) => value = Some(self.text(length)?),
+                (_, field) if tag & 7 == 2 => match message.within(field) {
+                    Some(inner) => self.read(inner, until, depth + 1)?,
+                    None => self.skip(length)?,
+                },
+                _ => self.skip(length)?,
+            }
+        }
+        if self.position != end {
+            return Err(broken("it is cut short, or no ONNX file"));
+        }
+        if key.is_some_and(|key| key == "location") {
+            self.found.extend(value);
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, length: u64) -> io::Result<String> {
+        if length > LONGEST_PATH {
+            return Err(broken("what it says of a tensor's file is longer than a path"));
+        }
+        let mut text = String::new();
+        self.position += (&mut self.input).take(length).read_to_string(&mut text)? as u64;
+        Ok(text)
+    }
+
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        self.input.seek_relative(i64::try_from(length).map_err(io::Error::other)?)?;
+        self.position += length;
+        Ok(())
+    }
+
+    /// A number in bytes of seven bits each, the lowest first.
+    fn number(&mut self) -> io::Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let mut byte = [0];
+            self.input.read_exact(&mut byte)?;
+            self.position += 1;
+            number |= u64::from(byte[0] & 0x7f) << shift;
+            if byte[0] & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(broken("it is no ONNX file"))
+    }
+}
+
+fn broken(problem: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Cursor, path::Path};
+
+    use super::*;
+
+    fn field(number: u64, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for mut number in [number << 3 | 2, content.len() as u64] {
+            while number > 0x7f {
+                bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
+                number >>= 7;
+            }
+            bytes.push(u8::try_from(number).unwrap());
+        }
+        bytes.extend(content);
+        bytes
+    }
+
+    fn inside(path: &[u64], content: &[u8]) -> Vec<u8> {
+        path.iter().rev().fold(content.to_vec(), |content, number| field(*number, &content))
+    }
+
+    fn entry(key: &str, value: &str) -> Vec<u8> {
+        field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat())
+    }
+
+    fn found(bytes: &[u8]) -> Result<Vec<String>, String> {
+        locations(Cursor::new(bytes)).map(|found| found.into_iter().collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn wherever_a_tensor_may_be_its_file_is_found() {
+        let tensor =
+            [field(9, &vec![0xff; 20_000]), vec![2 << 3, 1], entry("offset", "4096"), entry("location", "w.bin")];
+        let tensor = tensor.concat();
+        for path in [
+            &[7, 5][..],
+            &[7, 15, 1],
+            &[7, 15, 2],
+            &[7, 1, 5, 5],
+            &[7, 1, 5, 10],
+            &[7, 1, 5, 22, 1],
+            &[7, 1, 5, 23, 2],
+            &[7, 1, 5, 6, 5],
+            &[7, 1, 5, 11, 1, 5, 6, 5],
+            &[25, 7, 5, 5],
+            &[25, 11, 5],
+        ] {
+            assert_eq!(found(&inside(path, &tensor)).unwrap(), ["w.bin"], "{path:?}");
+        }
+        let two = [inside(&[7, 5], &entry("location", "b/c")), inside(&[7, 5], &entry("location", "a"))].concat();
+        assert_eq!(found(&two).unwrap(), ["a", "b/c"]);
+        // An entry of something else, and a name that is no tensor's.
+        assert_eq!(found(&inside(&[7, 5], &entry("checksum", "a"))).unwrap(), [""; 0]);
+        assert_eq!(found(&inside(&[7, 2], &entry("location", "a"))).unwrap(), [""; 0]);
+        assert_eq!(found(b"").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_default_models_weights_are_beside_it() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default");
+        for graph in ["model.onnx", "model.onnx.varlen"] {
+            let file = File::open(folder.join(graph)).unwrap();
+            assert_eq!(locations(file).unwrap().into_iter().collect::<Vec<_>>(), ["model.onnx.data"], "{graph}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_onnx_file_is_an_error_and_nothing_worse() {
+        let whole = inside(&[7, 1, 5, 6, 5], &entry("location", "w.bin"));
+        for length in 1..whole.len() {
+            assert!(found(&whole[..length]).is_err(), "{length}");
+        }
+        let long = field(7, &[])[..1].iter().copied().chain([0xff; 9]).chain([1]).collect::<Vec<u8>>();
+        let deep = inside(&[7, 1, 5].into_iter().chain([6, 1, 5].repeat(40)).collect::<Vec<u64>>(), b"");
+        let endless = [0xff; 20];
+        for bytes in [&b"not a graph"[..], &long, &deep, &endless, &[7 << 3 | 3], &field(7, &[0])] {
+            assert!(found(bytes).is_err(), "{bytes:?}");
+        }
+        let longest = inside(&[7, 5], &entry("location", &"a".repeat(5000)));
+        assert!(found(&longest).is_err());
+    }
+}

@@ -1,0 +1,181 @@
+//! What two servers must have in common to give equal answers.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use ring::digest::{Context, SHA256};
+
+use super::{Labels, ModelDirectory, ModelError, external, held::HeldFile, session::varlen_file};
+use crate::digest::push_hex;
+
+/// A model and the settings that change what it answers, as SHA-256; equal for equal answers. `Display` is hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity([u8; 32]);
+
+#[cfg(test)]
+impl Identity {
+    pub(crate) fn of_test(byte: u8) -> Self {
+        Self([byte; 32])
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(64);
+        push_hex(&mut text, &self.0);
+        f.write_str(&text)
+    }
+}
+
+/// Why the identity of a model that serves isn't known.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownIdentity {
+    /// A file can't be read, or not as what it should be.
+    #[error("the model's file {path} can't be read for its hash: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said, or what is wrong with it.
+        source: io::Error,
+    },
+    /// A file was written into while the model was loaded from it, or before it was hashed.
+    #[error(
+        "{0} was written into after the model was loaded, so what this server answers with has no known hash; replace \
+         files of a model by others under their names, and start the server again"
+    )]
+    Changed(PathBuf),
+}
+
+/// The files that a model is loaded from, held open.
+pub(super) struct Sources<'a> {
+    directory: &'a ModelDirectory,
+    tokenizer: HeldFile,
+    model: Graph,
+    /// The graph beside it for batches without padding, and where it is or would be.
+    varlen: (PathBuf, Option<Graph>),
+}
+
+/// An ONNX file and those that its weights are in.
+struct Graph {
+    file: HeldFile,
+    weights: Result<Vec<(String, HeldFile)>, UnknownIdentity>,
+}
+
+impl Graph {
+    fn open(path: &Path) -> Result<Self, ModelError> {
+        let file = HeldFile::open(path).map_err(|source| ModelError::Unreadable { path: path.to_owned(), source })?;
+        Ok(Self { weights: Self::weights(&file), file })
+    }
+
+    /// What can't be opened here, ONNX Runtime can't open either, and has more to say about it.
+    fn weights(file: &HeldFile) -> Result<Vec<(String, HeldFile)>, UnknownIdentity> {
+        let unreadable = |path: &Path, source| UnknownIdentity::Unreadable { path: path.to_owned(), source };
+        let locations = file.start().and_then(external::locations).map_err(|source| unreadable(file.path(), source))?;
+        let open = |location: String| {
+            let path = file.path().with_file_name(&location);
+            let held = HeldFile::open(&path).map_err(|source| unreadable(&path, source))?;
+            Ok((location, held))
+        };
+        locations.into_iter().map(open).collect()
+    }
+
+    fn is_current(&self) -> bool {
+        let mut weights = self.weights.iter().flatten();
+        self.file.is_current() && weights.all(|(_, file)| file.is_current())
+    }
+}
+
+impl<'a> Sources<'a> {
+    /// Opens everything that loading may read.
+    pub(super) fn open(directory: &'a ModelDirectory) -> Result<Self, ModelError> {
+        let path = directory.tokenizer_file();
+        let tokenizer = HeldFile::open(&path).map_err(|source| ModelError::Unreadable { path, source })?;
+        let model = Graph::open(&directory.model_file)?;
+        let beside = varlen_file(&directory.model_file);
+        let varlen = if beside.is_file() { Some(Graph::open(&beside)?) } else { None };
+        Ok(Self { directory, tokenizer, model, varlen: (beside, varlen) })
+    }
+
+    /// Whether every name leads to the file that it led to, and nothing was written into one. Then what was loaded by
+    /// name in between is what is held here.
+    pub(super) fn are_current(&self) -> bool {
+        let varlen = match &self.varlen {
+            (_, Some(graph)) => graph.is_current(),
+            (beside, None) => !beside.is_file(),
+        };
+        varlen && self.directory.is_current() && self.tokenizer.is_current() && self.model.is_current()
+    }
+
+    /// What the model that was loaded is made of. `graph` is the file that its session was made of.
+    pub(super) fn provenance(self, graph: &Path, max_tokens: usize, labels: &Labels) -> Provenance {
+        let graph = match self.varlen.1 {
+            Some(varlen) if varlen.file.path() == graph => varlen,
+            _ => self.model,
+        };
+        Provenance { tokenizer: self.tokenizer, graph, settings: settings(max_tokens, labels) }
+    }
+}
+
+/// What a model that serves was loaded from, to be hashed when there is time for it.
+pub struct Provenance {
+    tokenizer: HeldFile,
+    graph: Graph,
+    settings: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// What else changes an answer, be it a setting or read from `config.json`. Whatever does has to be here, under a name of its own.
+fn settings(max_tokens: usize, labels: &Labels) -> Vec<(&'static str, Vec<u8>)> {
+    let mut settings = vec![
+        ("max_tokens", (max_tokens as u64).to_le_bytes().to_vec()),
+        ("neutral_band", labels.neutral_band().to_bits().to_le_bytes().to_vec()),
+    ];
+    settings.extend(labels.names().map(|name| ("label", name.as_bytes().to_vec())));
+    settings
+}
+
+impl Provenance {
+    /// Reads the files, which takes a second for each gigabyte or so.
+    pub fn identify(self) -> Result<Identity, UnknownIdentity> {
+        let mut parts = Parts(Context::new(&SHA256));
+        parts.add("graph", &contents(&self.graph.file)?);
+        for (location, file) in self.graph.weights? {
+            parts.add("location", location.as_bytes());
+            parts.add("weights", &contents(&file)?);
+        }
+        parts.add("tokenizer", &contents(&self.tokenizer)?);
+        for (name, value) in self.settings {
+            parts.add(name, &value);
+        }
+        let mut identity = [0; 32];
+        identity.copy_from_slice(parts.0.finish().as_ref());
+        Ok(Identity(identity))
+    }
+}
+
+/// What an identity is made of, part by part.
+struct Parts(Context);
+
+impl Parts {
+    /// Lengths before contents, so that no two lists are written alike.
+    fn add(&mut self, name: &str, value: &[u8]) {
+        for bytes in [name.as_bytes(), value] {
+            self.0.update(&(bytes.len() as u64).to_le_bytes());
+            self.0.update(bytes);
+        }
+    }
+}
+
+fn contents(file: &HeldFile) -> Result<Vec<u8>, UnknownIdentity> {
+    let path = || file.path().to_owned();
+    match file.sha256() {
+        Ok(Some(digest)) => Ok(digest.as_ref().to_vec()),
+        Ok(None) => Err(UnknownIdentity::Changed(path())),
+        Err(source) => Err(UnknownIdentity::Unreadable { path: path(), source }),
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

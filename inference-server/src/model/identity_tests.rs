@@ -1,0 +1,167 @@
+use std::fs::{self, File};
+
+use super::*;
+
+/// A model's folder, gone when dropped.
+struct Folder(PathBuf);
+
+/// An ONNX file of one tensor, whose numbers are in a file beside it.
+fn graph(location: &str) -> Vec<u8> {
+    let field =
+        |number: u8, content: &[u8]| [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat();
+    let entry = [field(1, b"location"), field(2, location.as_bytes())].concat();
+    field(7, &field(5, &field(13, &entry)))
+}
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("kubesentiment-identity-{name}-{}", std::process::id()));
+        fs::create_dir_all(path.join("weights")).unwrap();
+        let folder = Self(path);
+        folder.write("config.json", b"{}");
+        folder.write("tokenizer.json", b"words");
+        folder.write("model.onnx", &graph("weights/of it"));
+        folder.write("weights/of it", b"weights");
+        folder
+    }
+
+    /// Puts a file in the place of the one that is there.
+    fn write(&self, name: &str, content: &[u8]) {
+        let new = self.0.join("new");
+        fs::write(&new, content).unwrap();
+        fs::rename(new, self.0.join(name)).unwrap();
+    }
+
+    fn directory(&self) -> ModelDirectory {
+        ModelDirectory::open(&self.0).unwrap()
+    }
+
+    fn identity_with(&self, graph: &str, max_tokens: usize, labels: &[&str], band: f32) -> String {
+        let directory = self.directory();
+        let sources = Sources::open(&directory).unwrap();
+        let labels = Labels::new(labels.iter().map(|name| (*name).to_owned()).collect(), band);
+        sources.provenance(&self.0.join(graph), max_tokens, &labels).identify().unwrap().to_string()
+    }
+
+    fn identity(&self) -> String {
+        self.identity_with("model.onnx", 64, &["a", "b"], 0.0)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn whatever_changes_an_answer_changes_the_identity() {
+    let folder = Folder::new("changes");
+    let mut seen = vec![folder.identity()];
+    assert_eq!(seen[0].len(), 64);
+    assert_eq!(folder.identity(), seen[0]);
+    for (max_tokens, labels, band) in [
+        (64, &["b", "a"][..], 0.0),
+        (64, &["ab", ""], 0.0),
+        (64, &["a"], 0.0),
+        (64, &["a", "b"], 0.5),
+        (65, &["a", "b"], 0.0),
+    ] {
+        seen.push(folder.identity_with("model.onnx", max_tokens, labels, band));
+    }
+    folder.write("model.onnx.varlen", &graph("weights/of it"));
+    seen.push(folder.identity_with("model.onnx.varlen", 64, &["a", "b"], 0.0));
+    // The same graph by another name.
+    assert_eq!(seen.pop().unwrap(), seen[0]);
+    folder.write("model.onnx.varlen", &[graph("weights/of it"), vec![5 << 3, 1]].concat());
+    assert_eq!(folder.identity(), seen[0], "what is not run changes nothing");
+    seen.push(folder.identity_with("model.onnx.varlen", 64, &["a", "b"], 0.0));
+    for (file, content) in [
+        ("weights/of it", &b"others"[..]),
+        ("tokenizer.json", b"other words"),
+        ("model.onnx", &graph("weights/of another")),
+        ("weights/of another", b"changed"),
+    ] {
+        folder.write("weights/of another", b"others");
+        folder.write(file, content);
+        seen.push(folder.identity());
+    }
+    let all = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), all);
+
+    let before = folder.identity();
+    folder.write("README.md", b"no part of it");
+    folder.write("model.onnx.old", b"nor this");
+    assert_eq!(folder.identity(), before);
+}
+
+#[test]
+fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
+    let folder = Folder::new("after");
+    let identity = folder.identity();
+    let directory = folder.directory();
+    let sources = Sources::open(&directory).unwrap();
+    assert!(sources.are_current());
+    for file in ["tokenizer.json", "model.onnx", "weights/of it"] {
+        folder.write(file, b"");
+    }
+    assert!(!sources.are_current());
+    let labels = Labels::new(vec!["a".to_owned(), "b".to_owned()], 0.0);
+    let loaded = sources.provenance(&folder.0.join("model.onnx"), 64, &labels);
+    assert_eq!(loaded.identify().unwrap().to_string(), identity);
+    assert_ne!(folder.identity(), identity);
+}
+
+#[test]
+fn any_file_that_changes_meanwhile_is_seen() {
+    for file in ["config.json", "tokenizer.json", "model.onnx", "weights/of it", "model.onnx.varlen"] {
+        let folder = Folder::new("meanwhile");
+        let directory = folder.directory();
+        let sources = Sources::open(&directory).unwrap();
+        folder.write("README.md", b"no part of it");
+        assert!(sources.are_current());
+        folder.write(file, b"{ }");
+        assert!(!sources.are_current(), "{file}");
+    }
+    let folder = Folder::new("gone");
+    folder.write("model.onnx.varlen", &graph("weights/of it"));
+    let directory = folder.directory();
+    let sources = Sources::open(&directory).unwrap();
+    assert!(sources.are_current());
+    fs::remove_file(folder.0.join("model.onnx.varlen")).unwrap();
+    assert!(!sources.are_current());
+}
+
+#[test]
+fn a_file_that_was_written_into_has_no_known_identity() {
+    for file in ["tokenizer.json", "model.onnx", "weights/of it"] {
+        let folder = Folder::new("written");
+        let directory = folder.directory();
+        let sources = Sources::open(&directory).unwrap();
+        let loaded = sources.provenance(&folder.0.join("model.onnx"), 64, &Labels::new(Vec::new(), 0.0));
+        File::options().append(true).open(folder.0.join(file)).unwrap().set_len(100).unwrap();
+        let error = loaded.identify().unwrap_err().to_string();
+        let path = folder.0.join(file);
+        let expected = format!("{} was written into after the model was loaded", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn weights_that_cannot_be_found_are_named() {
+    let folder = Folder::new("missing");
+    let labels = Labels::new(Vec::new(), 0.0);
+    let error = |folder: &Folder| {
+        let directory = folder.directory();
+        let sources = Sources::open(&directory).unwrap();
+        sources.provenance(&folder.0.join("model.onnx"), 64, &labels).identify().unwrap_err().to_string()
+    };
+    fs::remove_file(folder.0.join("weights/of it")).unwrap();
+    let missing = error(&folder);
+    assert!(missing.contains("weights/of it can't be read for its hash"), "{missing}");
+    folder.write("model.onnx", b"no graph");
+    let broken = error(&folder);
+    assert!(broken.contains("model.onnx can't be read for its hash: it is "), "{broken}");
+}

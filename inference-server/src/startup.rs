@@ -100,6 +100,8 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
             tokenizer_file: model.tokenizer_file,
             max_tokens,
             labels,
+            long_texts: app.config.model.long_texts,
+            split_special_tokens: app.config.model.split_special_tokens,
         })?;
     }
     let file = model.file.display().to_string();

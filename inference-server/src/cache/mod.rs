@@ -19,6 +19,8 @@ use crate::{config::Config, metrics::Metrics, model::Verdict};
 pub struct Answer {
     /// Label and score.
     pub verdict: Verdict,
+    /// Whether the model has read only the start of the text.
+    pub truncated: bool,
     /// How long the model ran for it; zero when the answer was kept from before.
     pub inference: Duration,
     /// Whether the answer was kept from before the question.
@@ -98,14 +100,14 @@ impl Cache {
         asked.further.store(true, Ordering::Relaxed);
         let kept_as = self.redis.as_ref().and_then(|redis| Some((redis, redis.key(text)?)));
         if let Some((redis, key)) = &kept_as
-            && let Some(verdict) = redis.find(key).await
+            && let Some((verdict, truncated)) = redis.find(key).await
         {
-            return Ok(Answer { verdict, inference: Duration::ZERO, cached: true });
+            return Ok(Answer { verdict, truncated, inference: Duration::ZERO, cached: true });
         }
         asked.run.store(true, Ordering::Relaxed);
         let answer = run().await?;
         if let Some((redis, key)) = kept_as {
-            redis.keep(key, &answer.verdict);
+            redis.keep(key, &answer);
         }
         Ok(answer)
     }
@@ -156,7 +158,7 @@ mod tests {
 
     fn answer(score: f32) -> Answer {
         let verdict = Verdict { label: "POSITIVE".into(), score };
-        Answer { verdict, inference: Duration::from_millis(5), cached: false }
+        Answer { verdict, truncated: true, inference: Duration::from_millis(5), cached: false }
     }
 
     fn cache(entries: usize) -> Arc<Cache> {
@@ -168,7 +170,7 @@ mod tests {
         let cache = cache(10);
         for (score, expected, cached) in [(0.5, 0.5, false), (0.6, 0.5, true), (0.7, 0.5, true)] {
             let found = cache.answer("a", || future::ready(Ok(answer(score))), own).await.unwrap();
-            assert_eq!((found.verdict.score, found.cached), (expected, cached));
+            assert_eq!((found.verdict.score, found.truncated, found.cached), (expected, true, cached));
             assert_eq!(found.inference.is_zero(), cached);
         }
         assert_eq!((cache.metrics.cache_hits.get(), cache.metrics.cache_misses.get()), (2, 1));

@@ -17,7 +17,7 @@ pub use directory::ModelDirectory;
 pub use labels::{Labels, NO_VERDICT, Verdict};
 use session::Limit;
 pub use session::Runtime;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Reading, Tokenizer};
 
 /// Why a model can't be served; each reads as one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +85,11 @@ impl Model {
     pub fn load(config: &Config) -> Result<Self, ModelError> {
         let directory = ModelDirectory::open(&config.model.path)?;
         let mut max_tokens = directory.token_limit(&config.model)?;
+        let (long_texts, split_special_tokens) = (config.model.long_texts, config.model.split_special_tokens);
+        let reading = Reading { max_tokens, long_texts, split_special_tokens };
         // Side by side: together they take most of the start, and neither needs the other.
         let (tokenizer, session) = thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));
+            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), reading));
             let session = Runtime::load().and_then(|runtime| runtime.open(&directory.model_file));
             (tokenizer.join(), session)
         });
@@ -102,15 +104,14 @@ impl Model {
             tokenizer.cut_to(max_tokens);
         }
         let limit = Limit { tokens: max_tokens, is_declared: directory.declares_positions() };
-        let encoding = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
-        let tokens = encoding.windows.first().ok_or_else(|| ModelError::WarmUp("no tokens".to_owned()))?;
+        let tokens = tokenizer.start_of("A warm start.").map_err(|error| ModelError::WarmUp(error.to_string()))?;
         let is_quantized = quantization::is_quantized(&directory.model_file);
         // Before the warm-up, which then maps again what serving needs.
         native::forget_code_of_the_start();
-        let mut session = session.warm_up(tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
+        let mut session = session.warm_up(&tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
         if session.max_tokens < max_tokens {
             max_tokens = config.model.within(max_tokens, session.max_tokens)?;
-            tracing::warn!(max_tokens, "the model fails on longer texts, so they are cut to this");
+            tracing::warn!(max_tokens, "the model fails on longer texts, so no more is read at once");
             tokenizer.cut_to(max_tokens);
         }
         if let Some(unknown) = session.first_unknown_id(tokenizer.last_id()) {

@@ -7,7 +7,7 @@ use std::{
 
 use ring::digest::{Context, SHA256};
 
-use crate::{digest, digest::push_hex, model::Labels};
+use crate::{config::LongTexts, digest, digest::push_hex, model::Labels};
 
 /// A model and the settings that change what it answers.
 #[derive(Clone)]
@@ -29,6 +29,10 @@ pub struct Parts {
     pub max_tokens: usize,
     /// Its labels and their neutral band.
     pub labels: Labels,
+    /// What is done with a text of more tokens.
+    pub long_texts: LongTexts,
+    /// Whether names of special tokens are read as text.
+    pub split_special_tokens: bool,
 }
 
 impl Parts {
@@ -40,7 +44,12 @@ impl Parts {
             hash.update(contents.as_ref());
         }
         // Lengths before contents, so that no two lists are written alike.
-        let numbers = [self.max_tokens as u64, u64::from(self.labels.neutral_band().to_bits())];
+        let numbers = [
+            self.max_tokens as u64,
+            u64::from(self.labels.neutral_band().to_bits()),
+            self.long_texts as u64,
+            u64::from(self.split_special_tokens),
+        ];
         for number in numbers {
             hash.update(&number.to_le_bytes());
         }
@@ -94,6 +103,8 @@ mod tests {
                 tokenizer_file: self.0.join("tokenizer.json"),
                 max_tokens,
                 labels: Labels::new(names.iter().map(|name| (*name).to_owned()).collect(), band),
+                long_texts: LongTexts::Cut,
+                split_special_tokens: true,
             }
         }
 
@@ -120,6 +131,8 @@ mod tests {
             folder.parts(&["a"], 0.0, 64),
             folder.parts(&["a", "b"], 0.5, 64),
             folder.parts(&["a", "b"], 0.0, 65),
+            Parts { long_texts: LongTexts::Windows, ..folder.parts(&["a", "b"], 0.0, 64) },
+            Parts { split_special_tokens: false, ..folder.parts(&["a", "b"], 0.0, 64) },
         ] {
             seen.push(parts.identify().unwrap().fingerprint);
         }

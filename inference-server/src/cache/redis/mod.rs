@@ -21,6 +21,7 @@ use tokio::{
     task, time,
 };
 
+use super::Answer;
 use crate::{
     config::{ConfigError, RedisConfig},
     metrics::Metrics,
@@ -78,8 +79,8 @@ impl Redis {
         Some(value::key(&self.served.get()?.prefix, text))
     }
 
-    /// The answer under a key, if it is there and Redis says so in time.
-    pub(super) async fn find(&self, key: &str) -> Option<Verdict> {
+    /// The answer under a key, if it is there and Redis says so in time, and whether it is on the start of the text alone.
+    pub(super) async fn find(&self, key: &str) -> Option<(Verdict, bool)> {
         let series = &self.metrics.redis;
         let (Some(mut connection), Some(served)) = (self.link.connection(), self.served.get()) else {
             series.bypassed.inc();
@@ -116,18 +117,18 @@ impl Redis {
             series.misses.inc();
             return None;
         };
-        let verdict = value::read(&kept, &served.identity);
-        if verdict.is_some() {
+        let answer = value::read(&kept, &served.identity);
+        if answer.is_some() {
             series.hits.inc();
         } else {
             series.failed(Failure::BadValue);
         }
-        verdict
+        answer
     }
 
     /// Keeps an answer, some time soon; nobody waits for it.
-    pub(super) fn keep(&self, key: String, verdict: &Verdict) {
-        let kept = value::write(verdict).zip(self.served.get()).filter(|_| self.link.is_up());
+    pub(super) fn keep(&self, key: String, answer: &Answer) {
+        let kept = value::write(&answer.verdict, answer.truncated).zip(self.served.get()).filter(|_| self.link.is_up());
         let queued = kept.is_some_and(|(value, served)| served.writes.try_send(Write { key, value }).is_ok());
         if !queued {
             self.metrics.redis.dropped_writes.inc();

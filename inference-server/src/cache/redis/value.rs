@@ -21,6 +21,9 @@ struct Kept<'a> {
     #[serde(borrow)]
     label: Cow<'a, str>,
     score: f32,
+    /// Left out where it is false, as every server before this field wrote it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
 }
 
 /// What all keys of one model begin with.
@@ -37,15 +40,16 @@ pub(super) fn key(prefix: &str, text: &str) -> String {
 }
 
 /// An answer as it is kept.
-pub(super) fn write(verdict: &Verdict) -> Option<String> {
-    serde_json::to_string(&Kept { label: (&*verdict.label).into(), score: verdict.score }).ok()
+pub(super) fn write(verdict: &Verdict, truncated: bool) -> Option<String> {
+    serde_json::to_string(&Kept { label: (&*verdict.label).into(), score: verdict.score, truncated }).ok()
 }
 
-/// An answer that was kept. `None` for what this model can't have said: others may write to Redis.
-pub(super) fn read(value: &[u8], identity: &Identity) -> Option<Verdict> {
+/// An answer that was kept, and whether it is on the start of the text alone. `None` for what this model can't have said:
+/// others may write to Redis.
+pub(super) fn read(value: &[u8], identity: &Identity) -> Option<(Verdict, bool)> {
     let kept: Kept = serde_json::from_slice(value).ok()?;
     let label = identity.labels.find(&kept.label)?;
-    (0.0..=1.0).contains(&kept.score).then_some(Verdict { label, score: kept.score })
+    (0.0..=1.0).contains(&kept.score).then_some((Verdict { label, score: kept.score }, kept.truncated))
 }
 
 #[cfg(test)]
@@ -62,13 +66,14 @@ mod tests {
     fn an_answer_comes_back_to_the_last_bit() {
         for (label, score) in [("NEGATIVE", 0.960_367_7_f32), ("\"odd\" é", 1.0), ("NEUTRAL", f32::MIN_POSITIVE)] {
             let verdict = Verdict { label: label.into(), score };
-            let written = write(&verdict).unwrap();
-            assert_eq!(read(written.as_bytes(), &identity()), Some(verdict), "{written}");
+            for truncated in [false, true] {
+                let written = write(&verdict, truncated).unwrap();
+                assert_eq!(read(written.as_bytes(), &identity()), Some((verdict.clone(), truncated)), "{written}");
+            }
         }
-        assert_eq!(
-            write(&Verdict { label: "NEGATIVE".into(), score: 0.75 }).unwrap(),
-            r#"{"label":"NEGATIVE","score":0.75}"#
-        );
+        let verdict = Verdict { label: "NEGATIVE".into(), score: 0.75 };
+        assert_eq!(write(&verdict, false).unwrap(), r#"{"label":"NEGATIVE","score":0.75}"#);
+        assert_eq!(write(&verdict, true).unwrap(), r#"{"label":"NEGATIVE","score":0.75,"truncated":true}"#);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Texts that the model can't read at once, and texts that hold names of special tokens.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
 mod common;
 
 use std::{

@@ -1,5 +1,7 @@
 //! Token ids equal those of Python's tokenizers library.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
 mod common;
 
 use std::path::PathBuf;

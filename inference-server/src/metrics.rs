@@ -119,6 +119,8 @@ pub struct Metrics {
     inference_duration: Histogram,
     prediction_score: Histogram,
     text_length: Histogram,
+    /// Predictions on the start of a text alone.
+    pub texts_truncated: Counter,
     /// Texts that wait for a worker.
     pub queue_depth: Gauge,
     batch_size: Histogram,
@@ -159,7 +161,8 @@ impl Metrics {
             model_loaded: Gauge::default(),
             inference_duration: Histogram::new(DURATIONS),
             prediction_score: Histogram::new([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]),
-            text_length: Histogram::new([10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]),
+            text_length: Histogram::new([10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0]),
+            texts_truncated: Counter::default(),
             queue_depth: Gauge::default(),
             batch_size: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]),
             tokens: Counter::default(),
@@ -204,6 +207,8 @@ impl Metrics {
         all.register("sentiment_prediction_score", "Probability of the winning label", score);
         let length = self.text_length.clone();
         all.register("sentiment_text_length_characters", "Characters of the texts", length);
+        let truncated = self.texts_truncated.clone();
+        all.register("sentiment_texts_truncated", "Texts of which the model read only the start", truncated);
         all.register("sentiment_queue_depth", "Texts that wait for a worker", self.queue_depth.clone());
         all.register("sentiment_batch_size", "Texts in one run of the model", self.batch_size.clone());
         all.register("sentiment_tokens", "Tokens run through the model", self.tokens.clone());

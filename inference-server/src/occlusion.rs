@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::engine::Tokenize;
+use crate::engine::{Tokenize, TokenizeError};
 
 /// Where the words of a text are, in bytes: Unicode's word boundaries (UAX #29), without white space.
 /// A run of ASCII punctuation such as `?!` counts as one word, and so does an emoji.
@@ -43,25 +43,25 @@ pub fn without(text: &str, range: &Range<usize>) -> String {
     [before, after].concat()
 }
 
-/// How many of the words the model reads at least in part, where a long text is cut to its limit of
-/// `most` tokens. The error is the tokenizer's sentence on the whole text.
-pub fn words_read(tokenizer: &dyn Tokenize, text: &str, words: &[Range<usize>], most: usize) -> Result<usize, String> {
+/// How many of the words are in what the model reads at once, and whether there is more than that. Of a text that is cut
+/// the word at the cut counts too.
+pub fn words_read(
+    tokenizer: &dyn Tokenize,
+    text: &str,
+    words: &[Range<usize>],
+) -> Result<(usize, bool), TokenizeError> {
     let all = tokenizer.tokenize(text)?;
-    if all.windows.iter().map(|window| window.ids.len()).sum::<usize>() < most {
-        return Ok(words.len());
+    if all.windows.len() == 1 && !all.truncated {
+        return Ok((words.len(), false));
     }
-    // From the cut on, a text that ends earlier has the same tokens.
-    let (mut read, mut unread) = (0, words.len());
-    while read < unread {
-        let middle = read + (unread - read) / 2;
-        // The tokenizer refuses a start in which it sees nothing; that one lacks something too.
-        if tokenizer.tokenize(&text[..words[middle].start]).is_ok_and(|tokens| tokens == all) {
-            unread = middle;
-        } else {
-            read = middle + 1;
-        }
-    }
-    Ok(read)
+    // The tokenizer refuses a start in which it sees nothing; that one lacks something too.
+    let windows = |end: usize| tokenizer.tokenize(&text[..end]).map(|encoding| encoding.windows).unwrap_or_default();
+    let read = words.partition_point(|word| match all.windows.len() {
+        // From the cut on, a text that ends earlier has the same tokens.
+        1 => windows(word.start) != all.windows,
+        _ => windows(word.end).len() <= 1,
+    });
+    Ok((read.max(1).min(words.len()), true))
 }
 
 #[cfg(test)]
@@ -103,37 +103,52 @@ mod tests {
         assert_eq!(without("alone", &(0..5)), "");
     }
 
-    /// One token a word, cut to so many words, with a first and a last one that every text has.
-    struct Cutting(usize);
+    /// A token for each letter and two for each `x`, so many at once, with a first and a last one that every text has.
+    struct Letters {
+        at_once: usize,
+        in_windows: bool,
+    }
 
-    impl Tokenize for Cutting {
-        fn tokenize(&self, text: &str) -> Result<Encoding, String> {
-            let words = text.split_whitespace().map(|word| u32::try_from(word.len()).unwrap());
-            let words: Vec<u32> = words.take(self.0).collect();
-            if words.is_empty() {
-                return Err("nothing in it is visible to the model".to_owned());
+    impl Tokenize for Letters {
+        fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError> {
+            let letters = text.chars().filter(|letter| !letter.is_whitespace());
+            let ids: Vec<u32> =
+                letters.flat_map(|letter| vec![u32::from(letter); 1 + usize::from(letter == 'x')]).collect();
+            if ids.is_empty() {
+                return Err("nothing in it is visible to the model".to_owned().into());
             }
-            let tokens = Tokens { ids: [vec![1000], words, vec![1001]].concat(), type_ids: None };
-            Ok(Encoding { windows: vec![tokens], truncated: false })
+            let truncated = !self.in_windows && ids.len() > self.at_once;
+            let windows =
+                ids.chunks(self.at_once).map(|ids| Tokens { ids: [&[1000], ids, &[1001]].concat(), type_ids: None });
+            Ok(Encoding { windows: windows.take(if self.in_windows { usize::MAX } else { 1 }).collect(), truncated })
         }
 
         fn most_tokens(&self) -> usize {
-            self.0 + 2
+            self.at_once + 2
         }
     }
 
     #[test]
     fn words_behind_the_cut_are_not_read() {
-        for (text, limit, read) in [
-            ("a", 4, 1),
-            ("a bb ccc", 4, 3),
-            ("a bb ccc dddd", 4, 4),
-            ("a bb ccc dddd e ff", 4, 4),
-            ("e e e e e e", 4, 4),
-            ("a bb ccc", 1, 1),
+        // How many are read of a text that is cut, and how many fit whole into what is read at once.
+        for (text, at_once, cut, whole) in [
+            ("a", 4, 1, 1),
+            ("a bb c", 4, 3, 3),
+            ("a bb c d", 4, 3, 3),
+            ("a bb ccc", 4, 3, 2),
+            ("a bb ccc dd", 4, 3, 2),
+            ("e e e e e e", 4, 4, 4),
+            ("a a x a", 3, 3, 2),
+            ("aaaaaa b", 4, 1, 1),
         ] {
-            assert_eq!(words_read(&Cutting(limit), text, &words(text), limit + 2), Ok(read), "{text}");
+            let words = words(text);
+            for (in_windows, read) in [(false, cut), (true, whole)] {
+                let tokenizer = Letters { at_once, in_windows };
+                let encoding = tokenizer.tokenize(text).unwrap();
+                let more = encoding.truncated || encoding.windows.len() > 1;
+                assert_eq!(words_read(&tokenizer, text, &words), Ok((read, more)), "{text}");
+            }
         }
-        assert!(words_read(&Cutting(4), "", &[], 6).is_err());
+        assert!(words_read(&Letters { at_once: 4, in_windows: false }, "", &[]).is_err());
     }
 }

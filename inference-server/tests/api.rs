@@ -63,6 +63,7 @@ fn a_prediction_has_the_documented_shape_and_headers() {
         found,
         [
             "backend",
+            "truncated",
             "cached",
             "features",
             "inference_time_ms",
@@ -104,8 +105,8 @@ fn a_batch_is_answered_in_order_and_as_if_one_by_one() {
 
     let problems = assert_error(server.post("/predict/batch", r#"{"texts":["good",""]}"#), 422, "E1001");
     assert_eq!(problems["validation_errors"][0]["loc"], json!(["body", "texts", 1]));
-    let long = json!({ "texts": ["a".repeat(513)] }).to_string();
-    assert_error(server.post("/predict/batch", &long), 400, "E1002");
+    let long = json!({ "texts": ["a".repeat(10_001)] }).to_string();
+    assert_error(server.post("/predict/batch", &long), 422, "E1001");
 }
 
 #[test]
@@ -164,6 +165,7 @@ fn the_open_inference_protocol() {
     let model = json(&mut get("/v2/models/reviews"));
     assert_eq!(model["inputs"], json!([{ "name": "text", "datatype": "BYTES", "shape": [-1] }]));
     assert_eq!(model["outputs"][1], json!({ "name": "score", "datatype": "FP32", "shape": [-1] }));
+    assert_eq!(model["outputs"][2], json!({ "name": "truncated", "datatype": "BOOL", "shape": [-1] }));
 
     let texts = json!(["I love this product", "It is awful"]);
     let input = json!({ "name": "text", "shape": [2], "datatype": "BYTES", "data": texts });
@@ -175,6 +177,8 @@ fn the_open_inference_protocol() {
     let label = json!({ "name": "label", "shape": [2], "datatype": "BYTES", "data": ["POSITIVE", "NEGATIVE"] });
     assert_eq!(body["outputs"][0], label);
     assert!(body["outputs"][1]["data"][1].as_f64().unwrap() > 0.5);
+    let truncated = json!({ "name": "truncated", "shape": [2], "datatype": "BOOL", "data": [false, false] });
+    assert_eq!(body["outputs"][2], truncated);
     let one = json!({ "name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [["I love this product"]] });
     let body = json(&mut infer(&json!({ "inputs": [one], "outputs": [{ "name": "label" }] })));
     let label = json!({ "name": "label", "shape": [1, 1], "datatype": "BYTES", "data": ["POSITIVE"] });
@@ -210,9 +214,10 @@ fn bad_input_is_a_client_error_in_the_flat_shape() {
         assert_eq!(body["validation_errors"][0]["loc"][0], "body");
     }
     let text = |length: usize| json!({ "text": "é".repeat(length) }).to_string();
-    assert_eq!(server.post("/predict", &text(512)).status(), 200);
-    assert_error(server.post("/predict", &text(513)), 400, "E1002");
-    assert_error(server.post("/predict", &text(10_000)), 400, "E1002");
+    assert_eq!(server.post("/predict", &text(10_000)).status(), 200);
+    let shorter = Server::start(&[("MLOPS_MAX_TEXT_LENGTH", "512")]);
+    assert_eq!(shorter.post("/predict", &text(512)).status(), 200);
+    assert_error(shorter.post("/predict", &text(513)), 400, "E1002");
     let body = assert_error(server.post("/predict", &text(10_001)), 422, "E1001");
     assert_eq!(body["validation_errors"][0]["type"], "string_too_long");
     assert_error(server.get("/nothing"), 404, "E1007");

@@ -18,7 +18,7 @@ async fn a_full_cache_of_long_texts_stays_within_its_bytes() {
     let bounds = Bounds { entries: 1_000_000, bytes: BYTES };
     let cache: Cache<()> = Cache::new(Some(bounds), None, Arc::new(Metrics::new()));
     let verdict = Verdict { label: "POSITIVE".into(), score: 0.5 };
-    let answer = Answer { verdict, inference: Duration::ZERO, cached: false };
+    let answer = Answer { verdict, truncated: false, inference: Duration::ZERO, cached: false };
     let rest = "z".repeat(9_990);
     let ask = async |number: usize| {
         let run = || future::ready(Ok(answer.clone()));

@@ -57,7 +57,8 @@ fn schemathesis_finds_no_failure_in_the_whole_document() {
 
 #[test]
 fn a_client_of_version_1_runs_unchanged() {
-    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    // Its default for the length.
+    let server = Server::start(&[("MLOPS_API_KEY", KEY), ("MLOPS_MAX_TEXT_LENGTH", "512")]);
     let address = format!("http://{}", server.address);
     println!(
         "{}",

@@ -131,7 +131,8 @@ fn a_job_can_be_taken_back() {
 
 #[test]
 fn errors_have_one_flat_shape() {
-    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    // Its default for the length.
+    let server = Server::start(&[("MLOPS_API_KEY", KEY), ("MLOPS_MAX_TEXT_LENGTH", "512")]);
     let assert_error = |mut response: Response<Body>, what: &str, status: u16, code: &str| {
         assert_eq!(response.status(), status, "{what}");
         let id = response.headers()["x-correlation-id"].to_str().unwrap().to_owned();

@@ -100,6 +100,12 @@ fn a_second_process_answers_from_redis() {
     }
     assert_eq!(number(&second, "sentiment_cache_misses_total"), 0);
 
+    // What was cut is said by the one that finds the answer, too.
+    let long = "A delight ".repeat(600);
+    assert_eq!(predict_and_keep(&first, &long)["truncated"], true);
+    let shared = second.predict(&long);
+    assert_eq!((&shared["truncated"], &shared["cached"]), (&true.into(), &true.into()));
+
     let body = r#"{"texts":["A delight from start to end","A bore from end to start"]}"#;
     let third = server(&redis, &[]);
     let results = json(&mut third.post("/predict/batch", body));
@@ -116,6 +122,8 @@ fn other_settings_another_model_and_another_namespace_share_nothing() {
         ("MLOPS_REDIS_NAMESPACE", "other"),
         ("MLOPS_REDIS_DB", "1"),
         ("MLOPS_NEUTRAL_BAND", "0.7"),
+        ("MLOPS_LONG_TEXTS", "windows"),
+        ("MLOPS_SPLIT_SPECIAL_TOKENS", "false"),
         ("MLOPS_LABELS", "bad,good"),
         ("MLOPS_MAX_TOKENS", "32"),
         ("MLOPS_ONNX_MODEL_PATH", model.to_str().unwrap()),

@@ -15,10 +15,10 @@ use axum::{
     http::{Request, header},
 };
 use inference_server::{
-    config::Config,
+    config::{Config, LongTexts},
     engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens},
     http::{App, Serving, router},
-    model::{Labels, Tokenizer},
+    model::{Labels, Reading, Tokenizer},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -52,13 +52,15 @@ impl Classify for Counting {
     fn return_memory(&mut self) {}
 }
 
+const READING: Reading = Reading { max_tokens: 512, long_texts: LongTexts::Cut, split_special_tokens: true };
+
 static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default");
     let settings = [("MLOPS_MAX_TEXT_LENGTH", "10000"), ("MLOPS_ASYNC_BATCH_ENABLED", "true")];
     let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::read(&environment).expect("the settings are good");
     let tokenizer: Arc<dyn Tokenize> =
-        Arc::new(Tokenizer::load(&model.join("tokenizer.json"), 512).expect("the default model's tokenizer is good"));
+        Arc::new(Tokenizer::load(&model.join("tokenizer.json"), READING).expect("the default model's tokenizer is good"));
     let app = Arc::new(App::new(config));
     let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics))
         .expect("threads start");

@@ -2,8 +2,7 @@
 
 use moka::future::Cache;
 
-use super::key::Key;
-use crate::model::Verdict;
+use super::{Kept, key::Key};
 
 /// What may be kept in memory. The first bound that is reached holds.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +19,7 @@ pub struct Bounds {
 const OVERHEAD: usize = 376;
 
 /// Answers by the keys of their texts.
-pub(super) struct Memory(Cache<Key, Verdict>);
+pub(super) struct Memory(Cache<Key, Kept>);
 
 impl Memory {
     pub(super) fn new(bounds: Bounds) -> Self {
@@ -31,16 +30,16 @@ impl Memory {
             ..=OVERHEAD => (0, bounds.bytes),
             bytes => (share, bytes.saturating_mul(bounds.entries)),
         };
-        let weight = move |_: &Key, verdict: &Verdict| u32::try_from(bytes(verdict)).unwrap_or(u32::MAX).max(share);
+        let weight = move |_: &Key, kept: &Kept| u32::try_from(bytes(kept)).unwrap_or(u32::MAX).max(share);
         Self(Cache::builder().max_capacity(capacity as u64).weigher(weight).build())
     }
 
-    pub(super) async fn find(&self, key: Key) -> Option<Verdict> {
+    pub(super) async fn find(&self, key: Key) -> Option<Kept> {
         self.0.get(&key).await
     }
 
-    pub(super) async fn keep(&self, key: Key, verdict: Verdict) {
-        self.0.insert(key, verdict).await;
+    pub(super) async fn keep(&self, key: Key, kept: Kept) {
+        self.0.insert(key, kept).await;
     }
 
     /// Number of answers that are kept now.
@@ -52,25 +51,30 @@ impl Memory {
 }
 
 /// Memory of an answer that is kept. Its label is one of the model's own, so it costs nothing more.
-fn bytes(verdict: &Verdict) -> usize {
-    OVERHEAD + size_of_val(verdict)
+fn bytes(kept: &Kept) -> usize {
+    OVERHEAD + size_of_val(kept)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Verdict;
+
+    fn kept() -> Kept {
+        Kept { verdict: Verdict { label: "POSITIVE".into(), score: 0.5 }, truncated: true }
+    }
 
     async fn kept_of(answers: u32, bounds: Bounds) -> usize {
         let memory = Memory::new(bounds);
         for key in 0..answers {
-            memory.keep(key.into(), Verdict { label: "POSITIVE".into(), score: 0.5 }).await;
+            memory.keep(key.into(), kept()).await;
         }
         memory.entries().await
     }
 
     #[tokio::test]
     async fn both_bounds_hold() {
-        let one = OVERHEAD + size_of::<Verdict>();
+        let one = OVERHEAD + size_of::<Kept>();
         let mebibyte = 1 << 20;
         for (entries, bytes, expected) in [
             // By number, exactly.
@@ -91,8 +95,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_is_found_by_its_key() {
         let memory = Memory::new(Bounds { entries: 10, bytes: 1 << 20 });
-        let verdict = Verdict { label: "POSITIVE".into(), score: 0.5 };
-        memory.keep(7, verdict.clone()).await;
-        assert_eq!((memory.find(7).await, memory.find(8).await), (Some(verdict), None));
+        memory.keep(7, kept()).await;
+        assert_eq!((memory.find(7).await, memory.find(8).await), (Some(kept()), None));
     }
 }

@@ -24,15 +24,28 @@ use crate::{config::Config, metrics::Metrics, model::Verdict};
 pub struct Answer {
     /// Label and score.
     pub verdict: Verdict,
+    /// Whether the model has read only the start of the text.
+    pub truncated: bool,
     /// How long the model ran for it; zero when the answer was kept from before.
     pub inference: Duration,
     /// Whether the answer was kept from before the question.
     pub cached: bool,
 }
 
+/// What is kept of an answer.
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    verdict: Verdict,
+    truncated: bool,
+}
+
 impl Answer {
-    fn kept(verdict: Verdict) -> Self {
-        Self { verdict, inference: Duration::ZERO, cached: true }
+    fn of_kept(Kept { verdict, truncated }: Kept) -> Self {
+        Self { verdict, truncated, inference: Duration::ZERO, cached: true }
+    }
+
+    fn to_keep(&self) -> Kept {
+        Kept { verdict: self.verdict.clone(), truncated: self.truncated }
     }
 }
 
@@ -80,9 +93,9 @@ impl<E: Clone> Cache<E> {
 
     /// The answer in memory.
     async fn find(&self, key: Key) -> Option<Answer> {
-        let verdict = self.memory.as_ref()?.find(key).await?;
+        let kept = self.memory.as_ref()?.find(key).await?;
         self.metrics.cache_hits.inc();
-        Some(Answer::kept(verdict))
+        Some(Answer::of_kept(kept))
     }
 
     /// The answer that another in the flight got, or else that of Redis, or else that of a run, which is then kept.
@@ -122,18 +135,18 @@ impl<E: Clone> Cache<E> {
             }
             _ => None,
         };
-        let outcome = if let Some(verdict) = found {
-            Ok(Answer::kept(verdict))
+        let outcome = if let Some(kept) = found {
+            Ok(Answer::of_kept(kept))
         } else {
             let outcome = run().await;
             self.metrics.cache_misses.inc();
             if let (Some((redis, key)), Ok(answer)) = (kept_as, &outcome) {
-                redis.keep(key, &answer.verdict);
+                redis.keep(key, &answer.to_keep());
             }
             outcome
         };
         if let (Some(memory), Ok(answer)) = (&self.memory, &outcome) {
-            memory.keep(key, answer.verdict.clone()).await;
+            memory.keep(key, answer.to_keep()).await;
         }
         if !matches!(&outcome, Err(error) if own(error)) {
             progress.end = Some(outcome.clone());

@@ -27,7 +27,7 @@ fn own(failure: &Failure) -> bool {
 
 fn answer(score: f32) -> Answer {
     let verdict = Verdict { label: "POSITIVE".into(), score };
-    Answer { verdict, inference: Duration::from_millis(5), cached: false }
+    Answer { verdict, truncated: true, inference: Duration::from_millis(5), cached: false }
 }
 
 fn cache(entries: usize, redis: Option<Arc<Redis>>) -> Arc<Cache<Failure>> {
@@ -40,7 +40,7 @@ async fn the_first_answer_is_kept() {
     let cache = cache(10, None);
     for (score, expected, cached) in [(0.5, 0.5, false), (0.6, 0.5, true), (0.7, 0.5, true)] {
         let found = cache.answer("a", || future::ready(Ok(answer(score))), own).await.unwrap();
-        assert_eq!((found.verdict.score, found.cached), (expected, cached));
+        assert_eq!((found.verdict.score, found.truncated, found.cached), (expected, true, cached));
         assert_eq!(found.inference.is_zero(), cached);
     }
     assert_eq!((cache.metrics.cache_hits.get(), cache.metrics.cache_misses.get()), (2, 1));

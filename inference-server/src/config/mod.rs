@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod host;
 mod jobs;
+mod long_texts;
 mod origins;
 mod reader;
 mod redis;
@@ -24,6 +25,7 @@ pub use error::ConfigError;
 pub use files::parse as parse_file;
 pub use host::Host;
 pub use jobs::{JobsConfig, QueueLimits};
+pub use long_texts::LongTexts;
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
@@ -83,6 +85,10 @@ pub struct ModelConfig {
     pub labels: Option<Vec<String>>,
     /// A winning probability below this is answered as NEUTRAL; 0 turns that off.
     pub neutral_band: f32,
+    /// What is done with a text that is longer than what the model reads at once.
+    pub long_texts: LongTexts,
+    /// Reads the names of special tokens in a text as text.
+    pub split_special_tokens: bool,
     /// What to call the settings that only the model's files can prove wrong.
     pub written: WrittenAs,
 }
@@ -220,6 +226,8 @@ impl Config {
                 labels: read.optional("MLOPS_LABELS", parse_list)?,
                 neutral_band: read
                     .required("MLOPS_NEUTRAL_BAND", |v| v.parse().ok().filter(|band| (0.0..1.0).contains(band)))?,
+                long_texts: read.required("MLOPS_LONG_TEXTS", LongTexts::parse)?,
+                split_special_tokens: read.required("MLOPS_SPLIT_SPECIAL_TOKENS", parse_bool)?,
                 written: WrittenAs {
                     max_tokens: read.written("MLOPS_MAX_TOKENS"),
                     labels: read.written("MLOPS_LABELS"),

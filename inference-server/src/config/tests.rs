@@ -16,7 +16,8 @@ fn defaults_are_the_predecessors() {
     assert_eq!(config.port, 8000);
     assert_eq!(config.prefix(), "/api/v1");
     assert_eq!(config.request_timeout, Duration::from_secs(30));
-    assert_eq!(config.max_text_length, 512);
+    assert_eq!(config.max_text_length, 10_000);
+    assert_eq!((config.model.long_texts, config.model.split_special_tokens), (LongTexts::Cut, true));
     assert_eq!(config.log_format, LogFormat::Json);
     assert!(config.api_keys.is_none());
     assert_eq!(config.cache_entries, Some(1000));
@@ -44,6 +45,9 @@ fn good_values() {
     assert_eq!(config.host, Host::Localhost);
     let config = read(&[("MLOPS_LABELS", "bad, good"), ("MLOPS_PORT", " 8080 ")]).unwrap();
     assert_eq!(config.model.labels.unwrap(), ["bad", "good"]);
+    for (value, expected) in [("Cut", LongTexts::Cut), ("windows", LongTexts::Windows), ("REFUSE", LongTexts::Refuse)] {
+        assert_eq!(read(&[("MLOPS_LONG_TEXTS", value)]).unwrap().model.long_texts, expected);
+    }
     assert_eq!(read(&[("MLOPS_PREDICTION_CACHE_ENABLED", "False")]).unwrap().cache_entries, None);
     assert_eq!(config.port, 8080);
     assert_eq!(read(&[("MLOPS_PORT", "")]).unwrap().port, 8000);
@@ -146,6 +150,8 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_DRAIN_SECONDS", "-1"),
         ("MLOPS_MODEL_BACKEND", "pytorch"),
         ("MLOPS_MAX_TOKENS", "3"),
+        ("MLOPS_LONG_TEXTS", "true"),
+        ("MLOPS_SPLIT_SPECIAL_TOKENS", "split"),
         ("MLOPS_NEUTRAL_BAND", "1"),
         ("MLOPS_NEUTRAL_BAND", "NaN"),
         ("MLOPS_LABELS", "a,,b"),

@@ -161,7 +161,7 @@ pub const VARIABLES: &[Variable] = &[
             "Part of the traces that begin here which is recorded; 0 records none, whatever callers ask for",
         )
     },
-    variable("MLOPS_MAX_TEXT_LENGTH", "512", "a whole number of characters from 1 to 10000", "Longest text"),
+    variable("MLOPS_MAX_TEXT_LENGTH", "10000", "a whole number of characters from 1 to 10000", "Longest text"),
     variable(
         "MLOPS_DRAIN_SECONDS",
         "5",
@@ -186,7 +186,19 @@ pub const VARIABLES: &[Variable] = &[
         "MLOPS_MAX_TOKENS",
         "",
         "a whole number of tokens from 4 to 8192",
-        "Tokens a text is cut to; default the model's limit, at most 512",
+        "Tokens that are read of a text at once; default the model's limit, at most 512",
+    ),
+    variable(
+        "MLOPS_LONG_TEXTS",
+        "cut",
+        "cut, windows or refuse",
+        "Of a text of more tokens: read the start, read all in windows, or refuse it",
+    ),
+    variable(
+        "MLOPS_SPLIT_SPECIAL_TOKENS",
+        "true",
+        "true or false",
+        "Read names of special tokens in a text, like [SEP], as text",
     ),
     variable(
         "MLOPS_LABELS",

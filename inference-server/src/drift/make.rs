@@ -52,7 +52,7 @@ pub fn make(config: &Config, texts: impl BufRead) -> Result<String, MakeError> {
             let most = config.max_text_length;
             return Err(bad(format!("the text has {characters} characters, and MLOPS_MAX_TEXT_LENGTH is {most}")));
         }
-        let encoding = model.tokenizer.tokenize(text).map_err(bad)?;
+        let encoding = model.tokenizer.tokenize(text).map_err(|error| bad(error.to_string()))?;
         let windows = encoding.windows.iter().map(|window| {
             let logits = classifier.classify(&[window])?.into_iter().next().unwrap_or_default();
             Ok((logits, window.ids.len()))

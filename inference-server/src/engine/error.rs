@@ -1,6 +1,28 @@
-//! Why a text has no outcome.
+//! Why a text has no tokens, or no outcome.
 
 use std::time::Duration;
+
+/// Why a text has no tokens; each reads as the end of "the text can't be read: ".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenizeError {
+    /// The tokenizer can't do with it.
+    #[error("{0}")]
+    Text(String),
+    /// It is longer than what the model reads at once, and such texts are to be refused.
+    #[error("it has {tokens} tokens, and the model reads at most {most}")]
+    TooLong {
+        /// Tokens of the text, special ones included.
+        tokens: usize,
+        /// Tokens that are read.
+        most: usize,
+    },
+}
+
+impl From<String> for TokenizeError {
+    fn from(sentence: String) -> Self {
+        Self::Text(sentence)
+    }
+}
 
 /// Why a text has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +35,7 @@ pub enum EngineError {
     Expired,
     /// The text can't be tokenized.
     #[error("the text can't be tokenized: {0}")]
-    Tokenizer(String),
+    Tokenizer(#[from] TokenizeError),
     /// The model failed on the text.
     #[error("the model failed: {0}")]
     Model(String),

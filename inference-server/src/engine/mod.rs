@@ -32,7 +32,7 @@ use admission::{Admission, Bounds, Place};
 pub use batcher::{Batcher, Next};
 pub use cost::Cost;
 use culprits::Culprits;
-pub use error::{EngineError, Full, Refusal};
+pub use error::{EngineError, Full, Refusal, TokenizeError};
 pub use lane::Lane;
 pub use queue::{Limits, Queue, Queued};
 pub use reply::join;
@@ -59,8 +59,8 @@ pub struct Encoding {
 
 /// Turns a text into tokens.
 pub trait Tokenize: Send + Sync + 'static {
-    /// The tokens of a text, as much of it as the model is to read. The error is a sentence.
-    fn tokenize(&self, text: &str) -> Result<Encoding, String>;
+    /// The tokens of a text, as much of it as the model is to read.
+    fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError>;
 
     /// Tokens that are read of a text at most, however long it is.
     fn most_tokens(&self) -> usize;

@@ -10,9 +10,9 @@ use super::*;
 struct Letters;
 
 impl Tokenize for Letters {
-    fn tokenize(&self, text: &str) -> Result<Encoding, String> {
+    fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError> {
         match text {
-            "untokenizable" => Err("no".to_owned()),
+            "untokenizable" => Err("no".to_owned().into()),
             "panic in the tokenizer" => panic!("on purpose"),
             _ => Ok(encoding(text)),
         }

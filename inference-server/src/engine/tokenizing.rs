@@ -92,9 +92,9 @@ impl Tokenizing {
         let Text { content, arrived, deadline, place, reply } = text;
         // A text that makes the tokenizer panic must not end the thread for all who come after.
         let encoding = catch_unwind(AssertUnwindSafe(|| self.tokenizer.tokenize(&content)))
-            .unwrap_or_else(|_| Err("the tokenizer panicked".to_owned()));
+            .unwrap_or_else(|_| Err("the tokenizer panicked".to_owned().into()));
         let queued = Instant::now();
-        let settled = encoding.map_err(EngineError::Tokenizer).and_then(|encoding| {
+        let settled = encoding.map_err(EngineError::from).and_then(|encoding| {
             let failed = encoding.windows.iter().find_map(|window| self.culprits.find(window, queued));
             if let Some(sentence) = failed {
                 return Err(EngineError::Model(sentence));

@@ -47,6 +47,17 @@ pub enum ApiError {
         /// Characters allowed.
         most: usize,
     },
+    /// The text is longer than what the model reads at once, and the settings refuse such texts.
+    #[error(
+        "the text has {tokens} tokens, and the model reads at most {most}; MLOPS_LONG_TEXTS=cut reads the start of such \
+         texts, and windows all of them"
+    )]
+    TooManyTokens {
+        /// Tokens of the text, special ones included.
+        tokens: usize,
+        /// Tokens that are read.
+        most: usize,
+    },
     /// The body doesn't follow the Open Inference Protocol.
     #[error("{0}")]
     Protocol(String),
@@ -146,7 +157,11 @@ impl ApiError {
         match self {
             Self::Job(error) => error.status(),
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TextTooLong { .. } | Self::Text(_) | Self::BrokenBody | Self::Protocol(_) => StatusCode::BAD_REQUEST,
+            Self::TextTooLong { .. }
+            | Self::TooManyTokens { .. }
+            | Self::Text(_)
+            | Self::BrokenBody
+            | Self::Protocol(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound(_) | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
@@ -169,6 +184,7 @@ impl ApiError {
             Self::Job(error) => error.code(),
             Self::Validation(_) => "E1001",
             Self::TextTooLong { .. } => "E1002",
+            Self::TooManyTokens { .. } => "E1013",
             Self::Text(_) => "E1004",
             Self::BodyTooLarge(_) => "E1005",
             Self::BrokenBody => "E1006",
@@ -193,6 +209,7 @@ impl ApiError {
             Self::Job(error) => error.message(),
             Self::Validation(_) => "Invalid input text provided",
             Self::TextTooLong { .. } => "Input text exceeds maximum length limit",
+            Self::TooManyTokens { .. } => "Input text is longer than what the model reads",
             Self::Text(_) => "Input text contains invalid characters",
             Self::BodyTooLarge(_) => "Request body exceeds maximum size",
             Self::BrokenBody => "Request body could not be read",

@@ -23,7 +23,7 @@ use super::{
     predict, predict_batch,
     texts::{self, Text, milliseconds},
 };
-use crate::{model::Labels, occlusion};
+use crate::{config::LongTexts, engine::TokenizeError, model::Labels, occlusion};
 
 /// Runs of the model beside the one of the whole text. A text of more words is explained by groups.
 const MOST_RUNS: usize = 64;
@@ -52,7 +52,7 @@ struct Request {
 struct Explanation<'a> {
     /// The text, stripped; spans count in it.
     text: &'a str,
-    /// What `/predict` answers.
+    /// What `/predict` answers; of a text that is read in windows, what the model says of the part that is explained.
     #[schema(example = "POSITIVE")]
     label: &'a str,
     #[schema(minimum = 0, maximum = 1, example = 0.96)]
@@ -72,7 +72,7 @@ struct Explanation<'a> {
     /// Words of each attribution; more than 1 when the text has more than 64.
     #[schema(minimum = 1)]
     words_per_token: usize,
-    /// Whether the model reads only the start of the text, which alone is explained then.
+    /// Whether the text is longer than what the model reads at once, so that only its start is explained.
     text_truncated: bool,
     model_name: &'a str,
     #[schema(example = "onnx")]
@@ -122,7 +122,11 @@ pub(super) async fn explain(
     let (groups, words_per_token, text_truncated) = groups(serving, &text).await?;
     let read_to = groups.last().map_or(text.len(), |group| group.end);
     let occluded = groups.iter().map(|group| occlusion::without(&text[..read_to], group));
-    let variants = std::iter::once(text.to_string()).chain(occluded).collect();
+    let whole = match app.config.model.long_texts {
+        LongTexts::Windows => &text[..read_to],
+        LongTexts::Cut | LongTexts::Refuse => &text,
+    };
+    let variants = std::iter::once(whole.to_owned()).chain(occluded).collect();
     let mut outcomes = texts::run_all(&app, serving, variants, deadline).await?.into_iter();
 
     let labels = &serving.labels;
@@ -182,18 +186,18 @@ fn parse(body: &[u8], labels: &Labels, most: usize) -> Result<(Text, Option<usiz
 /// The words or groups of words that the model reads, how many words a group has, and whether there
 /// are more behind them.
 async fn groups(serving: &Serving, text: &Arc<str>) -> Result<(Vec<Range<usize>>, usize, bool), ApiError> {
-    let (text, tokenizer, most) = (Arc::clone(text), Arc::clone(&serving.tokenizer), serving.max_tokens);
+    let (text, tokenizer) = (Arc::clone(text), Arc::clone(&serving.tokenizer));
     // A long text is tokenized several times, which is too long for a thread that serves HTTP.
     let found = tokio::task::spawn_blocking(move || {
         let mut words = occlusion::words(&text);
-        let read = occlusion::words_read(tokenizer.as_ref(), &text, &words, most)?;
-        let truncated = read < words.len();
+        let (read, truncated) = occlusion::words_read(tokenizer.as_ref(), &text, &words)?;
         words.truncate(read);
         let size = words.len().div_ceil(MOST_RUNS).max(1);
         Ok((occlusion::group(&words, size), size, truncated))
     });
-    let found: Result<_, String> = found.await.unwrap_or_else(|_| Err("the tokenizer panicked".to_owned()));
-    found.map_err(|sentence| ApiError::Text(format!("the text can't be tokenized: {sentence}")))
+    let found: Result<_, TokenizeError> =
+        found.await.unwrap_or_else(|_| Err("the tokenizer panicked".to_owned().into()));
+    found.map_err(|error| texts::unreadable(&error))
 }
 
 /// A class's probability. Where a text without a word has nothing left that the model could see, there

@@ -54,6 +54,8 @@ struct Prediction<'a> {
     text_length: usize,
     #[schema(example = "onnx")]
     backend: &'static str,
+    /// Whether the model has read only the start of the text, as much as it reads at once.
+    truncated: bool,
     /// Whether the answer was kept from an equal text before.
     cached: bool,
     /// Always null: kept from version 1, whose default settings left it empty.
@@ -94,6 +96,7 @@ pub(super) async fn predict(
         model_name: &app.config.model.name,
         text_length,
         backend: BACKEND_NAME,
+        truncated: answer.truncated,
         cached: answer.cached,
         features: None,
     };

@@ -68,6 +68,8 @@ struct Item {
     inference_time_ms: f64,
     /// In characters, without white space around the text.
     text_length: usize,
+    /// Whether the model has read only the start of the text, as much as it reads at once.
+    truncated: bool,
     /// Whether the answer was kept from an equal text before.
     cached: bool,
 }
@@ -113,13 +115,14 @@ pub(super) fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
     app.batches.try_acquire().map_err(taken)
 }
 
-fn item(app: &App, text_length: usize, Answer { verdict, inference, cached }: Answer) -> Item {
+fn item(app: &App, text_length: usize, Answer { verdict, truncated, inference, cached }: Answer) -> Item {
     Item {
         prediction_id: app.recent.issue(&verdict.label),
         label: verdict.label,
         score: verdict.score,
         inference_time_ms: milliseconds(inference),
         text_length,
+        truncated,
         cached,
     }
 }

@@ -33,6 +33,10 @@ use crate::{cache::Answer, version};
 const TEXT: &str = "text";
 const LABEL: &str = "label";
 const SCORE: &str = "score";
+const TRUNCATED: &str = "truncated";
+
+/// Names of all outputs.
+const OUTPUTS: [&str; 3] = [LABEL, SCORE, TRUNCATED];
 
 /// Whether a path is of this protocol, whose errors have a shape of their own.
 pub(super) fn owns(path: &str) -> bool {
@@ -147,7 +151,7 @@ pub(super) struct ModelMetadata {
     #[schema(value_type = Vec<TensorMetadata>)]
     inputs: [TensorMetadata; 1],
     #[schema(value_type = Vec<TensorMetadata>)]
-    outputs: [TensorMetadata; 2],
+    outputs: [TensorMetadata; 3],
 }
 
 #[derive(Serialize, ToSchema)]
@@ -178,7 +182,7 @@ pub(super) async fn model(
         versions: [],
         platform: "onnxruntime_onnx",
         inputs: [tensor(TEXT, "BYTES")],
-        outputs: [tensor(LABEL, "BYTES"), tensor(SCORE, "FP32")],
+        outputs: [tensor(LABEL, "BYTES"), tensor(SCORE, "FP32"), tensor(TRUNCATED, "BOOL")],
     }))
 }
 
@@ -248,7 +252,7 @@ impl ToSchema for Element {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = InferRequestedOutput)]
 struct Requested {
-    #[schema(pattern = "^(label|score)$", example = "label")]
+    #[schema(pattern = "^(label|score|truncated)$", example = "label")]
     name: String,
 }
 
@@ -281,6 +285,7 @@ struct Output<'a> {
 enum Data<'a> {
     Labels(Vec<&'a str>),
     Scores(Vec<f32>),
+    Truncated(Vec<bool>),
 }
 
 /// How [`parse`] fails.
@@ -289,7 +294,7 @@ pub(super) struct Parsing;
 impl Failing for Parsing {
     fn failures() -> Vec<ApiError> {
         let shape = "the shape [3] does not hold the 1 elements of the data".to_owned();
-        vec![ApiError::Protocol(shape), ApiError::TextTooLong { characters: 600, most: 512 }]
+        vec![ApiError::Protocol(shape), ApiError::TextTooLong { characters: 3000, most: 2000 }]
     }
 }
 
@@ -328,10 +333,10 @@ pub(super) async fn infer(
 }
 
 fn output<'a>(name: &'static str, shape: &'a [usize], answers: &'a [Answer]) -> Output<'a> {
-    let (datatype, data) = if name == LABEL {
-        ("BYTES", Data::Labels(answers.iter().map(|answer| &*answer.verdict.label).collect()))
-    } else {
-        ("FP32", Data::Scores(answers.iter().map(|answer| answer.verdict.score).collect()))
+    let (datatype, data) = match name {
+        LABEL => ("BYTES", Data::Labels(answers.iter().map(|answer| &*answer.verdict.label).collect())),
+        SCORE => ("FP32", Data::Scores(answers.iter().map(|answer| answer.verdict.score).collect())),
+        _ => ("BOOL", Data::Truncated(answers.iter().map(|answer| answer.truncated).collect())),
     };
     Output { name, shape, datatype, data }
 }
@@ -374,14 +379,16 @@ fn parse(body: &[u8], most: usize) -> Result<Parsed, ApiError> {
     }
     let wanted = match request.outputs {
         Some(outputs) if !outputs.is_empty() => outputs.iter().map(|output| known_output(&output.name)).collect(),
-        _ => Ok(vec![LABEL, SCORE]),
+        _ => Ok(OUTPUTS.to_vec()),
     }?;
     Ok(Parsed { id: request.id, shape: input.shape, texts, wanted })
 }
 
 fn known_output(name: &str) -> Result<&'static str, ApiError> {
-    let known = [LABEL, SCORE].into_iter().find(|known| *known == name);
-    known.ok_or_else(|| ApiError::Protocol(format!("the model has the outputs label and score, but no {name:?}")))
+    let known = OUTPUTS.into_iter().find(|known| *known == name);
+    known.ok_or_else(|| {
+        ApiError::Protocol(format!("the model has the outputs label, score and truncated, but no {name:?}"))
+    })
 }
 
 /// Data may be nested by shape or flat, in the same order.
@@ -413,7 +420,7 @@ mod tests {
             let parsed = parse(body(&json!([2, 1]), &data).to_string().as_bytes(), 9).unwrap();
             let texts: Vec<_> = parsed.texts.iter().map(|text| text.content.as_str()).collect();
             assert_eq!((texts, parsed.shape), (vec!["a", "b"], vec![2, 1]));
-            assert_eq!(parsed.wanted, ["label", "score"]);
+            assert_eq!(parsed.wanted, ["label", "score", "truncated"]);
         }
     }
 
@@ -437,6 +444,6 @@ mod tests {
         }
         let mut body = body(&json!([1]), &json!(["a"]));
         body["outputs"] = json!([{ "name": "logits" }]);
-        assert_eq!(refused(&body), "the model has the outputs label and score, but no \"logits\"");
+        assert_eq!(refused(&body), "the model has the outputs label, score and truncated, but no \"logits\"");
     }
 }

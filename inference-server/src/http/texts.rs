@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     cache::Answer,
-    engine::{EngineError, Full, Outcome},
+    engine::{EngineError, Full, Outcome, TokenizeError},
     metrics::Rejection,
     model::NO_VERDICT,
     traces,
@@ -41,7 +41,7 @@ pub(super) struct Checking;
 impl Failing for Checking {
     fn failures() -> Vec<ApiError> {
         let missing = ApiError::field("text", "Field required", "missing");
-        vec![missing, ApiError::TextTooLong { characters: 600, most: 512 }]
+        vec![missing, ApiError::TextTooLong { characters: 3000, most: 2000 }]
     }
 }
 
@@ -150,6 +150,7 @@ impl Failing for Classifying {
     fn failures() -> Vec<ApiError> {
         vec![
             ApiError::Text("the text can't be tokenized".to_owned()),
+            ApiError::TooManyTokens { tokens: 700, most: 512 },
             ApiError::Model("the model failed".to_owned()),
             ApiError::ModelLoading,
             ApiError::Stopping,
@@ -195,6 +196,9 @@ pub(super) async fn classify(
     }
     let answer = answer?;
     app.observe_prediction(&answer.verdict, text.characters);
+    if answer.truncated {
+        app.metrics.texts_truncated.inc();
+    }
     Ok(answer)
 }
 
@@ -223,10 +227,10 @@ async fn run(
         WhenFull::Refuse => serving.engine.classify(text, deadline).await,
         WhenFull::Wait | WhenFull::WaitBehindRequests => serving.engine.classify_patiently(text, deadline).await,
     };
-    let Outcome { logits, inference, timeline, .. } = outcome.map_err(|error| refusal(app, &error))?;
+    let Outcome { logits, truncated, inference, timeline } = outcome.map_err(|error| refusal(app, &error))?;
     traces::add_text(&timeline);
     let verdict = serving.labels.judge(&logits).ok_or_else(broken_output)?;
-    Ok(Answer { verdict, inference, cached: false })
+    Ok(Answer { verdict, truncated, inference, cached: false })
 }
 
 /// Runs many texts and returns their raw output in order. They are no predictions, so they are neither
@@ -247,7 +251,7 @@ pub(super) async fn run_all(
                 Ok(Ok(logits))
             }
             Err(error) => match refusal(app, &error) {
-                own @ ApiError::Text(_) => Ok(Err(own)),
+                own @ (ApiError::Text(_) | ApiError::TooManyTokens { .. }) => Ok(Err(own)),
                 other => Err(other),
             },
         }
@@ -264,9 +268,17 @@ fn refusal(app: &App, error: &EngineError) -> ApiError {
             app.metrics.reject_many(reason, 1);
             ApiError::QueueFull { reason, detail: error.to_string(), drained_in: whole_seconds(refusal.drained_in) }
         }
-        EngineError::Tokenizer(_) => ApiError::Text(error.to_string()),
+        EngineError::Tokenizer(error) => unreadable(error),
         EngineError::Model(_) => ApiError::Model(error.to_string()),
         EngineError::Stopped => ApiError::Stopping,
+    }
+}
+
+/// What a caller is told of a text that has no tokens.
+pub(super) fn unreadable(error: &TokenizeError) -> ApiError {
+    match *error {
+        TokenizeError::TooLong { tokens, most } => ApiError::TooManyTokens { tokens, most },
+        TokenizeError::Text(_) => ApiError::Text(format!("the text can't be tokenized: {error}")),
     }
 }
 

@@ -41,7 +41,7 @@ impl Fixture {
                     permits.acquire().await.unwrap().forget();
                     running.fetch_sub(1, Ordering::SeqCst);
                     let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
-                    Ok(Answer { verdict, inference: Duration::ZERO, cached: false })
+                    Ok(Answer { verdict, truncated: false, inference: Duration::ZERO, cached: false })
                 };
                 jobs.run(classify, |_| most.load(Ordering::SeqCst)).await;
             })
@@ -144,7 +144,7 @@ async fn a_panic_costs_one_text_its_answer() {
     let classify = |text: Text, _| async move {
         assert_eq!(text.content, "good");
         let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
-        Ok(Answer { verdict, inference: Duration::ZERO, cached: false })
+        Ok(Answer { verdict, truncated: false, inference: Duration::ZERO, cached: false })
     };
     let runner = jobs.run(classify, |_| 1);
     time::timeout(Duration::from_millis(200), runner).await.unwrap_err();

@@ -68,7 +68,7 @@ fn submission(priority: Priority, texts: usize) -> Submission {
 
 fn answer() -> Answer {
     let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
-    Answer { verdict, inference: Duration::from_millis(5), cached: false }
+    Answer { verdict, truncated: false, inference: Duration::from_millis(5), cached: false }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::WrittenAs;
+use crate::config::{LongTexts, WrittenAs};
 
 /// A directory of empty files, gone when dropped.
 struct Folder(PathBuf);
@@ -29,7 +29,16 @@ impl Drop for Folder {
 fn model_config(labels: Option<&[&str]>) -> ModelConfig {
     let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
     let written = WrittenAs { max_tokens: "MLOPS_MAX_TOKENS".to_owned(), labels: "labels in a.yaml".to_owned() };
-    ModelConfig { name: "m".to_owned(), path: PathBuf::new(), max_tokens: None, labels, neutral_band: 0.0, written }
+    ModelConfig {
+        name: "m".to_owned(),
+        path: PathBuf::new(),
+        max_tokens: None,
+        labels,
+        neutral_band: 0.0,
+        long_texts: LongTexts::Cut,
+        split_special_tokens: true,
+        written,
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use ring::digest::{Context, SHA256};
 
-use super::{Labels, ModelDirectory, ModelError, external, held::HeldFile, session::varlen_file};
+use super::{Labels, ModelDirectory, ModelError, Reading, external, held::HeldFile, session::varlen_file};
 use crate::digest::push_hex;
 
 /// A model and the settings that change what it answers, as SHA-256; equal for equal answers. `Display` is hexadecimal.
@@ -109,12 +109,12 @@ impl<'a> Sources<'a> {
     }
 
     /// What the model that was loaded is made of. `graph` is the file that its session was made of.
-    pub(super) fn provenance(self, graph: &Path, max_tokens: usize, labels: &Labels) -> Provenance {
+    pub(super) fn provenance(self, graph: &Path, reading: Reading, labels: &Labels) -> Provenance {
         let graph = match self.varlen.1 {
             Some(varlen) if varlen.file.path() == graph => varlen,
             _ => self.model,
         };
-        Provenance { tokenizer: self.tokenizer, graph, settings: settings(max_tokens, labels) }
+        Provenance { tokenizer: self.tokenizer, graph, settings: settings(reading, labels) }
     }
 }
 
@@ -126,8 +126,11 @@ pub struct Provenance {
 }
 
 /// What else changes an answer, be it a setting or read from `config.json`. Whatever does has to be here, under a name of its own.
-fn settings(max_tokens: usize, labels: &Labels) -> Vec<(&'static str, Vec<u8>)> {
+fn settings(reading: Reading, labels: &Labels) -> Vec<(&'static str, Vec<u8>)> {
+    let Reading { max_tokens, long_texts, split_special_tokens } = reading;
     let mut settings = vec![
+        ("long_texts", vec![long_texts as u8]),
+        ("split_special_tokens", vec![u8::from(split_special_tokens)]),
         ("max_tokens", (max_tokens as u64).to_le_bytes().to_vec()),
         ("neutral_band", labels.neutral_band().to_bits().to_le_bytes().to_vec()),
     ];

@@ -1,6 +1,9 @@
 use std::fs::{self, File};
 
 use super::*;
+use crate::config::LongTexts;
+
+const READING: Reading = Reading { max_tokens: 64, long_texts: LongTexts::Cut, split_special_tokens: true };
 
 /// A model's folder, gone when dropped.
 struct Folder(PathBuf);
@@ -36,15 +39,15 @@ impl Folder {
         ModelDirectory::open(&self.0).unwrap()
     }
 
-    fn identity_with(&self, graph: &str, max_tokens: usize, labels: &[&str], band: f32) -> String {
+    fn identity_with(&self, graph: &str, reading: Reading, labels: &[&str], band: f32) -> String {
         let directory = self.directory();
         let sources = Sources::open(&directory).unwrap();
         let labels = Labels::new(labels.iter().map(|name| (*name).to_owned()).collect(), band);
-        sources.provenance(&self.0.join(graph), max_tokens, &labels).identify().unwrap().to_string()
+        sources.provenance(&self.0.join(graph), reading, &labels).identify().unwrap().to_string()
     }
 
     fn identity(&self) -> String {
-        self.identity_with("model.onnx", 64, &["a", "b"], 0.0)
+        self.identity_with("model.onnx", READING, &["a", "b"], 0.0)
     }
 }
 
@@ -60,22 +63,24 @@ fn whatever_changes_an_answer_changes_the_identity() {
     let mut seen = vec![folder.identity()];
     assert_eq!(seen[0].len(), 64);
     assert_eq!(folder.identity(), seen[0]);
-    for (max_tokens, labels, band) in [
-        (64, &["b", "a"][..], 0.0),
-        (64, &["ab", ""], 0.0),
-        (64, &["a"], 0.0),
-        (64, &["a", "b"], 0.5),
-        (65, &["a", "b"], 0.0),
+    for (reading, labels, band) in [
+        (READING, &["b", "a"][..], 0.0),
+        (READING, &["ab", ""], 0.0),
+        (READING, &["a"], 0.0),
+        (READING, &["a", "b"], 0.5),
+        (Reading { max_tokens: 65, ..READING }, &["a", "b"], 0.0),
+        (Reading { long_texts: LongTexts::Windows, ..READING }, &["a", "b"], 0.0),
+        (Reading { split_special_tokens: false, ..READING }, &["a", "b"], 0.0),
     ] {
-        seen.push(folder.identity_with("model.onnx", max_tokens, labels, band));
+        seen.push(folder.identity_with("model.onnx", reading, labels, band));
     }
     folder.write("model.onnx.varlen", &graph("weights/of it"));
-    seen.push(folder.identity_with("model.onnx.varlen", 64, &["a", "b"], 0.0));
+    seen.push(folder.identity_with("model.onnx.varlen", READING, &["a", "b"], 0.0));
     // The same graph by another name.
     assert_eq!(seen.pop().unwrap(), seen[0]);
     folder.write("model.onnx.varlen", &[graph("weights/of it"), vec![5 << 3, 1]].concat());
     assert_eq!(folder.identity(), seen[0], "what is not run changes nothing");
-    seen.push(folder.identity_with("model.onnx.varlen", 64, &["a", "b"], 0.0));
+    seen.push(folder.identity_with("model.onnx.varlen", READING, &["a", "b"], 0.0));
     for (file, content) in [
         ("weights/of it", &b"others"[..]),
         ("tokenizer.json", b"other words"),
@@ -109,7 +114,7 @@ fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
     }
     assert!(!sources.are_current());
     let labels = Labels::new(vec!["a".to_owned(), "b".to_owned()], 0.0);
-    let loaded = sources.provenance(&folder.0.join("model.onnx"), 64, &labels);
+    let loaded = sources.provenance(&folder.0.join("model.onnx"), READING, &labels);
     assert_eq!(loaded.identify().unwrap().to_string(), identity);
     assert_ne!(folder.identity(), identity);
 }
@@ -140,7 +145,7 @@ fn a_file_that_was_written_into_has_no_known_identity() {
         let folder = Folder::new("written");
         let directory = folder.directory();
         let sources = Sources::open(&directory).unwrap();
-        let loaded = sources.provenance(&folder.0.join("model.onnx"), 64, &Labels::new(Vec::new(), 0.0));
+        let loaded = sources.provenance(&folder.0.join("model.onnx"), READING, &Labels::new(Vec::new(), 0.0));
         File::options().append(true).open(folder.0.join(file)).unwrap().set_len(100).unwrap();
         let error = loaded.identify().unwrap_err().to_string();
         let path = folder.0.join(file);
@@ -156,7 +161,7 @@ fn weights_that_cannot_be_found_are_named() {
     let error = |folder: &Folder| {
         let directory = folder.directory();
         let sources = Sources::open(&directory).unwrap();
-        sources.provenance(&folder.0.join("model.onnx"), 64, &labels).identify().unwrap_err().to_string()
+        sources.provenance(&folder.0.join("model.onnx"), READING, &labels).identify().unwrap_err().to_string()
     };
     fs::remove_file(folder.0.join("weights/of it")).unwrap();
     let missing = error(&folder);

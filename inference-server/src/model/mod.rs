@@ -22,7 +22,7 @@ pub use identity::{Identity, Provenance, UnknownIdentity};
 pub use labels::{Labels, NO_VERDICT, Verdict};
 use session::Limit;
 pub use session::Runtime;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Reading, Tokenizer};
 
 /// Why a model can't be served; each reads as one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Model {
             let directory = ModelDirectory::open(&config.model.path)?;
             let sources = Sources::open(&directory)?;
             let max_tokens = directory.token_limit(&config.model)?;
-            let parts = Parts::read(&directory, max_tokens);
+            let parts = Parts::read(&directory, Reading::of(&config.model, max_tokens));
             if sources.are_current() {
                 return Self::start(config, &directory, sources, max_tokens, parts?);
             }
@@ -124,14 +124,13 @@ impl Model {
             tokenizer.cut_to(max_tokens);
         }
         let limit = Limit { tokens: max_tokens, is_declared: directory.declares_positions() };
-        let encoding = tokenizer.tokenize("A warm start.").map_err(ModelError::WarmUp)?;
-        let tokens = encoding.windows.first().ok_or_else(|| ModelError::WarmUp("no tokens".to_owned()))?;
+        let tokens = tokenizer.start_of("A warm start.").map_err(|error| ModelError::WarmUp(error.to_string()))?;
         // Before the warm-up, which then maps again what serving needs.
         native::forget_code_of_the_start();
-        let mut session = session.warm_up(tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
+        let mut session = session.warm_up(&tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
         if session.max_tokens < max_tokens {
             max_tokens = config.model.within(max_tokens, session.max_tokens)?;
-            tracing::warn!(max_tokens, "the model fails on longer texts, so they are cut to this");
+            tracing::warn!(max_tokens, "the model fails on longer texts, so no more is read at once");
             tokenizer.cut_to(max_tokens);
         }
         if let Some(unknown) = session.first_unknown_id(tokenizer.last_id()) {
@@ -146,7 +145,7 @@ impl Model {
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
-            provenance: sources.provenance(&graph, max_tokens, &labels),
+            provenance: sources.provenance(&graph, Reading::of(&config.model, max_tokens), &labels),
             max_tokens,
             labels,
             tokenizer: Arc::new(tokenizer),
@@ -171,10 +170,10 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(directory: &ModelDirectory, max_tokens: usize) -> Result<Self, ModelError> {
+    fn read(directory: &ModelDirectory, reading: Reading) -> Result<Self, ModelError> {
         // Side by side: together they take most of the start, and neither needs the other.
         let (tokenizer, session) = thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), max_tokens));
+            let tokenizer = scope.spawn(|| Tokenizer::load(&directory.tokenizer_file(), reading));
             let session = Runtime::load().and_then(|runtime| runtime.open(&directory.model_file));
             (tokenizer.join(), session)
         });

@@ -1,32 +1,62 @@
 //! `tokenizer.json`, read by the tokenizers library.
 
+mod special_tokens;
+mod windows;
+
 use std::path::Path;
 
 use tokenizers::{
-    TruncationDirection, TruncationParams, TruncationStrategy, canonicalize_file, from_json, from_json_file,
-    pipeline::{EncodeOptions, Override, PipelineTokenizer},
+    canonicalize_file, from_json, from_json_file,
+    pipeline::{EncodeOptions, Override, PipelineTokenizer, Template},
 };
 
 use super::ModelError;
-use crate::engine::{Encoding, Tokenize, Tokens};
+use crate::{
+    config::{LongTexts, ModelConfig},
+    engine::{Encoding, Tokenize, TokenizeError, Tokens},
+};
+use special_tokens::SpecialTokens;
 
 /// Ids in a row that no token has, at most, between two that are there.
 const LARGEST_HOLE: u32 = 4096;
 
-/// A tokenizer that cuts texts to the model's limit.
+/// How texts are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Tokens that the model reads at once, special ones included.
+    pub max_tokens: usize,
+    /// What is done with a text of more.
+    pub long_texts: LongTexts,
+    /// Whether names of special tokens in a text are text.
+    pub split_special_tokens: bool,
+}
+
+impl Reading {
+    /// As the settings ask, with the model's limit.
+    #[must_use]
+    pub fn of(config: &ModelConfig, max_tokens: usize) -> Self {
+        let ModelConfig { long_texts, split_special_tokens, .. } = *config;
+        Self { max_tokens, long_texts, split_special_tokens }
+    }
+}
+
+/// A tokenizer that reads as much of a text as the model is to see.
 pub struct Tokenizer {
     pipeline: PipelineTokenizer,
     options: EncodeOptions,
-    /// Tokens of a text with nothing in it: the special ones.
+    /// The special tokens around a text.
+    template: Template,
+    special_tokens: SpecialTokens,
+    /// Tokens of a text with nothing in it.
     of_nothing: usize,
-    max_tokens: usize,
+    reading: Reading,
     /// From this id on the model has no row.
     unknown_from: Option<u32>,
 }
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`, of whichever version wrote it.
-    pub fn load(file: &Path, max_tokens: usize) -> Result<Self, ModelError> {
+    pub fn load(file: &Path, reading: Reading) -> Result<Self, ModelError> {
         if let Err(source) = std::fs::File::open(file) {
             return Err(ModelError::Unreadable { path: file.to_owned(), source });
         }
@@ -39,22 +69,36 @@ impl Tokenizer {
             from_json(&canonical).map_err(|error| bad(error.to_string()))?
         };
         let options = EncodeOptions {
+            // Done here, since the library doesn't tell what it has cut, nor gives the rest.
+            add_special_tokens: false,
+            truncation: Override::Off,
             // Batches are padded to their own longest text, whatever the file asks for.
             padding: Override::Off,
-            truncation: Override::With(truncation(max_tokens)),
-            ..EncodeOptions::default()
+            encode_special_tokens: reading.split_special_tokens,
         };
-        let nothing = pipeline.encode("", &options).wait().map_err(|error| bad(error.to_string()))?;
-        let of_nothing = nothing.first().map_or(0, |encoding| encoding.ids().len());
-        Ok(Self { pipeline, options, of_nothing, max_tokens, unknown_from: None })
+        let special_tokens = if reading.split_special_tokens {
+            SpecialTokens::of(&pipeline, &options).map_err(bad)?
+        } else {
+            SpecialTokens::none()
+        };
+        let of_nothing = encode(&pipeline, "", &options).map_err(bad)?.len();
+        let template = pipeline.get_post_processor().single.clone();
+        let (around, most) = (template.n_special(), reading.max_tokens);
+        if around >= most {
+            return Err(bad(format!("it puts {around} special tokens around a text, and {most} are read in all")));
+        }
+        Ok(Self { pipeline, options, template, special_tokens, of_nothing, reading, unknown_from: None })
     }
-}
 
-impl Tokenizer {
-    /// Cuts texts to another limit.
+    /// Reads fewer tokens at once.
     pub fn cut_to(&mut self, max_tokens: usize) {
-        self.max_tokens = max_tokens;
-        self.options.truncation = Override::With(truncation(max_tokens));
+        self.reading.max_tokens = max_tokens;
+    }
+
+    /// As much of a text as the model reads at once, whatever is done with longer ones.
+    pub fn start_of(&self, text: &str) -> Result<Tokens, TokenizeError> {
+        let ids = self.encode(text)?;
+        Ok(self.window(&ids[..ids.len().min(self.room())]))
     }
 
     /// The highest id that a token has.
@@ -90,33 +134,71 @@ impl Tokenizer {
             None => Ok(()),
         }
     }
+
+    /// Tokens that the model reads of a text at once, beside the special ones around it.
+    fn room(&self) -> usize {
+        self.reading.max_tokens.saturating_sub(self.template.n_special())
+    }
+
+    /// The tokens of the whole text, without the special ones around it.
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        let ids = self.special_tokens.spell(encode(&self.pipeline, text, &self.options)?);
+        if ids.len() <= self.of_nothing {
+            return Err("nothing in it is visible to the model".to_owned().into());
+        }
+        Ok(ids)
+    }
+
+    /// Tokens with the special ones around them.
+    fn window(&self, inner: &[u32]) -> Tokens {
+        let Template { prefix, suffix, a_type_id, .. } = &self.template;
+        let mut ids = Vec::with_capacity(inner.len() + self.template.n_special());
+        ids.extend(prefix.iter().map(|(id, _)| id.id()));
+        ids.extend_from_slice(inner);
+        ids.extend(suffix.iter().map(|(id, _)| id.id()));
+        let type_ids = self.template.has_type_ids().then(|| {
+            let of = |run: &[(_, u8)]| run.iter().map(|(_, type_id)| *type_id).collect::<Vec<u8>>();
+            [of(prefix), vec![*a_type_id; inner.len()], of(suffix)].concat()
+        });
+        Tokens { ids, type_ids }
+    }
 }
 
-fn truncation(max_tokens: usize) -> TruncationParams {
-    TruncationParams {
-        direction: TruncationDirection::Right,
-        max_length: max_tokens,
-        strategy: TruncationStrategy::LongestFirst,
-        stride: 0,
-    }
+fn encode(pipeline: &PipelineTokenizer, text: &str, options: &EncodeOptions) -> Result<Vec<u32>, String> {
+    let mut encodings = pipeline.encode(text, options).wait().map_err(|error| error.to_string())?;
+    let encoding = encodings.pop().ok_or("no encoding")?;
+    Ok(encoding.ids().iter().map(|token| token.id()).collect())
 }
 
 impl Tokenize for Tokenizer {
-    fn tokenize(&self, text: &str) -> Result<Encoding, String> {
-        let encodings = self.pipeline.encode(text, &self.options).wait().map_err(|error| error.to_string())?;
-        let encoding = encodings.into_iter().next().ok_or("no encoding")?;
-        if encoding.ids().len() <= self.of_nothing {
-            return Err("nothing in it is visible to the model".to_owned());
-        }
-        let tokens = Tokens {
-            ids: encoding.ids().iter().map(|token| u32::from(*token)).collect(),
-            type_ids: encoding.type_ids().map(<[u8]>::to_vec),
+    fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError> {
+        let ids = self.encode(text)?;
+        let room = self.room();
+        let (windows, truncated) = if ids.len() <= room {
+            (vec![self.window(&ids)], false)
+        } else {
+            match self.reading.long_texts {
+                LongTexts::Cut => (vec![self.window(&ids[..room])], true),
+                LongTexts::Windows => {
+                    let windows = windows::windows(ids.len(), room);
+                    (windows.map(|window| self.window(&ids[window])).collect(), false)
+                }
+                LongTexts::Refuse => {
+                    let tokens = ids.len() + self.template.n_special();
+                    return Err(TokenizeError::TooLong { tokens, most: self.reading.max_tokens });
+                }
+            }
         };
-        self.check(&tokens.ids)?;
-        Ok(Encoding { windows: vec![tokens], truncated: false })
+        for window in &windows {
+            self.check(&window.ids)?;
+        }
+        Ok(Encoding { windows, truncated })
     }
 
     fn most_tokens(&self) -> usize {
-        self.max_tokens
+        match self.reading.long_texts {
+            LongTexts::Cut | LongTexts::Refuse => self.reading.max_tokens,
+            LongTexts::Windows => usize::MAX,
+        }
     }
 }

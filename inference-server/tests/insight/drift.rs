@@ -150,7 +150,10 @@ fn a_baseline_that_can_not_be_made_ends_with_a_sentence() {
             "one\n\ntwo\n".to_owned(),
             "there is no baseline in these texts: it has 2 predictions, but must have 100 to 10000",
         ),
-        (format!("a\n{}\n", "b".repeat(513)), "line 2: the text has 513 characters, and MLOPS_MAX_TEXT_LENGTH is 512"),
+        (
+            format!("a\n{}\n", "b".repeat(10_001)),
+            "line 2: the text has 10001 characters, and MLOPS_MAX_TEXT_LENGTH is 10000",
+        ),
         ("a\n\u{200b}\n".to_owned(), "line 2: nothing in it is visible to the model"),
     ] {
         fs::write(&file, texts).unwrap();

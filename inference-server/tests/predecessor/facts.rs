@@ -46,7 +46,7 @@ pub const ROUTES: &[Route] = &[
         "/model-info",
         false,
         "model_name:string backend=onnx model_path:string model_file:string execution_providers.0:string \
-         is_loaded:boolean is_quantized:boolean is_optimized:boolean max_text_length=512 cache_enabled:boolean \
+         is_loaded:boolean is_quantized:boolean is_optimized:boolean max_text_length=10000 cache_enabled:boolean \
          cache_size:number cache_maxsize=1000 onnx_intra_op_threads:number onnx_inter_op_threads:number \
          onnx_execution_mode:string tokenizer_is_fast:boolean",
     ),
@@ -178,7 +178,7 @@ pub const VARIABLES: &[Variable] = &[
     ("API_KEY", "", "s3cret", ""),
     ("ALLOWED_ORIGINS", "", r#"["https://a.example"]"#, r#"["*"]"#),
     ("MAX_REQUEST_TIMEOUT", "30", "60", "0"),
-    ("MAX_TEXT_LENGTH", "512", "10000", "10001"),
+    ("MAX_TEXT_LENGTH", "10000", "512", "10001"),
     ("MODEL_NAME", "default", "reviews", ""),
     ("MODEL_BACKEND", "onnx", "ONNX", "pytorch"),
     ("ONNX_MODEL_PATH", "/app/model", "/models/other", ""),

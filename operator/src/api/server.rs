@@ -19,7 +19,7 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub request_timeout: Option<i32>,
-    /// The longest text that is accepted, in characters. Default: 512.
+    /// The longest text that is accepted, in characters. Default: 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_text_length: Option<i32>,

@@ -24,10 +24,11 @@ use tokio::{
     task, time,
 };
 
+use super::Kept;
 use crate::{
     config::{ConfigError, RedisConfig},
     metrics::Metrics,
-    model::{Identity, Labels, Provenance, UnknownIdentity, Verdict},
+    model::{Identity, Labels, Provenance, UnknownIdentity},
 };
 use connector::Connector;
 use link::Link;
@@ -87,8 +88,8 @@ impl Redis {
         Some(value::key(&self.served.get()?.prefix, text))
     }
 
-    /// The answer under a key, if it is there and Redis says so in time.
-    pub(super) async fn find(&self, key: &str) -> Option<Verdict> {
+    /// The answer under a key, if it is there and Redis says so in time, and whether it is on the start of the text alone.
+    pub(super) async fn find(&self, key: &str) -> Option<Kept> {
         let series = &self.metrics.redis;
         let (Some(mut connection), Some(served)) = (self.link.connection(), self.served.get()) else {
             series.bypassed.inc();
@@ -125,18 +126,18 @@ impl Redis {
             series.misses.inc();
             return None;
         };
-        let verdict = value::read(&kept, &served.labels);
-        if verdict.is_some() {
+        let found = value::read(&kept, &served.labels);
+        if found.is_some() {
             series.hits.inc();
         } else {
             series.failed(Failure::BadValue);
         }
-        verdict
+        found
     }
 
     /// Keeps an answer, some time soon; nobody waits for it.
-    pub(super) fn keep(&self, key: String, verdict: &Verdict) {
-        let kept = value::write(verdict).zip(self.served.get()).filter(|_| self.link.is_up());
+    pub(super) fn keep(&self, key: String, kept: &Kept) {
+        let kept = value::write(kept).zip(self.served.get()).filter(|_| self.link.is_up());
         let queued = kept.is_some_and(|(value, served)| served.writes.try_send(Write { key, value }).is_ok());
         if !queued {
             self.metrics.redis.dropped_writes.inc();

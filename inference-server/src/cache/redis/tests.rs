@@ -70,7 +70,7 @@ async fn a_bad_reply_to_a_later_lookup_or_write_ends_the_connection_and_nobody_w
             redis.link.came_up().await;
             let key = redis.key("a text").unwrap();
             if of_writes {
-                redis.keep(key, &Verdict { label: "POSITIVE".into(), score: 0.5 });
+                redis.keep(key, &Kept { verdict: Verdict { label: "POSITIVE".into(), score: 0.5 }, truncated: false });
             } else {
                 let found = time::timeout(Duration::from_secs(5), redis.find(&key)).await;
                 assert_eq!(found, Ok(None), "it had to wait");
@@ -88,7 +88,7 @@ async fn a_kept_answer_passes() {
     redis.link.came_up().await;
     for _ in 0..1000 {
         let found = redis.find(&redis.key("a text").unwrap()).await;
-        assert_eq!(found, Some(Verdict { label: "POSITIVE".into(), score: 0.75 }));
+        assert_eq!(found, Some(Kept { verdict: Verdict { label: "POSITIVE".into(), score: 0.75 }, truncated: false }));
     }
     assert_eq!(fake.lookups(), 1000);
     assert!(redis.link.is_up());

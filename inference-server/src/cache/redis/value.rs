@@ -6,6 +6,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cache::Kept,
     digest::push_hex,
     model::{Identity, Labels, Verdict},
 };
@@ -19,10 +20,13 @@ const VERSION: &str = "v1";
 /// An answer, as people can read it with `redis-cli`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept<'a> {
+struct Written<'a> {
     #[serde(borrow)]
     label: Cow<'a, str>,
     score: f32,
+    /// Left out where it is false, as every server before this field wrote it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
 }
 
 /// What all keys of one model begin with: half of its identity is enough to tell it from any other.
@@ -39,15 +43,17 @@ pub(super) fn key(prefix: &str, text: &str) -> String {
 }
 
 /// An answer as it is kept.
-pub(super) fn write(verdict: &Verdict) -> Option<String> {
-    serde_json::to_string(&Kept { label: (&*verdict.label).into(), score: verdict.score }).ok()
+pub(super) fn write(kept: &Kept) -> Option<String> {
+    let Kept { verdict: Verdict { label, score }, truncated } = kept;
+    serde_json::to_string(&Written { label: (&**label).into(), score: *score, truncated: *truncated }).ok()
 }
 
 /// An answer that was kept. `None` for what this model can't have said: others may write to Redis.
-pub(super) fn read(value: &[u8], labels: &Labels) -> Option<Verdict> {
-    let kept: Kept = serde_json::from_slice(value).ok()?;
-    let label = labels.find(&kept.label)?;
-    (0.0..=1.0).contains(&kept.score).then_some(Verdict { label, score: kept.score })
+pub(super) fn read(value: &[u8], labels: &Labels) -> Option<Kept> {
+    let written: Written = serde_json::from_slice(value).ok()?;
+    let label = labels.find(&written.label)?;
+    let verdict = Verdict { label, score: written.score };
+    (0.0..=1.0).contains(&written.score).then_some(Kept { verdict, truncated: written.truncated })
 }
 
 #[cfg(test)]
@@ -62,13 +68,16 @@ mod tests {
     fn an_answer_comes_back_to_the_last_bit() {
         for (label, score) in [("NEGATIVE", 0.960_367_7_f32), ("\"odd\" é", 1.0), ("NEUTRAL", f32::MIN_POSITIVE)] {
             let verdict = Verdict { label: label.into(), score };
-            let written = write(&verdict).unwrap();
-            assert_eq!(read(written.as_bytes(), &labels()), Some(verdict), "{written}");
+            for truncated in [false, true] {
+                let kept = Kept { verdict: verdict.clone(), truncated };
+                let written = write(&kept).unwrap();
+                assert_eq!(read(written.as_bytes(), &labels()), Some(kept), "{written}");
+            }
         }
-        assert_eq!(
-            write(&Verdict { label: "NEGATIVE".into(), score: 0.75 }).unwrap(),
-            r#"{"label":"NEGATIVE","score":0.75}"#
-        );
+        let mut kept = Kept { verdict: Verdict { label: "NEGATIVE".into(), score: 0.75 }, truncated: false };
+        assert_eq!(write(&kept).unwrap(), r#"{"label":"NEGATIVE","score":0.75}"#);
+        kept.truncated = true;
+        assert_eq!(write(&kept).unwrap(), r#"{"label":"NEGATIVE","score":0.75,"truncated":true}"#);
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub(in crate::http) struct BatchResult {
     /// In characters, without white space around the text.
     text_length: usize,
     backend: &'static str,
+    /// Whether the model has read only the start of the text, as much as it reads at once.
+    truncated: bool,
     cached: bool,
     /// Always null.
     #[schema(value_type = Option<Object>)]
@@ -171,6 +173,7 @@ impl BatchResult {
             model_name: Arc::clone(model_name),
             text_length: item.characters,
             backend: BACKEND_NAME,
+            truncated: answer.is_some_and(|answer| answer.truncated),
             cached: answer.is_some_and(|answer| answer.cached),
             features: None,
             error: item.outcome.as_ref().err().cloned(),
@@ -275,7 +278,7 @@ mod tests {
 
     fn items(count: usize) -> Vec<Item> {
         let verdict = Verdict { label: "POSITIVE".into(), score: 0.75 };
-        let answer = Answer { verdict, inference: Duration::from_micros(1500), cached: true };
+        let answer = Answer { verdict, truncated: true, inference: Duration::from_micros(1500), cached: true };
         let outcome = |number| if number % 4 == 3 { Err("it failed".into()) } else { Ok(answer.clone()) };
         let item = |number| Item { prediction_id: Uuid::new_v4(), characters: number, outcome: outcome(number) };
         (0..count).map(item).collect()
@@ -300,7 +303,7 @@ mod tests {
         let page = BatchResults::of(Uuid::nil(), &items(4), Page { number: 1, size: 10 }, "default");
         let good = serde_json::to_value(&page.results[0]).unwrap();
         assert_eq!((&good["label"], &good["score"], &good["cached"]), (&"POSITIVE".into(), &0.75.into(), &true.into()));
-        assert_eq!(good["inference_time_ms"], 1.5);
+        assert_eq!((&good["inference_time_ms"], &good["truncated"]), (&1.5.into(), &true.into()));
         assert!(good.get("error").is_none(), "{good}");
         let failed = serde_json::to_value(&page.results[3]).unwrap();
         assert_eq!((&failed["label"], &failed["score"]), (&"ERROR".into(), &0.0.into()));

@@ -97,10 +97,9 @@ fn leads_somewhere(document: &Value) {
 fn the_bounds_are_those_that_are_checked() {
     let schema = |document: &Value, name: &str| document["components"]["schemas"][name].clone();
     let text = schema(&document(&[]), "Text");
-    assert_eq!((&text["minLength"], &text["maxLength"]), (&json!(1), &json!(512)));
-    let most = LONGEST_TEXT.to_string();
-    let text = schema(&document(&[("MLOPS_MAX_TEXT_LENGTH", &most)]), "Text");
-    assert_eq!(text["maxLength"], LONGEST_TEXT);
+    assert_eq!((&text["minLength"], &text["maxLength"]), (&json!(1), &json!(LONGEST_TEXT)));
+    let text = schema(&document(&[("MLOPS_MAX_TEXT_LENGTH", "512")]), "Text");
+    assert_eq!(text["maxLength"], 512);
     let texts = schema(&document(&[]), "BatchRequest")["properties"]["texts"].clone();
     assert_eq!((&texts["minItems"], &texts["maxItems"]), (&json!(1), &json!(predict_batch::MOST_TEXTS)));
     let name = schema(&document(&[("MLOPS_MODEL_NAME", "reviews")]), "ModelName");
@@ -118,7 +117,7 @@ fn errors_are_documented_by_their_codes() {
         (content["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap().to_owned(), codes.join(" "))
     };
     for (name, status, schema, expected) in [
-        ("POST /api/v1/predict", "400", "Error", "E1002 E1004 E1006"),
+        ("POST /api/v1/predict", "400", "Error", "E1002 E1004 E1006 E1013"),
         ("POST /api/v1/predict", "401", "Error", "E3002"),
         ("POST /api/v1/predict", "408", "Error", "E1010"),
         ("POST /api/v1/predict", "413", "Error", "E1005"),
@@ -133,11 +132,11 @@ fn errors_are_documented_by_their_codes() {
         ("GET /api/v1/model-info", "503", "Error", "E4003"),
         ("DELETE /api/v1/batch/jobs/{id}", "404", "Error", "E7001 E7003"),
         ("GET /api/v1/ready", "503", "Error", "E4002"),
-        ("POST /api/v1/explain", "400", "Error", "E1002 E1004 E1006"),
+        ("POST /api/v1/explain", "400", "Error", "E1002 E1004 E1006 E1013"),
         ("POST /api/v1/explain", "503", "Error", "E2001 E4002 E4003"),
         ("POST /api/v1/feedback", "422", "Error", "E1001"),
         ("GET /api/v1/monitoring/drift", "404", "Error", "E8001"),
-        ("POST /v2/models/{name}/infer", "400", "ProtocolError", "E1002 E1004 E1006 E1009"),
+        ("POST /v2/models/{name}/infer", "400", "ProtocolError", "E1002 E1004 E1006 E1009 E1013"),
         ("POST /v2/models/{name}/infer", "401", "ProtocolError", "E3002"),
         ("POST /v2/models/{name}/infer", "404", "ProtocolError", "E1007"),
     ] {

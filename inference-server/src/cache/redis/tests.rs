@@ -8,7 +8,7 @@ use super::{
     replies::Refusal,
     *,
 };
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, model::Verdict};
 
 /// Replies that are none, each with why.
 fn bad_replies() -> Vec<(fn() -> Reply, Refusal)> {

@@ -48,9 +48,12 @@ pub enum UnknownIdentity {
     Changed(PathBuf),
 }
 
+/// Times that files are read that change meanwhile.
+const MOST_TRIES: usize = 3;
+
 /// The files that a model is loaded from, held open.
-pub(super) struct Sources<'a> {
-    directory: &'a ModelDirectory,
+pub(super) struct Sources {
+    directory: ModelDirectory,
     tokenizer: HeldFile,
     model: Graph,
     /// The graph beside it for batches without padding, and where it is or would be.
@@ -87,9 +90,27 @@ impl Graph {
     }
 }
 
-impl<'a> Sources<'a> {
+impl Sources {
+    /// Reads a model's files by their names, again while they change. What is read is then what is held here.
+    pub(super) fn read<T>(
+        path: &Path,
+        mut read: impl FnMut(&ModelDirectory) -> Result<T, ModelError>,
+    ) -> Result<(Self, T), ModelError> {
+        for _ in 0..MOST_TRIES {
+            let sources = Self::open(ModelDirectory::open(path)?)?;
+            let outcome = read(&sources.directory);
+            if sources.are_current() {
+                return Ok((sources, outcome?));
+            }
+            // Even an error says nothing about files of which not all were there yet.
+            let root = sources.directory.root.display();
+            tracing::warn!(directory = %root, "the model's files changed while they were read, so they are read again");
+        }
+        Err(ModelError::Unsettled(path.to_owned()))
+    }
+
     /// Opens everything that loading may read.
-    pub(super) fn open(directory: &'a ModelDirectory) -> Result<Self, ModelError> {
+    fn open(directory: ModelDirectory) -> Result<Self, ModelError> {
         let path = directory.tokenizer_file();
         let tokenizer = HeldFile::open(&path).map_err(|source| ModelError::Unreadable { path, source })?;
         let model = Graph::open(&directory.model_file)?;
@@ -98,9 +119,12 @@ impl<'a> Sources<'a> {
         Ok(Self { directory, tokenizer, model, varlen: (beside, varlen) })
     }
 
-    /// Whether every name leads to the file that it led to, and nothing was written into one. Then what was loaded by
-    /// name in between is what is held here.
-    pub(super) fn are_current(&self) -> bool {
+    pub(super) fn directory(&self) -> &ModelDirectory {
+        &self.directory
+    }
+
+    /// Whether every name leads to the file that it led to, and nothing was written into one.
+    fn are_current(&self) -> bool {
         let varlen = match &self.varlen {
             (_, Some(graph)) => graph.is_current(),
             (beside, None) => !beside.is_file(),

@@ -35,13 +35,12 @@ impl Folder {
         fs::rename(new, self.0.join(name)).unwrap();
     }
 
-    fn directory(&self) -> ModelDirectory {
-        ModelDirectory::open(&self.0).unwrap()
+    fn sources(&self) -> Sources {
+        Sources::open(ModelDirectory::open(&self.0).unwrap()).unwrap()
     }
 
     fn identity_with(&self, graph: &str, reading: Reading, labels: &[&str], band: f32) -> String {
-        let directory = self.directory();
-        let sources = Sources::open(&directory).unwrap();
+        let sources = self.sources();
         let labels = Labels::new(labels.iter().map(|name| (*name).to_owned()).collect(), band);
         sources.provenance(&self.0.join(graph), reading, &labels).identify().unwrap().to_string()
     }
@@ -106,8 +105,7 @@ fn whatever_changes_an_answer_changes_the_identity() {
 fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
     let folder = Folder::new("after");
     let identity = folder.identity();
-    let directory = folder.directory();
-    let sources = Sources::open(&directory).unwrap();
+    let sources = folder.sources();
     assert!(sources.are_current());
     for file in ["tokenizer.json", "model.onnx", "weights/of it"] {
         folder.write(file, b"");
@@ -123,8 +121,7 @@ fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
 fn any_file_that_changes_meanwhile_is_seen() {
     for file in ["config.json", "tokenizer.json", "model.onnx", "weights/of it", "model.onnx.varlen"] {
         let folder = Folder::new("meanwhile");
-        let directory = folder.directory();
-        let sources = Sources::open(&directory).unwrap();
+        let sources = folder.sources();
         folder.write("README.md", b"no part of it");
         assert!(sources.are_current());
         folder.write(file, b"{ }");
@@ -132,8 +129,7 @@ fn any_file_that_changes_meanwhile_is_seen() {
     }
     let folder = Folder::new("gone");
     folder.write("model.onnx.varlen", &graph("weights/of it"));
-    let directory = folder.directory();
-    let sources = Sources::open(&directory).unwrap();
+    let sources = folder.sources();
     assert!(sources.are_current());
     fs::remove_file(folder.0.join("model.onnx.varlen")).unwrap();
     assert!(!sources.are_current());
@@ -143,8 +139,7 @@ fn any_file_that_changes_meanwhile_is_seen() {
 fn a_file_that_was_written_into_has_no_known_identity() {
     for file in ["tokenizer.json", "model.onnx", "weights/of it"] {
         let folder = Folder::new("written");
-        let directory = folder.directory();
-        let sources = Sources::open(&directory).unwrap();
+        let sources = folder.sources();
         let loaded = sources.provenance(&folder.0.join("model.onnx"), READING, &Labels::new(Vec::new(), 0.0));
         File::options().append(true).open(folder.0.join(file)).unwrap().set_len(100).unwrap();
         let error = loaded.identify().unwrap_err().to_string();
@@ -159,8 +154,7 @@ fn weights_that_cannot_be_found_are_named() {
     let folder = Folder::new("missing");
     let labels = Labels::new(Vec::new(), 0.0);
     let error = |folder: &Folder| {
-        let directory = folder.directory();
-        let sources = Sources::open(&directory).unwrap();
+        let sources = folder.sources();
         sources.provenance(&folder.0.join("model.onnx"), READING, &labels).identify().unwrap_err().to_string()
     };
     fs::remove_file(folder.0.join("weights/of it")).unwrap();
@@ -169,4 +163,41 @@ fn weights_that_cannot_be_found_are_named() {
     folder.write("model.onnx", b"no graph");
     let broken = error(&folder);
     assert!(broken.contains("model.onnx can't be read for its hash: it is "), "{broken}");
+}
+
+#[test]
+fn files_that_change_while_they_are_read_are_read_again() {
+    let folder = Folder::new("again");
+    let mut reads = 0;
+    let (sources, text) = Sources::read(&folder.0, |directory| {
+        reads += 1;
+        let text = fs::read_to_string(directory.tokenizer_file()).unwrap();
+        match reads {
+            1 => folder.write("tokenizer.json", b"other words"),
+            // As a copy does that has not come to this file yet.
+            2 => {
+                folder.write("model.onnx", &graph("weights/of it"));
+                return Err(ModelError::WarmUp("not all is there".to_owned()));
+            }
+            _ => {}
+        }
+        Ok(text)
+    })
+    .unwrap();
+    assert_eq!((reads, text.as_str()), (3, "other words"));
+    assert!(sources.are_current());
+
+    let mut reads = 0;
+    let unsettled = Sources::read(&folder.0, |_| {
+        reads += 1;
+        folder.write("config.json", b"{}");
+        Ok(())
+    });
+    let error = unsettled.err().unwrap().to_string();
+    assert!(error.contains("change while they are read"), "{error}");
+    assert_eq!(reads, MOST_TRIES);
+
+    // An error of files that stay as they are is final.
+    let failed = Sources::read(&folder.0, |_| Err::<(), _>(ModelError::WarmUp("broken".to_owned())));
+    assert_eq!(failed.err().unwrap().to_string(), "the model's first inference failed: broken");
 }

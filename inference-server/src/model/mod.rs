@@ -74,9 +74,6 @@ pub enum ModelError {
     Config(#[from] ConfigError),
 }
 
-/// Times that files are read that change meanwhile.
-const MOST_TRIES: usize = 3;
-
 /// A model, loaded and warm.
 pub struct Model {
     /// The directory that it was found in.
@@ -97,28 +94,13 @@ pub struct Model {
 impl Model {
     /// Loads the model that the settings name, and runs it once.
     pub fn load(config: &Config) -> Result<Self, ModelError> {
-        for _ in 0..MOST_TRIES {
-            let directory = ModelDirectory::open(&config.model.path)?;
-            let sources = Sources::open(&directory)?;
+        let (sources, (max_tokens, parts)) = Sources::read(&config.model.path, |directory| {
             let max_tokens = directory.token_limit(&config.model)?;
-            let parts = Parts::read(&directory, Reading::of(&config.model, max_tokens));
-            if sources.are_current() {
-                return Self::start(config, &directory, sources, max_tokens, parts?);
-            }
-            // Even an error says nothing about files that weren't all there yet.
-            tracing::warn!(directory = %directory.root.display(), "files of the model changed while they were read; reading them again");
-        }
-        Err(ModelError::Unsettled(config.model.path.clone()))
-    }
-
-    fn start(
-        config: &Config,
-        directory: &ModelDirectory,
-        sources: Sources<'_>,
-        mut max_tokens: usize,
-        parts: Parts,
-    ) -> Result<Self, ModelError> {
+            Ok((max_tokens, Parts::read(directory, Reading::of(&config.model, max_tokens))?))
+        })?;
+        let (directory, mut max_tokens) = (sources.directory(), max_tokens);
         let Parts { mut tokenizer, session, graph, is_quantized } = parts;
+
         if let Some(fixed) = session.fixed_tokens() {
             max_tokens = config.model.within(max_tokens, fixed)?;
             tokenizer.cut_to(max_tokens);

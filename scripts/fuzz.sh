@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 seconds=${1:-20}
 shift || true
-(($#)) || set -- bodies texts environment files
+(($#)) || set -- bodies memory texts environment files
 
 version=0.13.2
 home=$cache/cargo-fuzz-$version

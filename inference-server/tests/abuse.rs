@@ -24,12 +24,92 @@ fn assert_refused(reply: &Reply, status: u16, code: &str) {
 }
 
 #[test]
-fn what_is_not_utf8_is_refused() {
+fn characters_are_read_as_version_1_read_them_and_others_are_refused_by_name() {
     let server = Server::start(&[]);
-    for body in [&b"\xff\xfe\xfd"[..], b"{\"text\":\"\xff\"}", b"{\"text\":\"\xc3\x28\"}", b"{\"\xf0\x9f\":1}"] {
-        assert_refused(&Client::of(&server).post("/api/v1/predict", body), 422, "E1001");
+    let json = r#"{"text":"I love this café"}"#;
+    let utf16 = |unit: fn(u16) -> [u8; 2]| format!("\u{feff}{json}").encode_utf16().flat_map(unit).collect::<Vec<_>>();
+    for body in [format!("\u{feff}{json}").into_bytes(), utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)] {
+        let reply = Client::of(&server).post("/api/v1/predict", &body);
+        assert_eq!((reply.status, &reply.json()["text_length"]), (200, &json!(16)), "{reply:?}");
     }
-    assert_eq!(Client::of(&server).post("/v2/models/default/infer", b"\xff").status, 400);
+    for (body, said) in [
+        (
+            &b"{\"text\":\"caf\xe9\"}"[..],
+            "the body is not UTF-8: byte 0xe9 at position 12; UTF-8, UTF-16 and UTF-32 are read",
+        ),
+        (b"{\"text\":\"\xc3\x28\"}", "the body is not UTF-8: byte 0xc3 at position 9; "),
+        (b"{\"\xf0\x9f\":1}", "the body is not UTF-8: byte 0xf0 at position 2; "),
+        (b"\xff\xfe\xfd", "the body is not UTF-16: half a character at position 2; "),
+    ] {
+        let reply = Client::of(&server).post("/api/v1/predict", body);
+        assert_refused(&reply, 400, "E1006");
+        assert!(reply.json()["detail"].as_str().unwrap().starts_with(said), "{reply:?}");
+        let reply = Client::of(&server).post("/v2/models/default/infer", body);
+        assert_eq!((reply.status, reply.json()["error"].as_str().unwrap().starts_with(said)), (400, true), "{reply:?}");
+    }
+    let latin = "content-type: application/json; charset=iso-8859-1\r\n";
+    let reply = Client::of(&server).post_with("/api/v1/predict", latin, b"{\"text\":\"caf\xe9\"}");
+    assert_refused(&reply, 415, "E1012");
+    still_well(&server);
+}
+
+#[test]
+fn compressed_bodies_are_read_and_what_is_broken_or_unknown_is_refused_by_name() {
+    let server = Server::start(&[]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(r#"{"text":"I love this café"}"#.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let gzip = "content-encoding: gzip\r\n";
+    let reply = Client::of(&server).post_with("/api/v1/predict", gzip, &packed);
+    assert_eq!((reply.status, &reply.json()["label"]), (200, &json!("POSITIVE")), "{reply:?}");
+    let reply = Client::of(&server).post_with("/api/v1/predict", gzip, &packed[..20]);
+    assert_refused(&reply, 400, "E1006");
+    assert_eq!(reply.json()["detail"], "the body is not gzip: it ends too early");
+    let reply = Client::of(&server).post_with("/api/v1/predict", "content-encoding: compress\r\n", &packed);
+    assert_refused(&reply, 415, "E1011");
+    assert_eq!(reply.header("accept-encoding"), Some("gzip, deflate, br, zstd"));
+    assert_eq!(reply.json()["detail"], "the content encoding \"compress\" isn't read; gzip, deflate, br, zstd are");
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    assert_refused(&Client::of(&server).post_with("/api/v1/predict", form, b"text=a+fine+day"), 415, "E1012");
+    let reply = Client::of(&server).post_with("/api/v1/predict", form, br#"{"text":"a fine day"}"#);
+    assert_eq!(reply.status, 200, "curl sends JSON so: {reply:?}");
+    still_well(&server);
+}
+
+#[test]
+fn an_error_repeats_no_more_than_the_start_of_what_was_sent() {
+    let server = Server::start(&[]);
+    let long = "x".repeat(60_000);
+    let input = json!({ "name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"] });
+    let with = |field: &str, value: &serde_json::Value| {
+        let mut input = input.clone();
+        input[field] = value.clone();
+        json!({ "inputs": [input] })
+    };
+    let infer = "/v2/models/default/infer";
+    for (path, body) in [
+        ("/api/v1/predict", json!({ "text": [long] })),
+        ("/api/v1/predict", json!(long)),
+        ("/api/v1/explain", json!({ "text": "a", "prediction": long })),
+        ("/api/v1/feedback", json!({ "prediction_id": long, "corrected_label": long })),
+        ("/api/v1/batch/predict", json!({ "texts": ["a"], "priority": long, "max_batch_size": long })),
+        (infer, json!(long)),
+        (infer, json!({ "inputs": long })),
+        (infer, json!({ "id": long, "inputs": [input] })),
+        (infer, json!({ "inputs": [input], "outputs": [{ "name": long }] })),
+        (infer, json!({ "inputs": [input], "outputs": vec![json!({ "name": "label" }); 2000] })),
+        (infer, with("name", &json!(long))),
+        (infer, with("datatype", &json!(long))),
+        (infer, with("shape", &json!(vec![1; 20_000]))),
+        (infer, with("shape", &json!(long))),
+        (&format!("/v2/models/{}/infer", &long[..9000]), json!({})),
+        ("/v2/models/%ff/infer", json!({})),
+    ] {
+        let reply = Client::of(&server).post(path, body.to_string().as_bytes());
+        assert!((400..500).contains(&reply.status), "{reply:?}");
+        let said = reply.json().to_string();
+        assert!(said.len() < 1000, "{} bytes of error from {path}", said.len());
+    }
     still_well(&server);
 }
 

@@ -103,10 +103,57 @@ fn a_batch_is_answered_in_order_and_as_if_one_by_one() {
     // Alone it goes through the model's own nodes, whose rounding is another.
     assert!((body["results"][0]["score"].as_f64().unwrap() - alone).abs() < 0.05);
 
-    let problems = assert_error(server.post("/predict/batch", r#"{"texts":["good",""]}"#), 422, "E1001");
-    assert_eq!(problems["validation_errors"][0]["loc"], json!(["body", "texts", 1]));
+    let problems = assert_error(server.post("/predict/batch", r#"{"texts":[7,""]}"#), 422, "E1001");
+    assert_eq!(problems["validation_errors"][1]["loc"], json!(["body", "texts", 1]));
     let long = json!({ "texts": ["a".repeat(10_001)] }).to_string();
     assert_error(server.post("/predict/batch", &long), 422, "E1001");
+}
+
+#[test]
+fn a_bad_row_of_a_batch_has_an_error_and_the_others_their_answers() {
+    let server = Server::start(&[("MLOPS_MAX_TEXT_LENGTH", "512")]);
+    let texts = json!(["I love this product", "", null, "a".repeat(513), "\u{200b}", "It is awful"]);
+    let mut response = server.post("/predict/batch", &json!({ "texts": texts }).to_string());
+    assert_eq!(response.status(), 200);
+    let body = json(&mut response);
+    assert_eq!((&body["total_results"], &body["failed_results"]), (&json!(6), &json!(4)));
+    let found: Vec<_> = body["results"].as_array().unwrap().iter().collect();
+    let labels: Vec<_> = found.iter().map(|result| result["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["POSITIVE", "ERROR", "ERROR", "ERROR", "ERROR", "NEGATIVE"]);
+    for (index, code, length) in [(1, "E1001", 0), (2, "E1001", 0), (3, "E1002", 513), (4, "E1004", 1)] {
+        let result = found[index];
+        assert_eq!((&result["index"], &result["error_code"]), (&json!(index), &json!(code)), "{result}");
+        assert_eq!((&result["score"], &result["text_length"]), (&json!(0.0), &json!(length)), "{result}");
+        assert!(!result["error"].as_str().unwrap().is_empty(), "{result}");
+    }
+    assert!(found[0].get("index").is_none() && found[0].get("error").is_none(), "{}", found[0]);
+    // Where there is no good one, the request is as bad as its texts.
+    assert_error(server.post("/predict/batch", &json!({ "texts": ["\u{200b}", "\u{ad}"] }).to_string()), 400, "E1004");
+
+    let infer = |texts: &Value| {
+        let input = json!({ "name": "text", "shape": [3], "datatype": "BYTES", "data": texts });
+        let url = format!("http://{}/v2/models/default/infer", server.address);
+        let mut response = server.agent.post(url).send(json!({ "inputs": [input] }).to_string()).unwrap();
+        (response.status().as_u16(), json(&mut response)["error"].as_str().unwrap().to_owned())
+    };
+    for (bad, sentence) in [("\u{200b}", "text 1: "), (&"a".repeat(513), "text 1: the text has 513 characters")] {
+        let (status, error) = infer(&json!(["good", bad, "bad"]));
+        assert_eq!((status, error.starts_with(sentence)), (400, true), "{error}");
+    }
+}
+
+#[test]
+fn clients_of_other_servers_are_told_what_is_wanted() {
+    let server = Server::start(&[]);
+    let body = assert_error(server.post("/predict", r#"{"inputs":"I love this product"}"#), 422, "E1001");
+    assert_eq!(body["detail"], r#"Field required: it is called "text" here, not "inputs""#);
+    let body = assert_error(server.post("/predict/batch", r#"{"instances":["a"]}"#), 422, "E1001");
+    assert_eq!(body["detail"], r#"Field required: it is called "texts" here, not "instances""#);
+    let url = format!("http://{}/v2/models/default/infer", server.address);
+    let binary = server.agent.post(url).header("Inference-Header-Content-Length", "9").send("{}........").unwrap();
+    assert_eq!(binary.status(), 400);
+    let said = json(&mut { binary })["error"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("the binary extension isn't there: send data as JSON"), "{said}");
 }
 
 #[test]

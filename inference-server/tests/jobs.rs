@@ -180,7 +180,7 @@ fn bad_requests_are_client_errors_in_the_flat_shape() {
         (json!({}), "texts", "missing"),
         (json!({ "texts": [] }), "texts", "too_short"),
         (json!({ "texts": vec!["a"; 1001] }), "texts", "too_long"),
-        (json!({ "texts": ["a", ""] }), "texts", "string_too_short"),
+        (json!({ "texts": ["", ""] }), "texts", "string_too_short"),
         (json!({ "texts": ["a"], "priority": "urgent" }), "priority", "string_pattern_mismatch"),
         (json!({ "texts": ["a"], "max_batch_size": 0 }), "max_batch_size", "greater_than_equal"),
         (json!({ "texts": ["a"], "timeout_seconds": 9 }), "timeout_seconds", "greater_than_equal"),
@@ -224,6 +224,13 @@ fn a_text_that_fails_costs_no_other_its_answer() {
     let summary = &body["summary"];
     assert_eq!((&summary["successful_predictions"], &summary["failed_predictions"]), (&json!(2), &json!(1)));
     assert!((summary["success_rate"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-9);
+
+    // What is wrong with a text from the start is no reason to refuse the others either.
+    let id = taken(&server, &json!({ "texts": ["good", 7, "bad"] }));
+    wait_for(&server, &id, "completed");
+    let failed = &results(&server, &id)["results"][1];
+    assert_eq!((&failed["label"], &failed["error"]), (&json!("ERROR"), &json!("Input should be a valid string")));
+    assert_eq!((&failed["error_code"], &failed["index"]), (&json!("E1001"), &json!(1)));
 
     let id = taken(&server, &json!({ "texts": [poison] }));
     let failed = wait_for(&server, &id, "failed");

@@ -298,7 +298,7 @@ impl Subject {
         load.finish();
         println!("open, 80 texts a second of 400 tokens and 20 of 8");
         for (name, is_short) in [("short", true), ("long", false)] {
-            let kind = |sample: &&Sample| (sample.text % 5 == 0) == is_short;
+            let kind = |sample: &&Sample| sample.text.is_multiple_of(5) == is_short;
             let (all, refused) = (
                 run.samples.iter().filter(kind).count(),
                 run.samples.iter().filter(kind).filter(|sample| sample.is_refused()).count(),

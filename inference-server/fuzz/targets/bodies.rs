@@ -35,7 +35,7 @@ const ROUTES: [&str; 6] = [
 ];
 
 /// What a body may be answered with. 500 and 504 are not among these.
-const STATUSES: [u16; 9] = [200, 201, 202, 400, 404, 413, 422, 503, 507];
+const STATUSES: [u16; 10] = [200, 201, 202, 400, 404, 413, 415, 422, 503, 507];
 
 struct Counting;
 

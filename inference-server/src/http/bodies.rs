@@ -1,5 +1,9 @@
 //! Bodies on their way in: no client holds one up for long, and all of them together have a bound.
 
+mod characters;
+mod codings;
+mod received;
+
 use std::{
     pin::Pin,
     sync::{
@@ -12,10 +16,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{
-        DefaultBodyLimit, FromRequest, Request,
-        rejection::{BytesRejection, FailedToBufferBody},
-    },
+    extract::Request,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -25,33 +26,13 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{ApiError, App, openapi::Failing};
+use super::{ApiError, App};
+pub(super) use codings::ACCEPTED as ACCEPTED_ENCODINGS;
+pub(super) use received::Received;
 
 /// Bytes of bodies that are in memory at once, over all requests. A pod's memory limit is in
-/// hundreds of MiB, and a body takes a few times its size while it is parsed.
+/// hundreds of MiB, and a body takes up to three times its size while it is read.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
-
-/// A body as it came, of at most `MOST` bytes.
-pub(super) struct Received<const MOST: usize>(pub(super) Bytes);
-
-impl<S: Send + Sync, const MOST: usize> FromRequest<S> for Received<MOST> {
-    type Rejection = ApiError;
-
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
-        DefaultBodyLimit::max(MOST).apply(&mut request);
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::BodyTooLarge(MOST),
-            _ => ApiError::BrokenBody,
-        })
-    }
-}
-
-impl<const MOST: usize> Failing for Received<MOST> {
-    fn failures() -> Vec<ApiError> {
-        // As many seconds as the settings' default.
-        vec![ApiError::BrokenBody, ApiError::BodyTooLarge(MOST), ApiError::BodyTooSlow(10)]
-    }
-}
 
 /// Marks a response that was made while the client was still sending.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +77,15 @@ impl Receipt {
     }
 }
 
+/// Takes room in memory for bytes of a body, if there is any.
+fn hold(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    let held = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(room).try_acquire_many_owned(bytes).ok());
+    held.ok_or_else(|| {
+        let most = MOST_BYTES >> 20;
+        ApiError::Overloaded(format!("the bodies of the requests at hand fill their {most} MiB of memory already"))
+    })
+}
+
 /// A body with a limit on how long its next part may take and on what it may hold of the memory.
 struct Arriving {
     body: Body,
@@ -114,18 +104,14 @@ impl Arriving {
     }
 
     /// Takes room for more bytes, if there is any.
-    fn hold(&self, bytes: usize) -> bool {
-        let Some(more) =
-            u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok())
-        else {
-            return false;
-        };
+    fn hold(&self, bytes: usize) -> Result<(), ApiError> {
+        let more = hold(&self.room, bytes)?;
         let mut held = self.receipt.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.as_mut() {
             Some(held) => held.merge(more),
             None => *held = Some(more),
         }
-        true
+        Ok(())
     }
 }
 
@@ -149,11 +135,8 @@ impl HttpBody for Arriving {
                     stalled.as_mut().reset(Instant::now() + this.within);
                 }
                 let bytes = part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-                if !this.hold(bytes) {
-                    return this.fail(ApiError::Overloaded(format!(
-                        "the bodies of the requests at hand fill their {} MiB of memory already",
-                        MOST_BYTES >> 20
-                    )));
+                if let Err(full) = this.hold(bytes) {
+                    return this.fail(full);
                 }
                 if part.is_none() || this.body.is_end_stream() {
                     this.receipt.whole.store(true, Ordering::Relaxed);

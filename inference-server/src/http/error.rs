@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{batch_jobs::JobError, correlation::CorrelationId, protocol};
+use super::{batch_jobs::JobError, bodies, correlation::CorrelationId, protocol};
 use crate::{clock, metrics::Rejection};
 
 /// One problem of a request's body, in the shape that version 1 gave it.
@@ -31,6 +31,18 @@ pub enum Location {
     Name(&'static str),
     /// A place in a list or a text.
     Index(usize),
+}
+
+/// Longest part of what a caller sent that an error repeats, in characters.
+const LONGEST_QUOTE: usize = 64;
+
+/// Longest sentence of one error among many, in bytes.
+const LONGEST_SENTENCE: usize = 300;
+
+/// What a caller sent, for an error's sentence.
+pub(super) fn quoted(given: &str) -> String {
+    let start: String = given.chars().take(LONGEST_QUOTE).collect();
+    if start.len() < given.len() { format!("{start:?}…") } else { format!("{start:?}") }
 }
 
 /// Everything that a handler can answer instead of a result.
@@ -61,8 +73,16 @@ pub enum ApiError {
     /// The body doesn't follow the Open Inference Protocol.
     #[error("{0}")]
     Protocol(String),
+    /// An error of one text of several, in a protocol whose answer is all or nothing.
+    #[error("text {index}: {error}")]
+    AtText {
+        /// The text's place among all.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<ApiError>,
+    },
     /// A model of another name.
-    #[error("there is no model {0:?} here")]
+    #[error("there is no model {} here", quoted(.0))]
     UnknownModel(String),
     /// The text makes no tokens.
     #[error("{0}")]
@@ -73,6 +93,18 @@ pub enum ApiError {
     /// The body did not arrive whole.
     #[error("the body could not be read")]
     BrokenBody,
+    /// The body decompresses to more than the route takes.
+    #[error("the body decompresses to more than {0} bytes")]
+    UnpacksTooLarge(usize),
+    /// The body's bytes aren't what they are said to be.
+    #[error("{0}")]
+    UnreadableBody(String),
+    /// The body is compressed in a way that isn't read.
+    #[error("{0}")]
+    UnsupportedEncoding(String),
+    /// The body is no JSON, or in a character set that isn't read.
+    #[error("{0}")]
+    UnsupportedMedia(String),
     /// The client takes too long over the body.
     #[error("the body did not come within {0} seconds")]
     BodyTooSlow(u64),
@@ -153,16 +185,38 @@ impl ApiError {
         Self::Validation(problems)
     }
 
+    /// Its sentence as one of many in an answer: some of the model's quote whole tensors.
+    pub(super) fn brief(&self) -> String {
+        let mut sentence = self.to_string();
+        sentence.truncate(sentence.floor_char_boundary(LONGEST_SENTENCE));
+        sentence
+    }
+
+    /// Whether it is about a text, so that others of its request can have an answer all the same.
+    pub(super) fn is_of_one_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Validation(_)
+                | Self::TextTooLong { .. }
+                | Self::TooManyTokens { .. }
+                | Self::Text(_)
+                | Self::Model(_)
+        )
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Job(error) => error.status(),
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::AtText { error, .. } => error.status(),
             Self::TextTooLong { .. }
             | Self::TooManyTokens { .. }
             | Self::Text(_)
             | Self::BrokenBody
+            | Self::UnreadableBody(_)
             | Self::Protocol(_) => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedEncoding(_) | Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound(_) | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -185,9 +239,12 @@ impl ApiError {
             Self::Validation(_) => "E1001",
             Self::TextTooLong { .. } => "E1002",
             Self::TooManyTokens { .. } => "E1013",
+            Self::AtText { error, .. } => error.code(),
             Self::Text(_) => "E1004",
-            Self::BodyTooLarge(_) => "E1005",
-            Self::BrokenBody => "E1006",
+            Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => "E1005",
+            Self::BrokenBody | Self::UnreadableBody(_) => "E1006",
+            Self::UnsupportedEncoding(_) => "E1011",
+            Self::UnsupportedMedia(_) => "E1012",
             Self::NotFound(_) | Self::UnknownModel(_) => "E1007",
             Self::MethodNotAllowed => "E1008",
             Self::Protocol(_) => "E1009",
@@ -211,8 +268,11 @@ impl ApiError {
             Self::TextTooLong { .. } => "Input text exceeds maximum length limit",
             Self::TooManyTokens { .. } => "Input text is longer than what the model reads",
             Self::Text(_) => "Input text contains invalid characters",
-            Self::BodyTooLarge(_) => "Request body exceeds maximum size",
-            Self::BrokenBody => "Request body could not be read",
+            Self::AtText { error, .. } => error.message(),
+            Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => "Request body exceeds maximum size",
+            Self::BrokenBody | Self::UnreadableBody(_) => "Request body could not be read",
+            Self::UnsupportedEncoding(_) => "Content encoding is not supported",
+            Self::UnsupportedMedia(_) => "Media type is not supported",
             Self::NotFound(_) | Self::UnknownModel(_) => "Not found",
             Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
@@ -257,6 +317,10 @@ impl ApiError {
         *response.status_mut() = self.status();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if matches!(self, Self::UnsupportedEncoding(_)) {
+            let accepted = HeaderValue::from_static(bodies::ACCEPTED_ENCODINGS);
+            response.headers_mut().insert(header::ACCEPT_ENCODING, accepted);
         }
         if *self == Self::Unauthorized {
             let scheme = HeaderValue::from_static("ApiKey");

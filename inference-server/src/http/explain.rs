@@ -9,15 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
     ApiError, App, Serving,
     bodies::Received,
     deadline::Deadline,
-    error::Location,
-    fields::Fields,
+    fields::{self, Fields, NoString},
     info::BACKEND_NAME,
     openapi::{Failures, tags},
     predict, predict_batch,
@@ -110,11 +108,13 @@ struct TokenAttribution<'a> {
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
     Deadline(deadline): Deadline,
-    Received(body): Received<{ predict::MOST_BYTES }>,
+    body: Received<{ predict::MOST_BYTES }>,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
     let serving = texts::serving(&app)?;
-    let (text, target) = parse(&body, &serving.labels, app.config.max_text_length)?;
+    let known = Arc::clone(&app);
+    let parse = move |json: &str| parse(json, &texts::serving(&known)?.labels, known.config.max_text_length);
+    let (text, target) = body.read(&app, parse).await?;
     // As many runs as a batch has, so it takes a batch's place.
     let _place = predict_batch::place(&app)?;
 
@@ -157,30 +157,39 @@ pub(super) async fn explain(
 
 /// The text and the class to explain, if a certain one is asked for. The predecessor's clients also
 /// send what `/predict` had answered, which this run finds for itself, and choose a method.
-fn parse(body: &[u8], labels: &Labels, most: usize) -> Result<(Text, Option<usize>), ApiError> {
+fn parse(json: &str, labels: &Labels, most: usize) -> Result<(Text, Option<usize>), ApiError> {
     const PREDICTION: &str = "prediction";
-    let mut fields = Fields::new(texts::fields(body)?);
-    let text = Text::of(fields.take("text"), &[Location::Name("text")], most);
+    let names = ["text", PREDICTION, "confidence", "use_attention", "use_gradients"];
+    let mut fields = Fields::read(json, names)?;
+    let text = Text::read(&mut fields, most);
     let text = fields.check(text)?;
-    let target = match fields.take(PREDICTION) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => match labels.names().position(|label| label == name) {
-            Some(class) => Some(class),
-            // Inside the neutral band there is a winner all the same.
-            None if labels.answers().iter().any(|answer| **answer == *name) => None,
-            None => {
-                let msg = format!("Input should be one of {}", labels.answers().join(", "));
-                fields.problem(PREDICTION, msg, "literal_error")
-            }
-        },
-        Some(_) => fields.problem(PREDICTION, "Input should be a valid string", "string_type"),
-    };
+    let prediction = fields.take(PREDICTION).filter(|value| !fields::is_null(value));
+    let target = prediction.and_then(|name| match fields::string(name, |name| class(labels, name)) {
+        Ok(Ok(class)) => class,
+        Ok(Err(NoLabel)) => {
+            let msg = format!("Input should be one of {}", labels.answers().join(", "));
+            fields.problem(PREDICTION, msg, "literal_error")
+        }
+        Err(NoString { msg, kind }) => fields.problem(PREDICTION, msg, kind),
+    });
     fields.number("confidence", &(0.0..=1.0));
     fields.boolean("use_attention");
     fields.boolean("use_gradients");
     fields.finish()?;
     let text = text.ok_or(ApiError::Internal("the text is missing without a problem"))?;
     Ok((text, target))
+}
+
+/// A name that no answer has.
+struct NoLabel;
+
+/// The class of a label that `/predict` can answer. Inside the neutral band there is a winner all the same.
+fn class(labels: &Labels, name: &str) -> Result<Option<usize>, NoLabel> {
+    match labels.names().position(|label| label == name) {
+        Some(class) => Ok(Some(class)),
+        None if labels.answers().iter().any(|answer| **answer == *name) => Ok(None),
+        None => Err(NoLabel),
+    }
 }
 
 /// The words or groups of words that the model reads, how many words a group has, and whether there
@@ -238,7 +247,7 @@ fn top<'a>(attributions: &[TokenAttribution<'a>]) -> Vec<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -272,7 +281,7 @@ mod tests {
     #[test]
     fn a_label_may_be_asked_for_and_everything_wrong_is_named() {
         let labels = Labels::new(vec!["bad".to_owned(), "good".to_owned()], 0.6);
-        let parse = |body: Value| parse(body.to_string().as_bytes(), &labels, 9);
+        let parse = |body: Value| parse(&body.to_string(), &labels, 9);
         let target = |prediction: Value| parse(json!({ "text": "a", "prediction": prediction })).unwrap().1;
         assert_eq!(target(json!("good")), Some(1));
         assert_eq!((target(json!("NEUTRAL")), target(Value::Null)), (None, None));

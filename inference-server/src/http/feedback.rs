@@ -9,17 +9,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::{Uuid, Variant};
 
 use super::{
-    ApiError, App, Serving,
+    ApiError, App,
     bodies::Received,
-    fields::Fields,
+    fields::{self, Fields},
     openapi::{Failing, Failures, tags},
-    texts::{self, LONGEST_TEXT},
+    texts::LONGEST_TEXT,
 };
+use crate::model::Labels;
 
 /// Largest body: the longest text and the longest comments, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 256 * 1024;
@@ -79,13 +79,10 @@ impl Failing for Judging {
         Failures<(Received<MOST_BYTES>, Judging)>,
     ),
 )]
-
-pub(super) async fn feedback(
-    State(app): State<Arc<App>>,
-    Received(body): Received<MOST_BYTES>,
-) -> Result<Response, ApiError> {
-    let serving = app.serving().ok_or(ApiError::ModelLoading)?;
-    let feedback = Feedback::parse(&body, serving)?;
+pub(super) async fn feedback(State(app): State<Arc<App>>, body: Received<MOST_BYTES>) -> Result<Response, ApiError> {
+    let known = Arc::clone(&app);
+    let parse = move |json: &str| Feedback::parse(json, &known.serving().ok_or(ApiError::ModelLoading)?.labels);
+    let feedback = body.read(&app, parse).await?;
     let predicted = app.recent.label(feedback.prediction_id);
     app.metrics.insight.count_feedback(predicted.as_deref(), &feedback.corrected_label);
     feedback.log(predicted.as_deref(), app.config.feedback_log_content);
@@ -95,10 +92,11 @@ pub(super) async fn feedback(
 }
 
 impl Feedback {
-    fn parse(body: &[u8], serving: &Serving) -> Result<Self, ApiError> {
-        let mut fields = Fields::new(texts::fields(body)?);
+    fn parse(json: &str, labels: &Labels) -> Result<Self, ApiError> {
+        let names = ["prediction_id", "corrected_label", "text", "score", "user_id", "comments"];
+        let mut fields = Fields::read(json, names)?;
         let prediction_id = prediction_id(&mut fields);
-        let corrected_label = corrected_label(&mut fields, serving);
+        let corrected_label = corrected_label(&mut fields, labels);
         let text = fields.text("text", LONGEST_TEXT);
         let score = fields.number("score", &(0.0..=1.0));
         let user_id = fields.text("user_id", LONGEST_USER);
@@ -128,35 +126,35 @@ impl Feedback {
     }
 }
 
-fn prediction_id(fields: &mut Fields) -> Option<Uuid> {
+fn prediction_id<const N: usize>(fields: &mut Fields<N>) -> Option<Uuid> {
     const FIELD: &str = "prediction_id";
-    match fields.take(FIELD) {
-        None => fields.problem(FIELD, "Field required", "missing"),
-        Some(Value::String(text)) => match Uuid::parse_str(&text) {
-            Ok(id) if id.get_version_num() == 4 && id.get_variant() == Variant::RFC4122 => Some(id),
-            Ok(_) => fields.problem(FIELD, "UUID version 4 expected", "uuid_version"),
-            Err(_) => fields.problem(FIELD, "Input should be a valid UUID", "uuid_parsing"),
-        },
-        Some(_) => fields.problem(FIELD, "UUID input should be a string", "uuid_type"),
+    let Some(value) = fields.take(FIELD) else {
+        return fields.problem(FIELD, "Field required", "missing");
+    };
+    match fields::string(value, Uuid::parse_str) {
+        Ok(Ok(id)) if id.get_version_num() == 4 && id.get_variant() == Variant::RFC4122 => Some(id),
+        Ok(Ok(_)) => fields.problem(FIELD, "UUID version 4 expected", "uuid_version"),
+        Ok(Err(_)) => fields.problem(FIELD, "Input should be a valid UUID", "uuid_parsing"),
+        Err(_) => fields.problem(FIELD, "UUID input should be a string", "uuid_type"),
     }
 }
 
-fn corrected_label(fields: &mut Fields, serving: &Serving) -> Option<String> {
+fn corrected_label<const N: usize>(fields: &mut Fields<N>, labels: &Labels) -> Option<String> {
     const FIELD: &str = "corrected_label";
-    match fields.take(FIELD) {
-        None => fields.problem(FIELD, "Field required", "missing"),
-        Some(Value::String(label)) if allowed(serving).any(|allowed| allowed == label) => Some(label),
-        Some(_) => {
-            let mut labels: Vec<&str> = allowed(serving).collect();
-            labels.sort_unstable();
-            labels.dedup();
-            fields.problem(FIELD, format!("Input should be one of {}", labels.join(", ")), "literal_error")
-        }
-    }
+    let Some(value) = fields.take(FIELD) else {
+        return fields.problem(FIELD, "Field required", "missing");
+    };
+    let known = |name: &str| allowed(labels).find(|allowed| *allowed == name).map(str::to_owned);
+    fields::string(value, known).ok().flatten().or_else(|| {
+        let mut labels: Vec<&str> = allowed(labels).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        fields.problem(FIELD, format!("Input should be one of {}", labels.join(", ")), "literal_error")
+    })
 }
 
-fn allowed(serving: &Serving) -> impl Iterator<Item = &str> {
-    ALWAYS.into_iter().chain(serving.labels.names())
+fn allowed(labels: &Labels) -> impl Iterator<Item = &str> {
+    ALWAYS.into_iter().chain(labels.names())
 }
 
 #[cfg(test)]

@@ -1,28 +1,55 @@
-//! Takes optional fields out of a body, and collects what is wrong with them.
+//! Takes known fields out of a JSON object, and collects what is wrong with them. Their values stay as they came
+//! until a route asks for one, and what it doesn't ask for is never built: a body costs no more than its bytes.
 
-use std::ops::RangeInclusive;
+use std::{fmt, ops::RangeInclusive};
 
-use serde_json::{Map, Value};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::{
     ApiError,
     error::{Location, ValidationError},
 };
 
-/// A JSON object whose fields are taken one by one. A field that is null counts as left out.
-pub(super) struct Fields {
-    fields: Map<String, Value>,
+/// What other servers call a text, or several. A body with one of these and nothing else gets a hint.
+const ELSEWHERE: [&str; 5] = ["inputs", "input", "instances", "text", "texts"];
+
+/// A field's value as it came.
+pub(super) type Raw<'a> = &'a RawValue;
+
+/// The known fields of a JSON object, which are taken one by one. Of two of a name the later counts. A field that is
+/// null counts as left out, unless it is required.
+#[derive(Debug)]
+pub(super) struct Fields<'a, const N: usize> {
+    names: [&'static str; N],
+    values: [Option<Raw<'a>>; N],
+    elsewhere: Option<&'static str>,
     problems: Vec<ValidationError>,
 }
 
-impl Fields {
-    pub(super) fn new(fields: Map<String, Value>) -> Self {
-        Self { fields, problems: Vec::new() }
+impl<'a, const N: usize> Fields<'a, N> {
+    /// The fields of these names.
+    pub(super) fn read(json: &'a str, names: [&'static str; N]) -> Result<Self, ApiError> {
+        Self::read_with(json, names, None::<(&str, &mut Nothing)>)
+    }
+
+    /// The fields of these names, and one whose list is read element by element.
+    pub(super) fn read_with<E: Elements<'a>>(
+        json: &'a str,
+        names: [&'static str; N],
+        list: Option<(&'static str, &mut E)>,
+    ) -> Result<Self, ApiError> {
+        let mut fields = Self { names, values: [None; N], elsewhere: None, problems: Vec::new() };
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let read = reader.deserialize_map(Object { fields: &mut fields, list }).and_then(|()| reader.end());
+        read.map_err(|error| invalid(&error))?;
+        Ok(fields)
     }
 
     /// The value as it came.
-    pub(super) fn take(&mut self, field: &str) -> Option<Value> {
-        self.fields.remove(field)
+    pub(super) fn take(&mut self, field: &str) -> Option<Raw<'a>> {
+        let place = self.names.iter().position(|name| *name == field)?;
+        self.values[place].take()
     }
 
     /// Notes a problem with a field. Returns nothing, for use in its place.
@@ -30,6 +57,15 @@ impl Fields {
         let loc = vec![Location::Name("body"), Location::Name(field)];
         self.problems.push(ValidationError { loc, msg: msg.into(), kind });
         None
+    }
+
+    /// What to say when a field isn't there. Who knows it by another name is told.
+    pub(super) fn missing(&self, field: &'static str) -> ApiError {
+        let msg = match self.elsewhere {
+            Some(name) if name != field => format!("Field required: it is called {field:?} here, not {name:?}"),
+            _ => "Field required".to_owned(),
+        };
+        ApiError::field(field, msg, "missing")
     }
 
     /// Takes over another check's problems. An error of another kind is the answer to the request.
@@ -46,41 +82,39 @@ impl Fields {
 
     /// A text of at most so many characters.
     pub(super) fn text(&mut self, field: &'static str, most: usize) -> Option<String> {
-        match self.take(field) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) if text.chars().count() <= most => Some(text),
-            Some(Value::String(_)) => {
-                self.problem(field, format!("String should have at most {most} characters"), "string_too_long")
-            }
-            Some(_) => self.problem(field, "Input should be a valid string", "string_type"),
+        let value = self.take(field).filter(|value| !is_null(value))?;
+        let is_short = |text: &str| text.chars().take(most + 1).count() <= most;
+        match string(value, |text| is_short(text).then(|| text.to_owned())) {
+            Ok(Some(text)) => Some(text),
+            Ok(None) => self.problem(field, format!("String should have at most {most} characters"), "string_too_long"),
+            Err(NoString { msg, kind }) => self.problem(field, msg, kind),
         }
     }
 
     /// A number within a range.
     pub(super) fn number(&mut self, field: &'static str, within: &RangeInclusive<f64>) -> Option<f64> {
-        match self.take(field) {
-            None | Some(Value::Null) => None,
-            Some(Value::Number(number)) => match number.as_f64() {
-                Some(number) if number < *within.start() => {
-                    let msg = format!("Input should be greater than or equal to {}", within.start());
-                    self.problem(field, msg, "greater_than_equal")
-                }
-                Some(number) if number > *within.end() => {
-                    let msg = format!("Input should be less than or equal to {}", within.end());
-                    self.problem(field, msg, "less_than_equal")
-                }
-                number => number,
-            },
-            Some(_) => self.problem(field, "Input should be a valid number", "float_type"),
+        let value = self.take(field).filter(|value| !is_null(value))?;
+        match number(value) {
+            Some(number) if number < *within.start() => {
+                let msg = format!("Input should be greater than or equal to {}", within.start());
+                self.problem(field, msg, "greater_than_equal")
+            }
+            Some(number) if number > *within.end() => {
+                let msg = format!("Input should be less than or equal to {}", within.end());
+                self.problem(field, msg, "less_than_equal")
+            }
+            Some(number) => Some(number),
+            None => self.problem(field, "Input should be a valid number", "float_type"),
         }
     }
 
     /// A truth value.
     pub(super) fn boolean(&mut self, field: &'static str) -> Option<bool> {
-        match self.take(field) {
-            None | Some(Value::Null) => None,
-            Some(Value::Bool(truth)) => Some(truth),
-            Some(_) => self.problem(field, "Input should be a valid boolean", "bool_type"),
+        match self.take(field)?.get() {
+            "null" => None,
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => self.problem(field, "Input should be a valid boolean", "bool_type"),
         }
     }
 
@@ -90,19 +124,253 @@ impl Fields {
     }
 }
 
+/// What an error of reading is to the caller. It repeats nothing of the body.
+fn invalid(error: &serde_json::Error) -> ApiError {
+    if error.is_data() {
+        let loc = vec![Location::Name("body")];
+        return ApiError::at(loc, "Input should be a JSON object", "model_attributes_type");
+    }
+    let loc = vec![Location::Name("body"), Location::Index(error.column())];
+    ApiError::at(loc, format!("JSON decode error: {error}"), "json_invalid")
+}
+
+pub(super) fn is_null(value: Raw) -> bool {
+    value.get() == "null"
+}
+
+/// The number that a value is. One that is too large for the type is infinite.
+pub(super) fn number(value: Raw) -> Option<f64> {
+    // JSON's way to write numbers is also Rust's, which takes some words too.
+    let is_number = value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    value.get().parse().ok().filter(|_| is_number)
+}
+
+/// Why a value is no text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoString {
+    pub(super) msg: &'static str,
+    pub(super) kind: &'static str,
+}
+
+/// Shows `look` the characters of a string.
+pub(super) fn string<T>(value: Raw, look: impl FnOnce(&str) -> T) -> Result<T, NoString> {
+    struct Look<F>(F);
+
+    impl<T, F: FnOnce(&str) -> T> Visitor<'_> for Look<F> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<T, E> {
+            Ok((self.0)(text))
+        }
+    }
+
+    if !value.get().starts_with('"') {
+        return Err(NoString { msg: "Input should be a valid string", kind: "string_type" });
+    }
+    // Half a surrogate pair is all that can be wrong with a string that was found to be one.
+    serde_json::Deserializer::from_str(value.get()).deserialize_str(Look(look)).map_err(|_| NoString {
+        msg: "Input should be a valid string, unable to parse raw data as a unicode string",
+        kind: "string_unicode",
+    })
+}
+
+/// The place of a name among those that are known. Other names are not kept.
+pub(super) struct Known<'n>(pub(super) &'n [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Known<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<usize>, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Known<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|known| *known == name))
+    }
+}
+
+/// What reads a list, element by element.
+pub(super) trait Elements<'de> {
+    /// The list begins.
+    fn begin(&mut self);
+
+    /// Reads the next element; false when there is none.
+    fn next<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error>;
+
+    /// A string is there in place of a list.
+    fn string(&mut self, text: &str);
+
+    /// Anything else is there in place of a list.
+    fn other(&mut self);
+}
+
+/// A value that should be a list, read by its elements. Nothing is built of another.
+pub(super) struct ListOf<'e, E>(pub(super) &'e mut E);
+
+impl<'de, E: Elements<'de>> DeserializeSeed<'de> for ListOf<'_, E> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de, E: Elements<'de>> Visitor<'de> for ListOf<'_, E> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        self.0.begin();
+        while self.0.next(&mut list)? {}
+        Ok(())
+    }
+
+    fn visit_str<F>(self, text: &str) -> Result<(), F> {
+        self.0.string(text);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.0.other();
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<F>(self, _: bool) -> Result<(), F> {
+        self.0.other();
+        Ok(())
+    }
+
+    fn visit_i64<F>(self, _: i64) -> Result<(), F> {
+        self.0.other();
+        Ok(())
+    }
+
+    fn visit_u64<F>(self, _: u64) -> Result<(), F> {
+        self.0.other();
+        Ok(())
+    }
+
+    fn visit_f64<F>(self, _: f64) -> Result<(), F> {
+        self.0.other();
+        Ok(())
+    }
+
+    fn visit_unit<F>(self) -> Result<(), F> {
+        self.0.other();
+        Ok(())
+    }
+}
+
+/// Stands where no list is wanted.
+struct Nothing;
+
+impl<'de> Elements<'de> for Nothing {
+    fn begin(&mut self) {}
+
+    fn next<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        Ok(list.next_element::<IgnoredAny>()?.is_some())
+    }
+
+    fn string(&mut self, _: &str) {}
+
+    fn other(&mut self) {}
+}
+
+/// Reads an object into its fields.
+struct Object<'f, 'a, E, const N: usize> {
+    fields: &'f mut Fields<'a, N>,
+    list: Option<(&'static str, &'f mut E)>,
+}
+
+enum Field {
+    Value(usize),
+    List,
+    Elsewhere(&'static str),
+    Unknown,
+}
+
+/// Which field a name is.
+struct Name<'n> {
+    names: &'n [&'static str],
+    list: Option<&'static str>,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Field, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        Ok(if let Some(place) = self.names.iter().position(|known| *known == name) {
+            Field::Value(place)
+        } else if self.list == Some(name) {
+            Field::List
+        } else {
+            ELSEWHERE.into_iter().find(|known| *known == name).map_or(Field::Unknown, Field::Elsewhere)
+        })
+    }
+}
+
+impl<'de, E: Elements<'de>, const N: usize> Visitor<'de> for Object<'_, 'de, E, N> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let (names, list) = (self.fields.names, self.list.as_ref().map(|(name, _)| *name));
+        while let Some(field) = map.next_key_seed(Name { names: &names, list })? {
+            match (field, &mut self.list) {
+                (Field::Value(place), _) => self.fields.values[place] = Some(map.next_value()?),
+                (Field::List, Some((_, elements))) => map.next_value_seed(ListOf(&mut **elements))?,
+                (field, _) => {
+                    if let Field::Elsewhere(name) = field {
+                        self.fields.elsewhere = Some(name);
+                    }
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    fn fields(value: &Value) -> Fields {
-        Fields::new(value.as_object().unwrap().clone())
-    }
+    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
     #[test]
     fn what_is_right_is_taken() {
-        let mut fields = fields(&json!({ "a": "éé", "b": 1, "c": true, "d": null }));
+        let mut fields = Fields::read(r#"{"a":"é\u00e9","b":1,"c":true,"d":null,"x":[{"a":1e999}]}"#, NAMES).unwrap();
         assert_eq!(fields.text("a", 2).as_deref(), Some("éé"));
         assert_eq!(fields.number("b", &(0.0..=1.0)), Some(1.0));
         assert_eq!(fields.boolean("c"), Some(true));
@@ -111,8 +379,15 @@ mod tests {
     }
 
     #[test]
+    fn of_two_of_a_name_the_later_counts() {
+        let mut fields = Fields::read(r#"{"a":7,"\u0061":"b"}"#, NAMES).unwrap();
+        assert_eq!(fields.text("a", 2).as_deref(), Some("b"));
+    }
+
+    #[test]
     fn all_that_is_wrong_is_named() {
-        let mut fields = fields(&json!({ "a": "ééé", "b": 1.5, "c": -1, "d": "yes", "e": [], "f": "0.5" }));
+        let json = r#"{"a":"ééé","b":1.5,"c":-1e999,"d":"yes","e":[],"f":"0.5"}"#;
+        let mut fields = Fields::read(json, NAMES).unwrap();
         assert!(fields.text("a", 2).is_none() && fields.number("b", &(0.0..=1.0)).is_none());
         assert!(fields.number("c", &(0.0..=1.0)).is_none() && fields.boolean("d").is_none());
         assert!(fields.text("e", 2).is_none() && fields.number("f", &(0.0..=1.0)).is_none());
@@ -122,7 +397,43 @@ mod tests {
         let found: Vec<_> = problems.iter().map(|problem| (&problem.loc[1], problem.kind)).collect();
         let kinds =
             ["string_too_long", "less_than_equal", "greater_than_equal", "bool_type", "string_type", "float_type"];
-        let expected: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(Location::Name).into_iter().zip(kinds).collect();
+        let expected: Vec<_> = NAMES.map(Location::Name).into_iter().zip(kinds).collect();
         assert_eq!(found, expected.iter().map(|(name, kind)| (name, *kind)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_says_so_and_repeats_nothing() {
+        for (json, kind) in [
+            ("", "json_invalid"),
+            ("{", "json_invalid"),
+            (r#"{"a":1}}"#, "json_invalid"),
+            (r#"{"a":1,}"#, "json_invalid"),
+            (r#"{"a":'secret'}"#, "json_invalid"),
+            ("[1]", "model_attributes_type"),
+            (r#""secret""#, "model_attributes_type"),
+            ("null", "model_attributes_type"),
+        ] {
+            let Err(ApiError::Validation(problems)) = Fields::read(json, NAMES) else { panic!("{json} was taken") };
+            assert_eq!(problems[0].kind, kind, "{json}");
+            assert!(!problems[0].msg.contains("secret"), "{}", problems[0].msg);
+        }
+    }
+
+    #[test]
+    fn who_calls_a_field_as_other_servers_do_is_told_its_name() {
+        let missing = |json| match Fields::read(json, ["text"]).unwrap().missing("text") {
+            ApiError::Validation(problems) => problems[0].msg.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(missing(r#"{"inputs":"a"}"#), r#"Field required: it is called "text" here, not "inputs""#);
+        assert_eq!(missing(r#"{"txt":"a"}"#), "Field required");
+    }
+
+    #[test]
+    fn a_string_of_half_a_pair_is_no_text() {
+        let mut fields = Fields::read(r#"{"a":"\ud83d","b":"\ud83d\ude00"}"#, NAMES).unwrap();
+        assert!(fields.text("a", 9).is_none());
+        assert_eq!(fields.text("b", 9).as_deref(), Some("😀"));
+        assert_eq!(fields.problems[0].kind, "string_unicode");
     }
 }

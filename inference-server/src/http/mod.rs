@@ -20,6 +20,7 @@ mod openapi;
 mod predict;
 mod predict_batch;
 mod protocol;
+mod rows;
 mod secret_files;
 mod state;
 mod texts;
@@ -227,7 +228,14 @@ fn cors(app: &App) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(app.config.allowed_origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([header::CONTENT_TYPE, auth::API_KEY, correlation::HEADER, traces::PARENT, traces::STATE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            auth::API_KEY,
+            correlation::HEADER,
+            traces::PARENT,
+            traces::STATE,
+        ])
         .expose_headers([correlation::HEADER, correlation::TRACE, predict::INFERENCE_TIME, predict::BACKEND])
         .max_age(Duration::from_mins(10))
 }

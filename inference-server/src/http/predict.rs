@@ -16,7 +16,7 @@ use super::{
     ApiError, App,
     bodies::Received,
     deadline::Deadline,
-    error::Location,
+    fields::Fields,
     info::BACKEND_NAME,
     openapi::{Failures, tags},
     texts::{self, Text, WhenFull, milliseconds},
@@ -28,7 +28,7 @@ pub(super) const BACKEND: HeaderName = HeaderName::from_static("x-model-backend"
 /// Largest body: the longest text, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 128 * 1024;
 
-/// The body as documented; [`texts::fields`] reads it, as its errors are version 1's.
+/// The body as documented; [`Text::read`] reads it, as its errors are version 1's.
 #[derive(ToSchema)]
 #[schema(as = PredictRequest, example = json!({ "text": "I love this product" }))]
 #[expect(dead_code, reason = "only its shape is used")]
@@ -80,10 +80,10 @@ struct Prediction<'a> {
 pub(super) async fn predict(
     State(app): State<Arc<App>>,
     Deadline(deadline): Deadline,
-    Received(body): Received<MOST_BYTES>,
+    body: Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
-    let mut fields = texts::fields(&body)?;
-    let text = Text::of(fields.remove("text"), &[Location::Name("text")], app.config.max_text_length)?;
+    let most = app.config.max_text_length;
+    let text = body.read(&app, move |json| Text::read(&mut Fields::read(json, ["text"])?, most)).await?;
     let text_length = text.characters;
     let answer = texts::classify(&app, texts::serving(&app)?, text, deadline, WhenFull::Refuse).await?;
 

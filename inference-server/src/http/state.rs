@@ -14,7 +14,7 @@ use super::{ApiError, auth::Guard, bodies, predict_batch};
 use crate::{
     cache::{Cache, Redis},
     config::Config,
-    drift,
+    cpus, drift,
     engine::{Engine, Tokenize},
     jobs::{Foreground, Jobs},
     metrics::Metrics,
@@ -63,6 +63,8 @@ pub struct App {
     pub(super) foreground: Foreground,
     /// Bytes of memory for bodies.
     pub(super) bodies: Arc<Semaphore>,
+    /// Large and compressed bodies that are read at once: as many as there are CPUs.
+    pub(super) readers: Arc<Semaphore>,
     /// The way to the collector of traces, if there is one.
     pub traces: Option<Traces>,
     serving: OnceLock<Serving>,
@@ -88,6 +90,7 @@ impl App {
             recent: RecentPredictions::default(),
             batches,
             bodies: Arc::new(Semaphore::new(bodies::MOST_BYTES)),
+            readers: Arc::new(Semaphore::new(cpus::usable())),
             jobs,
             foreground: Foreground::new(),
             traces: None,

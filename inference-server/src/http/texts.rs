@@ -6,8 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Map, Value};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -18,8 +17,10 @@ use utoipa::{
 
 use super::{
     ApiError, App, Serving,
-    error::{Location, ValidationError},
+    error::Location,
+    fields::{self, Fields, NoString, Raw},
     openapi::Failing,
+    rows::Row,
 };
 use crate::{
     cache::Answer,
@@ -35,27 +36,13 @@ pub(super) const LONGEST_TEXT: usize = 10_000;
 /// Texts of one request that are with the engine at once: enough to fill every worker's batch.
 const TEXTS_IN_FLIGHT: usize = 64;
 
-/// How [`fields`] and [`Text::of`] fail.
+/// How [`Fields::read`] and [`Text::of`] fail.
 pub(super) struct Checking;
 
 impl Failing for Checking {
     fn failures() -> Vec<ApiError> {
         let missing = ApiError::field("text", "Field required", "missing");
         vec![missing, ApiError::TextTooLong { characters: 3000, most: 2000 }]
-    }
-}
-
-/// The fields of a JSON object. The content type isn't asked for, as the predecessor's documentation
-/// shows calls without it.
-pub(super) fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        let loc = vec![Location::Name("body"), Location::Index(error.column())];
-        let msg = format!("JSON decode error: {error}");
-        ApiError::Validation(vec![ValidationError { loc, msg, kind: "json_invalid" }])
-    })?;
-    match value {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(ApiError::at(vec![Location::Name("body")], "Input should be a JSON object", "model_attributes_type")),
     }
 }
 
@@ -99,29 +86,54 @@ impl ToSchema for Text {
     }
 }
 
+/// Why a text isn't taken, and its length as far as it is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) characters: usize,
+    pub(super) error: ApiError,
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        refused.error
+    }
+}
+
 impl Text {
+    /// The field `text` of a body.
+    pub(super) fn read<const N: usize>(fields: &mut Fields<N>, most: usize) -> Result<Self, ApiError> {
+        const FIELD: &str = "text";
+        let value = fields.take(FIELD).ok_or_else(|| fields.missing(FIELD))?;
+        Ok(Self::of(value, &[Location::Name(FIELD)], most)?)
+    }
+
     /// Takes a value as a text of a length that may be. `field` is where it came from.
-    pub(super) fn of(value: Option<Value>, field: &[Location], most: usize) -> Result<Self, ApiError> {
-        let wrong = |msg: &str, kind| {
-            let loc = std::iter::once(&Location::Name("body")).chain(field).cloned().collect();
-            Err(ApiError::at(loc, msg, kind))
-        };
-        let text = match value {
-            Some(Value::String(text)) => text,
-            Some(_) => return wrong("Input should be a valid string", "string_type"),
-            None => return wrong("Field required", "missing"),
-        };
+    pub(super) fn of(value: Raw, field: &[Location], most: usize) -> Result<Self, Refused> {
+        match fields::string(value, |text| Self::check(text, field, most)) {
+            Ok(checked) => checked,
+            Err(NoString { msg, kind }) => Err(wrong(field, 0, msg, kind)),
+        }
+    }
+
+    /// Takes a string as [`Self::of`] does. It is copied only when it is good.
+    pub(super) fn check(text: &str, field: &[Location], most: usize) -> Result<Self, Refused> {
         let content = text.trim();
         let characters = content.chars().count();
         match characters {
-            0 => wrong("String should have at least 1 character", "string_too_short"),
+            0 => Err(wrong(field, 0, "String should have at least 1 character", "string_too_short")),
             _ if characters > LONGEST_TEXT => {
-                wrong(&format!("String should have at most {LONGEST_TEXT} characters"), "string_too_long")
+                let msg = format!("String should have at most {LONGEST_TEXT} characters");
+                Err(wrong(field, characters, msg, "string_too_long"))
             }
-            _ if characters > most => Err(ApiError::TextTooLong { characters, most }),
+            _ if characters > most => Err(Refused { characters, error: ApiError::TextTooLong { characters, most } }),
             _ => Ok(Self { content: content.to_owned(), characters }),
         }
     }
+}
+
+fn wrong(field: &[Location], characters: usize, msg: impl Into<String>, kind: &'static str) -> Refused {
+    let loc = std::iter::once(&Location::Name("body")).chain(field).cloned().collect();
+    Refused { characters, error: ApiError::at(loc, msg, kind) }
 }
 
 /// The model, unless it is still loading.
@@ -202,16 +214,27 @@ pub(super) async fn classify(
     Ok(answer)
 }
 
-/// Answers many texts in order, each as soon as there is a place for it. The first error drops the
-/// rest, which withdraws their texts.
-pub(super) async fn classify_all(
-    app: &App,
-    serving: &Serving,
-    texts: Vec<Text>,
+/// Answers many texts in order, each as soon as there is a place for it. A text that can't be answered has an error
+/// of its own, any other error is one of all. Dropping the stream withdraws what is left.
+pub(super) fn classify_each<'a>(
+    app: &'a App,
+    serving: &'a Serving,
+    rows: Vec<Row>,
     deadline: Instant,
-) -> Result<Vec<Answer>, ApiError> {
-    let answers = texts.into_iter().map(|text| classify(app, serving, text, deadline, WhenFull::Wait));
-    stream::iter(answers).buffered(TEXTS_IN_FLIGHT).try_collect().await
+) -> impl Stream<Item = Result<Result<Answer, Refused>, ApiError>> + 'a {
+    let answers = rows.into_iter().map(move |row| async move {
+        let text = match row {
+            Ok(text) => text,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let characters = text.characters;
+        match classify(app, serving, text, deadline, WhenFull::Wait).await {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(error) if error.is_of_one_text() => Ok(Err(Refused { characters, error })),
+            Err(error) => Err(error),
+        }
+    });
+    stream::iter(answers).buffered(TEXTS_IN_FLIGHT)
 }
 
 async fn run(
@@ -316,35 +339,37 @@ mod tests {
         }
     }
 
-    fn text(body: &[u8], most: usize) -> Result<Text, ApiError> {
-        Text::of(fields(body)?.remove("text"), &[Location::Name("text")], most)
+    fn text(body: &str, most: usize) -> Result<Text, ApiError> {
+        Text::read(&mut Fields::read(body, ["text"])?, most)
     }
 
     #[test]
     fn bodies() {
-        let body = br#"{"text":" a \ud83d\ude00\n","more":1}"#;
+        let body = r#"{"text":" a \ud83d\ude00\n","more":1}"#;
         assert_eq!(text(body, 3), Ok(Text { content: "a 😀".to_owned(), characters: 3 }));
         for (body, expected) in [
-            (&b""[..], "json_invalid"),
-            (b"{", "json_invalid"),
-            (b"\xff\xfe", "json_invalid"),
-            (b"{\"text\":\"\xff\"}", "json_invalid"),
-            (br#"{"text":"\ud83d"}"#, "json_invalid"),
-            (br#"["text"]"#, "model_attributes_type"),
-            (br#"{"Text":"a"}"#, "missing"),
-            (br#"{"text":null}"#, "string_type"),
-            (br#"{"text":7}"#, "string_type"),
-            (br#"{"text":" \t"}"#, "string_too_short"),
+            ("", "json_invalid"),
+            ("{", "json_invalid"),
+            // Python's JSON takes half a pair, and what reads it there says this.
+            (r#"{"text":"\ud83d"}"#, "string_unicode"),
+            (r#"["text"]"#, "model_attributes_type"),
+            (r#"{"Text":"a"}"#, "missing"),
+            (r#"{"text":null}"#, "string_type"),
+            (r#"{"text":7}"#, "string_type"),
+            (r#"{"text":1e999}"#, "string_type"),
+            (r#"{"text":" \t"}"#, "string_too_short"),
         ] {
-            assert_eq!(kind(text(body, 9).unwrap_err()), expected, "{}", String::from_utf8_lossy(body));
+            assert_eq!(kind(text(body, 9).unwrap_err()), expected, "{body}");
         }
         let deep = format!("{{\"text\":{}", "[".repeat(100_000));
-        assert_eq!(kind(text(deep.as_bytes(), 9).unwrap_err()), "json_invalid");
+        assert_eq!(kind(text(&deep, 9).unwrap_err()), "json_invalid");
+        let closed = format!("{deep}{}}}", "]".repeat(100_000));
+        assert_eq!(kind(text(&closed, 9).unwrap_err()), "string_type");
     }
 
     #[test]
     fn lengths_are_in_characters() {
-        let text = |length: usize| text(format!(r#"{{"text":"{}"}}"#, "é".repeat(length)).as_bytes(), 2);
+        let text = |length: usize| text(&format!(r#"{{"text":"{}"}}"#, "é".repeat(length)), 2);
         assert_eq!(text(2).unwrap().characters, 2);
         assert_eq!(text(3), Err(ApiError::TextTooLong { characters: 3, most: 2 }));
         assert_eq!(kind(text(10_001).unwrap_err()), "string_too_long");

@@ -125,11 +125,39 @@ pub struct Text {
     pub characters: usize,
 }
 
+/// Why a text has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A stable name for it.
+    pub code: &'static str,
+    /// A sentence for the reader.
+    pub sentence: Arc<str>,
+}
+
+impl Failure {
+    /// A failure of this code.
+    #[must_use]
+    pub fn new(code: &'static str, sentence: &str) -> Self {
+        // Some of the model's sentences quote whole tensors.
+        let end = sentence.floor_char_boundary(LONGEST_SENTENCE);
+        Self { code, sentence: sentence[..end].into() }
+    }
+}
+
+/// A text of a job that can't be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its length in characters.
+    pub characters: usize,
+    /// Why.
+    pub failure: Failure,
+}
+
 /// What a caller asks for.
 #[derive(Debug)]
 pub struct Submission {
-    /// The texts, at least one.
-    pub texts: Vec<Text>,
+    /// The texts, and why others can't be run; at least one of them can.
+    pub texts: Vec<Result<Text, Refused>>,
     /// How urgent they are.
     pub priority: Priority,
     /// Texts of the job that are run at once, at most.
@@ -145,8 +173,8 @@ pub struct Item {
     pub prediction_id: Uuid,
     /// Length of the text in characters.
     pub characters: usize,
-    /// The answer, or a sentence that says why there is none.
-    pub outcome: Result<Answer, Arc<str>>,
+    /// The answer, or why there is none.
+    pub outcome: Result<Answer, Failure>,
 }
 
 /// The state of a job as its caller sees it.
@@ -176,7 +204,7 @@ pub struct Snapshot {
     pub error: Option<Arc<str>>,
 }
 
-/// Longest sentence that is kept about a text, in bytes: some of the model's quote whole tensors.
+/// Longest sentence that is kept about a text, in bytes.
 const LONGEST_SENTENCE: usize = 300;
 
 /// A job in the store.
@@ -193,7 +221,7 @@ pub(super) struct Job {
     pub(super) failed: usize,
     pub(super) error: Option<Arc<str>>,
     /// Why the last text that has no answer has none.
-    failure: Option<Arc<str>>,
+    failure: Option<Failure>,
     pub(super) texts: Texts,
     pub(super) in_flight: usize,
     max_in_flight: usize,
@@ -208,10 +236,17 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(submission: Submission, now: Moment) -> Self {
-        let Submission { texts, priority, max_batch_size, timeout } = submission;
-        let total = texts.len();
+        let Submission { texts: rows, priority, max_batch_size, timeout } = submission;
+        let total = rows.len();
+        let (mut texts, mut refused) = (Vec::with_capacity(total), Vec::new());
+        for (index, row) in rows.into_iter().enumerate() {
+            match row {
+                Ok(text) => texts.push((index, text)),
+                Err(Refused { characters, failure }) => refused.push((index, characters, failure)),
+            }
+        }
         let texts = Texts::new(texts);
-        Self {
+        let mut job = Self {
             priority,
             status: Status::Pending,
             created: now,
@@ -231,7 +266,11 @@ impl Job {
             unfinished_bytes: texts.bytes() + total * size_of::<Option<Item>>(),
             texts,
             sentence_bytes: 0,
+        };
+        for (index, characters, failure) in refused {
+            job.keep(index, characters, Err(failure));
         }
+        job
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -251,36 +290,38 @@ impl Job {
     /// The next text and its place among all.
     pub(super) fn take_text(&mut self) -> Option<(usize, Text)> {
         let taken = self.texts.take()?;
-        if self.slots.is_empty() {
-            self.slots.resize_with(self.total, || None);
-        }
         self.in_flight += 1;
         Some(taken)
     }
 
-    /// Keeps what came out for a text.
-    pub(super) fn keep(&mut self, index: usize, characters: usize, outcome: Result<Answer, String>) {
-        let outcome = outcome.map_err(|sentence| {
+    /// Keeps what came out for a text that was taken.
+    pub(super) fn record(&mut self, index: usize, characters: usize, outcome: Result<Answer, Failure>) {
+        self.in_flight -= 1;
+        self.keep(index, characters, outcome);
+    }
+
+    fn keep(&mut self, index: usize, characters: usize, outcome: Result<Answer, Failure>) {
+        let outcome = outcome.map_err(|failure| {
             self.failed += 1;
-            self.shared(sentence)
+            self.shared(failure)
         });
         self.processed += 1;
-        self.in_flight -= 1;
+        if self.slots.is_empty() {
+            self.slots.resize_with(self.total, || None);
+        }
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Some(Item { prediction_id: Uuid::new_v4(), characters, outcome });
         }
     }
 
     /// One copy of a sentence for texts that fail alike, which all do when the model does.
-    fn shared(&mut self, mut sentence: String) -> Arc<str> {
-        sentence.truncate(sentence.floor_char_boundary(LONGEST_SENTENCE));
+    fn shared(&mut self, failure: Failure) -> Failure {
         match &self.failure {
-            Some(known) if **known == *sentence => Arc::clone(known),
+            Some(known) if *known == failure => known.clone(),
             _ => {
-                self.sentence_bytes += sentence.len();
-                let sentence: Arc<str> = sentence.into();
-                self.failure = Some(Arc::clone(&sentence));
-                sentence
+                self.sentence_bytes += failure.sentence.len();
+                self.failure = Some(failure.clone());
+                failure
             }
         }
     }
@@ -288,7 +329,7 @@ impl Job {
     /// How the job ends when each of its texts was run: it has failed when no text has an answer.
     pub(super) fn verdict(&self) -> (Status, Option<Arc<str>>) {
         match &self.failure {
-            Some(sentence) if self.failed == self.total => {
+            Some(Failure { sentence, .. }) if self.failed == self.total => {
                 let error = format!("no text has an answer; the last error was: {sentence}");
                 (Status::Failed, Some(error.into()))
             }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::config::JobsConfig;
 pub use foreground::{Foreground, ForegroundText};
-pub use job::{Item, Moment, Priority, Snapshot, Status, Submission, Text};
+pub use job::{Failure, Item, Moment, Priority, Refused, Snapshot, Status, Submission, Text};
 pub use metrics::JobMetrics;
 pub use store::{Assignment, Refusal, Store, Ticket, Unavailable};
 pub use totals::Figures;

@@ -5,8 +5,11 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::time::{self, MissedTickBehavior};
 
-use super::{Assignment, Jobs, Moment, Text};
+use super::{Assignment, Failure, Jobs, Moment, Text};
 use crate::cache::Answer;
+
+/// Code of a defect of the server.
+const PANICKED: &str = "E4001";
 
 impl Jobs {
     /// Runs texts until dropped. `classify` answers one text until its deadline; `most` says how many
@@ -15,7 +18,7 @@ impl Jobs {
     pub async fn run<C, F>(&self, classify: C, most: impl Fn(usize) -> usize)
     where
         C: Fn(Text, Instant) -> F,
-        F: Future<Output = Result<Answer, String>>,
+        F: Future<Output = Result<Answer, Failure>>,
     {
         let mut cleanup = time::interval(self.cleanup_interval);
         cleanup.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -29,7 +32,9 @@ impl Jobs {
                 // A panic costs this text its answer, never all jobs their runner.
                 let outcome = AssertUnwindSafe(async move { classify(text, deadline).await }).catch_unwind();
                 running.push(async move {
-                    let outcome = outcome.await.unwrap_or_else(|_| Err("the server panicked on this text".to_owned()));
+                    let outcome = outcome
+                        .await
+                        .unwrap_or_else(|_| Err(Failure::new(PANICKED, "the server panicked on this text")));
                     (ticket, outcome)
                 });
             }

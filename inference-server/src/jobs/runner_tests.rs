@@ -52,7 +52,7 @@ impl Fixture {
     fn submit(&self, priority: Priority, texts: usize) -> uuid::Uuid {
         let text = Text { content: "a".to_owned(), characters: 1 };
         let timeout = Duration::from_mins(5);
-        let submission = Submission { texts: vec![text; texts], priority, max_batch_size: 1000, timeout };
+        let submission = Submission { texts: vec![Ok(text); texts], priority, max_batch_size: 1000, timeout };
         self.jobs.submit(submission).unwrap().id
     }
 
@@ -137,7 +137,7 @@ async fn a_cancelled_job_gives_way_to_the_next() {
 async fn a_panic_costs_one_text_its_answer() {
     let config = Config::read(&Environment::new()).unwrap().jobs.unwrap();
     let jobs = Arc::new(Jobs::new(config, Metrics::new().jobs));
-    let texts = ["good", "bad", "good"].map(|text| Text { content: text.to_owned(), characters: 4 });
+    let texts = ["good", "bad", "good"].map(|text| Ok(Text { content: text.to_owned(), characters: 4 }));
     let timeout = Duration::from_mins(5);
     let submission = Submission { texts: texts.into(), priority: Priority::High, max_batch_size: 1, timeout };
     let id = jobs.submit(submission).unwrap().id;

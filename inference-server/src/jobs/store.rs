@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Priority, Status,
-    job::{Item, Job, Moment, Snapshot, Submission, Text},
+    job::{Failure, Item, Job, Moment, Snapshot, Submission, Text},
     metrics::JobMetrics,
     totals::{Figures, Totals},
     turns::Turns,
@@ -135,6 +135,9 @@ impl Store {
         while self.held_bytes() + job.bytes() > self.config.max_bytes && self.forget_oldest() {}
         let (id, lane) = (Uuid::new_v4(), job.priority as usize);
         self.metrics.submit(job.priority);
+        for _ in 0..job.failed {
+            self.metrics.count_text(false);
+        }
         self.totals.take();
         self.unfinished_bytes += job.bytes();
         self.deadlines.insert((job.deadline(), id));
@@ -250,7 +253,7 @@ impl Store {
     }
 
     /// Keeps what came out for a text. That of a job that has ended meanwhile is of no use.
-    pub fn record(&mut self, ticket: Ticket, outcome: Result<Answer, String>, now: Moment) {
+    pub fn record(&mut self, ticket: Ticket, outcome: Result<Answer, Failure>, now: Moment) {
         self.advance(now);
         let Some(job) = self.jobs.get_mut(&ticket.job).filter(|job| !job.status.is_final()) else {
             return;
@@ -258,7 +261,7 @@ impl Store {
         self.metrics.count_text(outcome.is_ok());
         self.totals.count_text();
         self.unfinished_bytes -= job.bytes();
-        job.keep(ticket.index, ticket.characters, outcome);
+        job.record(ticket.index, ticket.characters, outcome);
         self.unfinished_bytes += job.bytes();
         if job.remaining() == 0 {
             let (status, error) = job.verdict();

@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::Refused, *};
 use crate::{
     config::{Config, Environment},
     metrics::Metrics,
@@ -48,7 +48,7 @@ impl Fixture {
         self.store.next_text(self.now)
     }
 
-    fn record(&mut self, ticket: Ticket, outcome: Result<Answer, String>) {
+    fn record(&mut self, ticket: Ticket, outcome: Result<Answer, Failure>) {
         self.store.record(ticket, outcome, self.now);
     }
 
@@ -63,7 +63,11 @@ impl Fixture {
 fn submission(priority: Priority, texts: usize) -> Submission {
     let text = |number: usize| Text { content: format!("{number:04}"), characters: 4 };
     let timeout = Duration::from_mins(5);
-    Submission { texts: (0..texts).map(text).collect(), priority, max_batch_size: 1000, timeout }
+    Submission { texts: (0..texts).map(text).map(Ok).collect(), priority, max_batch_size: 1000, timeout }
+}
+
+fn failure(sentence: &str) -> Failure {
+    Failure::new("E2002", sentence)
 }
 
 fn answer() -> Answer {
@@ -83,7 +87,7 @@ fn a_job_from_its_submission_to_its_results() {
     let (first, second) = (fixture.next().unwrap(), fixture.next().unwrap());
     assert_eq!((first.text.content.as_str(), second.text.content.as_str()), ("0000", "0001"));
     // Out of order, as it happens when texts of other lengths run first.
-    fixture.record(second.ticket, Err("it failed".to_owned()));
+    fixture.record(second.ticket, Err(failure("it failed")));
     let processing = fixture.snapshot(id).unwrap();
     assert_eq!((processing.status, processing.started_at), (Status::Processing, Some(1001.0)));
     assert_eq!((processing.processed, processing.failed), (1, 1));
@@ -98,7 +102,31 @@ fn a_job_from_its_submission_to_its_results() {
     let items = fixture.store.results(id, fixture.now).unwrap();
     let outcomes: Vec<_> = items.iter().map(|item| item.outcome.is_ok()).collect();
     assert_eq!(outcomes, [true, false, true]);
-    assert_eq!(items[1].outcome.as_ref().unwrap_err().as_ref(), "it failed");
+    assert_eq!(items[1].outcome, Err(failure("it failed")));
+}
+
+#[test]
+fn texts_that_cannot_be_run_have_failed_from_the_start_and_keep_their_places() {
+    let mut fixture = Fixture::new(|_| {});
+    let refused = |sentence| Err(Refused { characters: 7, failure: failure(sentence) });
+    let text = |content: &str| Ok(Text { content: content.to_owned(), characters: 3 });
+    let texts = vec![refused("too long"), text("one"), refused("no text"), text("two")];
+    let id = fixture.submit_with(Submission { texts, ..submission(Priority::High, 0) }).unwrap();
+    let pending = fixture.snapshot(id).unwrap();
+    assert_eq!((pending.status, pending.total, pending.processed, pending.failed), (Status::Pending, 4, 2, 2));
+    let run: Vec<_> = std::iter::from_fn(|| {
+        let Assignment { ticket, text, .. } = fixture.next()?;
+        fixture.record(ticket, Ok(answer()));
+        Some(text.content)
+    })
+    .collect();
+    assert_eq!(run, ["one", "two"]);
+    let done = fixture.snapshot(id).unwrap();
+    assert_eq!((done.status, done.processed, done.failed), (Status::Completed, 4, 2));
+    let items = fixture.store.results(id, fixture.now).unwrap();
+    let found: Vec<_> = items.iter().map(|item| (item.characters, item.outcome.is_ok())).collect();
+    assert_eq!(found, [(7, false), (3, true), (7, false), (3, true)]);
+    assert_eq!(items[2].outcome, Err(failure("no text")));
 }
 
 #[test]
@@ -107,7 +135,7 @@ fn a_job_without_any_answer_has_failed_and_says_why() {
     let id = fixture.submit(Priority::Medium, 2);
     for _ in 0..2 {
         let ticket = fixture.next().unwrap().ticket;
-        fixture.record(ticket, Err("the model failed".to_owned()));
+        fixture.record(ticket, Err(failure("the model failed")));
     }
     let failed = fixture.snapshot(id).unwrap();
     assert_eq!(failed.status, Status::Failed);
@@ -295,7 +323,7 @@ fn memory_is_counted_to_the_byte_over_many_jobs() {
         let id = fixture.submit(priority, 1 + round % 7);
         let assignment = fixture.next().unwrap();
         match round % 4 {
-            0 => fixture.record(assignment.ticket, Err(format!("failure {round}"))),
+            0 => fixture.record(assignment.ticket, Err(failure(&format!("failure {round}")))),
             1 => fixture.record(assignment.ticket, Ok(answer())),
             2 => drop(fixture.store.cancel(id, fixture.now)),
             _ => {}
@@ -387,7 +415,7 @@ fn series_follow_the_jobs() {
     fixture.run_all();
     fixture.submit(Priority::High, 2);
     let ticket = fixture.next().unwrap().ticket;
-    fixture.record(ticket, Err("it failed".to_owned()));
+    fixture.record(ticket, Err(failure("it failed")));
     fixture.submit(Priority::Low, 1);
     fixture.try_submit(Priority::Low, 1).unwrap_err();
     let text = metrics.render().unwrap();

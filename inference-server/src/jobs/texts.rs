@@ -7,18 +7,27 @@ use super::Text;
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     contents: String,
-    /// For each text its end in `contents` and its length in characters.
-    spans: Vec<(usize, usize)>,
+    spans: Vec<Span>,
     next: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// The text's place among all of the job.
+    index: usize,
+    /// Its end in the contents.
+    end: usize,
+    characters: usize,
+}
+
 impl Texts {
-    pub(super) fn new(texts: Vec<Text>) -> Self {
-        let mut contents = String::with_capacity(texts.iter().map(|text| text.content.len()).sum());
+    /// Texts with their places among all of the job.
+    pub(super) fn new(texts: Vec<(usize, Text)>) -> Self {
+        let mut contents = String::with_capacity(texts.iter().map(|(_, text)| text.content.len()).sum());
         let mut spans = Vec::with_capacity(texts.len());
-        for Text { content, characters } in texts {
+        for (index, Text { content, characters }) in texts {
             contents.push_str(&content);
-            spans.push((contents.len(), characters));
+            spans.push(Span { index, end: contents.len(), characters });
         }
         Self { contents, spans, next: 0 }
     }
@@ -30,16 +39,15 @@ impl Texts {
 
     /// The next text and its place among all.
     pub(super) fn take(&mut self) -> Option<(usize, Text)> {
-        let index = self.next;
-        let (end, characters) = *self.spans.get(index)?;
-        let start = index.checked_sub(1).map_or(0, |before| self.spans[before].0);
+        let Span { index, end, characters } = *self.spans.get(self.next)?;
+        let start = self.next.checked_sub(1).map_or(0, |before| self.spans[before].end);
         self.next += 1;
         Some((index, Text { content: self.contents[start..end].to_owned(), characters }))
     }
 
     /// Memory that is held, whether or not texts were taken.
     pub(super) fn bytes(&self) -> usize {
-        self.contents.capacity() + self.spans.capacity() * size_of::<(usize, usize)>()
+        self.contents.capacity() + self.spans.capacity() * size_of::<Span>()
     }
 }
 
@@ -51,10 +59,11 @@ mod tests {
     fn what_goes_in_comes_out_in_order() {
         let texts = ["one", "zwölf", "😀", "four"]
             .map(|text| Text { content: text.to_owned(), characters: text.chars().count() });
-        let mut held = Texts::new(texts.to_vec());
-        assert_eq!((held.left(), held.bytes()), (4, 3 + 6 + 4 + 4 + 4 * 16));
+        let given: Vec<_> = [0, 2, 3, 7].into_iter().zip(texts).collect();
+        let mut held = Texts::new(given.clone());
+        assert_eq!((held.left(), held.bytes()), (4, 3 + 6 + 4 + 4 + 4 * 24));
         let taken: Vec<_> = std::iter::from_fn(|| held.take()).collect();
-        assert_eq!(taken, texts.into_iter().enumerate().collect::<Vec<_>>());
+        assert_eq!(taken, given);
         assert_eq!(held.left(), 0);
     }
 }

@@ -44,7 +44,12 @@ impl Client {
     }
 
     pub fn post(&mut self, path: &str, body: &[u8]) -> Reply {
-        self.send(&format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()));
+        self.post_with(path, "", body)
+    }
+
+    /// With more lines of the head, each with its end.
+    pub fn post_with(&mut self, path: &str, lines: &str, body: &[u8]) -> Reply {
+        self.send(&format!("POST {path} HTTP/1.1\r\nhost: x\r\n{lines}content-length: {}\r\n\r\n", body.len()));
         let _ = self.stream.write_all(body);
         self.reply()
     }

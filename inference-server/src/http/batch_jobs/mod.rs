@@ -27,7 +27,7 @@ use crate::{
     jobs::{self, Jobs, Status},
 };
 pub use error::JobError;
-use request::{Page, PageQuery};
+use request::{Defaults, Page, PageQuery};
 use response::{BatchFigures, BatchJob, BatchJobStatus, BatchResults, Cancelled, QueueStatus};
 
 /// How a job can be refused.
@@ -101,10 +101,10 @@ pub(super) async fn submit(
         // It would be lost with the process; another replica can take it.
         return Err(ApiError::Stopping);
     }
-    let Received(body) = body?;
+    let body = body?;
     let _place = predict_batch::place(&app)?;
-    let submission = request::submission(&body, app.config.max_text_length, jobs)?;
-    drop(body);
+    let (longest, defaults) = (app.config.max_text_length, Defaults::of(jobs));
+    let submission = body.read(&app, move |json| request::submission(json, longest, defaults)).await?;
     texts::serving(&app)?;
     let taken = jobs.submit(submission).map_err(|refusal| JobError::Refused(refusal.to_string()))?;
     Ok(Json(taken.into()))
@@ -203,7 +203,7 @@ pub async fn run_jobs(app: Arc<App>) {
     let classify = |jobs::Text { content, characters }, deadline| {
         let answer =
             texts::classify(&app, serving, Text { content, characters }, deadline, WhenFull::WaitBehindRequests);
-        async { answer.await.map_err(|error| error.to_string()) }
+        async { answer.await.map_err(|error| jobs::Failure::new(error.code(), &error.to_string())) }
     };
     jobs.run(classify, most).await;
 }

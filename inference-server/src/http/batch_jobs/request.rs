@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use axum::extract::{Query, rejection::QueryRejection};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    http::{ApiError, error::Location, predict_batch, texts},
-    jobs::{Jobs, Priority, Submission, Text},
+    http::{
+        ApiError,
+        error::Location,
+        fields::{self, Fields},
+        rows::{self, Row, Rows},
+        texts,
+    },
+    jobs::{self, Jobs, Priority, Submission},
 };
 
 /// Bounds of `max_batch_size`.
@@ -42,50 +47,73 @@ pub(in crate::http) struct Request {
     timeout_seconds: Option<u16>,
 }
 
-/// The job that a body asks for; all problems at once.
-pub(super) fn submission(body: &[u8], longest: usize, jobs: &Jobs) -> Result<Submission, ApiError> {
-    let mut fields = texts::fields(body)?;
-    let texts = predict_batch::texts(&mut fields, longest);
+/// What holds for a job that doesn't say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Defaults {
+    max_batch_size: usize,
+    timeout: Duration,
+}
+
+impl Defaults {
+    pub(super) fn of(jobs: &Jobs) -> Self {
+        Self { max_batch_size: jobs.max_batch_size, timeout: jobs.default_timeout }
+    }
+}
+
+/// The job that a body asks for; all problems at once. A text that can't be run has failed in a job of others.
+pub(super) fn submission(json: &str, longest: usize, defaults: Defaults) -> Result<Submission, ApiError> {
+    let mut rows = Rows::new(longest);
+    let mut fields = rows.read(json, ["priority", "max_batch_size", "timeout_seconds"])?;
+    let rows = rows.finish(&fields);
     let priority = priority(&mut fields);
     let max_batch_size = number(&mut fields, "max_batch_size", BATCH_SIZES);
     let timeout = number(&mut fields, "timeout_seconds", TIMEOUTS);
-    match (texts, priority, max_batch_size, timeout) {
-        (Ok(texts), Ok(priority), Ok(max_batch_size), Ok(timeout)) => Ok(Submission {
-            texts: texts.into_iter().map(|text| Text { content: text.content, characters: text.characters }).collect(),
+    match (rows, priority, max_batch_size, timeout) {
+        (Ok(rows), Ok(priority), Ok(max_batch_size), Ok(timeout)) => Ok(Submission {
+            texts: rows.into_iter().map(text).collect(),
             priority,
-            max_batch_size: max_batch_size.map_or(jobs.max_batch_size, |size| usize::try_from(size).unwrap_or(1)),
-            timeout: timeout.map_or(jobs.default_timeout, Duration::from_secs),
+            max_batch_size: max_batch_size.map_or(defaults.max_batch_size, |size| usize::try_from(size).unwrap_or(1)),
+            timeout: timeout.map_or(defaults.timeout, Duration::from_secs),
         }),
-        (texts, priority, max_batch_size, timeout) => {
-            let errors = [texts.err(), priority.err(), max_batch_size.err(), timeout.err()];
+        (rows, priority, max_batch_size, timeout) => {
+            let rows = rows.map_or_else(Some, |rows| {
+                let is_bad = rows.iter().any(Result::is_err);
+                is_bad.then(|| rows::all_of(rows))
+            });
+            let errors = [rows, priority.err(), max_batch_size.err(), timeout.err()];
             Err(ApiError::all_of(errors.into_iter().flatten()))
         }
     }
 }
 
-fn priority(fields: &mut Map<String, Value>) -> Result<Priority, ApiError> {
-    let known = match fields.remove("priority") {
-        None => return Ok(Priority::Medium),
-        Some(Value::String(name)) => Priority::from_name(&name),
-        Some(_) => return Err(ApiError::field("priority", "Input should be a valid string", "string_type")),
-    };
-    let msg = "Input should be low, medium or high";
-    known.ok_or_else(|| ApiError::field("priority", msg, "string_pattern_mismatch"))
+fn text(row: Row) -> Result<jobs::Text, jobs::Refused> {
+    match row {
+        Ok(texts::Text { content, characters }) => Ok(jobs::Text { content, characters }),
+        Err(texts::Refused { characters, error }) => {
+            Err(jobs::Refused { characters, failure: jobs::Failure::new(error.code(), &error.to_string()) })
+        }
+    }
+}
+
+fn priority<const N: usize>(fields: &mut Fields<N>) -> Result<Priority, ApiError> {
+    const FIELD: &str = "priority";
+    let Some(value) = fields.take(FIELD) else { return Ok(Priority::Medium) };
+    match fields::string(value, Priority::from_name) {
+        Ok(Some(priority)) => Ok(priority),
+        Ok(None) => Err(ApiError::field(FIELD, "Input should be low, medium or high", "string_pattern_mismatch")),
+        Err(no_string) => Err(ApiError::field(FIELD, no_string.msg, no_string.kind)),
+    }
 }
 
 /// A whole number within bounds. `null` is what version 1's clients send for "not set".
-fn number(
-    fields: &mut Map<String, Value>,
+fn number<const N: usize>(
+    fields: &mut Fields<N>,
     field: &'static str,
     (least, most): (u64, u64),
 ) -> Result<Option<u64>, ApiError> {
-    let number = match fields.remove(field) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => number,
-        Some(_) => return Err(ApiError::field(field, "Input should be a valid integer", "int_type")),
-    };
+    let Some(value) = fields.take(field).filter(|value| !fields::is_null(value)) else { return Ok(None) };
     // 60.0 is a whole number too, in JSON Schema as for version 1.
-    let whole = number.as_u64().or_else(|| number.as_f64().filter(|number| number.fract() == 0.0).map(saturating));
+    let whole = fields::number(value).filter(|number| number.fract() == 0.0 || number.is_infinite()).map(saturating);
     let loc = || vec![Location::Name("body"), Location::Name(field)];
     match whole {
         Some(number) if number > most => Err(too_large(loc(), most)),
@@ -163,19 +191,15 @@ fn parameter(name: &'static str, given: Option<&str>, default: usize, most: usiz
 #[cfg(test)]
 mod tests {
     use axum::http::Uri;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
-        config::{Config, Environment},
-        http::error::ValidationError,
-        metrics::Metrics,
-    };
+    use crate::http::error::ValidationError;
+
+    const DEFAULTS: Defaults = Defaults { max_batch_size: 1000, timeout: Duration::from_mins(5) };
 
     fn submission(body: &Value) -> Result<Submission, Vec<ValidationError>> {
-        let config = Config::read(&Environment::new()).unwrap().jobs.unwrap();
-        let jobs = Jobs::new(config, Metrics::new().jobs);
-        super::submission(body.to_string().as_bytes(), 512, &jobs).map_err(|error| match error {
+        super::submission(&body.to_string(), 512, DEFAULTS).map_err(|error| match error {
             ApiError::Validation(errors) => errors,
             other => panic!("{other:?}"),
         })
@@ -184,7 +208,7 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let found = submission(&json!({ "texts": [" a "] })).unwrap();
-        assert_eq!(found.texts, [Text { content: "a".to_owned(), characters: 1 }]);
+        assert_eq!(found.texts, [Ok(jobs::Text { content: "a".to_owned(), characters: 1 })]);
         assert_eq!(found.priority, Priority::Medium);
         assert_eq!((found.max_batch_size, found.timeout), (1000, Duration::from_mins(5)));
         let null = json!({ "texts": ["a"], "max_batch_size": null, "timeout_seconds": null });
@@ -211,6 +235,7 @@ mod tests {
             ("max_batch_size", json!(u64::MAX), "less_than_equal"),
             ("max_batch_size", json!(1e300), "less_than_equal"),
             ("max_batch_size", json!(-1e300), "greater_than_equal"),
+            ("max_batch_size", json!(true), "int_type"),
             ("timeout_seconds", json!("300"), "int_type"),
             ("priority", json!("urgent"), "string_pattern_mismatch"),
             ("priority", json!("High"), "string_pattern_mismatch"),
@@ -232,11 +257,17 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_long_says_so_whatever_else_is_wrong() {
-        let config = Config::read(&Environment::new()).unwrap().jobs.unwrap();
-        let jobs = Jobs::new(config, Metrics::new().jobs);
         let body = json!({ "texts": ["long"], "priority": "urgent" }).to_string();
-        let error = super::submission(body.as_bytes(), 3, &jobs).unwrap_err();
+        let error = super::submission(&body, 3, DEFAULTS).unwrap_err();
         assert_eq!(error, ApiError::TextTooLong { characters: 4, most: 3 });
+    }
+
+    #[test]
+    fn a_bad_text_has_failed_in_a_job_of_others() {
+        let found = submission(&json!({ "texts": ["a", 7, "é".repeat(513)] })).unwrap();
+        let failed = found.texts.into_iter().filter_map(Result::err);
+        let failed: Vec<_> = failed.map(|refused| (refused.characters, refused.failure.code)).collect();
+        assert_eq!(failed, [(0, "E1001"), (513, "E1002")]);
     }
 
     fn page(query: &str) -> Result<Page, &'static str> {

@@ -8,12 +8,9 @@ use uuid::Uuid;
 
 use super::request::Page;
 use crate::{
-    http::{info::BACKEND_NAME, texts::milliseconds},
+    http::{info::BACKEND_NAME, predict_batch::ERROR, texts::milliseconds},
     jobs::{Figures, Item, Priority, Snapshot, Status},
 };
-
-/// Label of a text without an answer.
-const ERROR: &str = "ERROR";
 
 /// A job that was taken.
 #[derive(Debug, Serialize, ToSchema)]
@@ -124,6 +121,14 @@ pub(in crate::http) struct BatchResult {
     #[schema(value_type = String)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Arc<str>>,
+    /// That of a request for this text alone; only where there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^E[0-9]{4}$")]
+    error_code: Option<&'static str>,
+    /// The text's place in the job, from 0; only where there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    index: Option<usize>,
 }
 
 /// Figures over the whole job, whichever page it is on.
@@ -143,7 +148,8 @@ impl BatchResults {
         let start = (page.number - 1).saturating_mul(page.size).min(total);
         let end = start.saturating_add(page.size).min(total);
         let (model_name, failed_label): (Arc<str>, Arc<str>) = (model_name.into(), ERROR.into());
-        let results = items[start..end].iter().map(|item| BatchResult::of(item, &model_name, &failed_label));
+        let results = items.iter().enumerate().take(end).skip(start);
+        let results = results.map(|(index, item)| BatchResult::of(index, item, &model_name, &failed_label));
         let successful = items.iter().filter(|item| item.outcome.is_ok()).count();
         Self {
             job_id: id,
@@ -163,8 +169,8 @@ impl BatchResults {
 }
 
 impl BatchResult {
-    fn of(item: &Item, model_name: &Arc<str>, failed_label: &Arc<str>) -> Self {
-        let answer = item.outcome.as_ref().ok();
+    fn of(index: usize, item: &Item, model_name: &Arc<str>, failed_label: &Arc<str>) -> Self {
+        let (answer, failure) = (item.outcome.as_ref().ok(), item.outcome.as_ref().err());
         Self {
             label: answer.map_or(failed_label, |answer| &answer.verdict.label).clone(),
             prediction_id: item.prediction_id,
@@ -176,7 +182,9 @@ impl BatchResult {
             truncated: answer.is_some_and(|answer| answer.truncated),
             cached: answer.is_some_and(|answer| answer.cached),
             features: None,
-            error: item.outcome.as_ref().err().cloned(),
+            error: failure.map(|failure| Arc::clone(&failure.sentence)),
+            error_code: failure.map(|failure| failure.code),
+            index: failure.map(|_| index),
         }
     }
 }
@@ -274,12 +282,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{cache::Answer, model::Verdict};
+    use crate::{cache::Answer, jobs::Failure, model::Verdict};
 
     fn items(count: usize) -> Vec<Item> {
         let verdict = Verdict { label: "POSITIVE".into(), score: 0.75 };
         let answer = Answer { verdict, truncated: true, inference: Duration::from_micros(1500), cached: true };
-        let outcome = |number| if number % 4 == 3 { Err("it failed".into()) } else { Ok(answer.clone()) };
+        let outcome =
+            |number| if number % 4 == 3 { Err(Failure::new("E1004", "it failed")) } else { Ok(answer.clone()) };
         let item = |number| Item { prediction_id: Uuid::new_v4(), characters: number, outcome: outcome(number) };
         (0..count).map(item).collect()
     }
@@ -304,9 +313,10 @@ mod tests {
         let good = serde_json::to_value(&page.results[0]).unwrap();
         assert_eq!((&good["label"], &good["score"], &good["cached"]), (&"POSITIVE".into(), &0.75.into(), &true.into()));
         assert_eq!((&good["inference_time_ms"], &good["truncated"]), (&1.5.into(), &true.into()));
-        assert!(good.get("error").is_none(), "{good}");
+        assert!(["error", "error_code", "index"].iter().all(|key| good.get(key).is_none()), "{good}");
         let failed = serde_json::to_value(&page.results[3]).unwrap();
         assert_eq!((&failed["label"], &failed["score"]), (&"ERROR".into(), &0.0.into()));
         assert_eq!((&failed["error"], &failed["text_length"]), (&"it failed".into(), &3.into()));
+        assert_eq!((&failed["error_code"], &failed["index"]), (&"E1004".into(), &3.into()));
     }
 }

@@ -92,6 +92,12 @@ fn empty(error: &ApiError, in_protocol: bool) -> Response {
             .description(Some("Seconds after which another try may succeed"));
         response = response.header("Retry-After", seconds.build());
     }
+    if matches!(error, ApiError::UnsupportedEncoding(_)) {
+        let encodings = HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .description(Some("What is read, if the content encoding was not"));
+        response = response.header("Accept-Encoding", encodings.build());
+    }
     if *error == ApiError::Unauthorized {
         let scheme = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String)));
         response = response.header("WWW-Authenticate", scheme.build());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::{Config, Environment},
-    http::{predict_batch, texts::LONGEST_TEXT},
+    http::{rows::MOST_TEXTS, texts::LONGEST_TEXT},
 };
 
 fn document(settings: &[(&str, &str)]) -> Value {
@@ -101,7 +101,7 @@ fn the_bounds_are_those_that_are_checked() {
     let text = schema(&document(&[("MLOPS_MAX_TEXT_LENGTH", "512")]), "Text");
     assert_eq!(text["maxLength"], 512);
     let texts = schema(&document(&[]), "BatchRequest")["properties"]["texts"].clone();
-    assert_eq!((&texts["minItems"], &texts["maxItems"]), (&json!(1), &json!(predict_batch::MOST_TEXTS)));
+    assert_eq!((&texts["minItems"], &texts["maxItems"]), (&json!(1), &json!(MOST_TEXTS)));
     let name = schema(&document(&[("MLOPS_MODEL_NAME", "reviews")]), "ModelName");
     assert_eq!(name["enum"], json!(["reviews"]));
 }
@@ -121,6 +121,7 @@ fn errors_are_documented_by_their_codes() {
         ("POST /api/v1/predict", "401", "Error", "E3002"),
         ("POST /api/v1/predict", "408", "Error", "E1010"),
         ("POST /api/v1/predict", "413", "Error", "E1005"),
+        ("POST /api/v1/predict", "415", "Error", "E1011 E1012"),
         ("POST /api/v1/predict", "422", "Error", "E1001"),
         ("POST /api/v1/predict", "500", "Error", "E2002"),
         ("POST /api/v1/predict", "503", "Error", "E2001 E4002 E4003"),
@@ -138,6 +139,7 @@ fn errors_are_documented_by_their_codes() {
         ("GET /api/v1/monitoring/drift", "404", "Error", "E8001"),
         ("POST /v2/models/{name}/infer", "400", "ProtocolError", "E1002 E1004 E1006 E1009 E1013"),
         ("POST /v2/models/{name}/infer", "401", "ProtocolError", "E3002"),
+        ("POST /v2/models/{name}/infer", "415", "ProtocolError", "E1011 E1012"),
         ("POST /v2/models/{name}/infer", "404", "ProtocolError", "E1007"),
     ] {
         assert_eq!(codes(name, status), (schema.to_owned(), expected.to_owned()), "{name} {status}");

@@ -63,7 +63,6 @@ fn a_prediction_has_the_documented_shape_and_headers() {
         found,
         [
             "backend",
-            "truncated",
             "cached",
             "features",
             "inference_time_ms",
@@ -71,7 +70,8 @@ fn a_prediction_has_the_documented_shape_and_headers() {
             "model_name",
             "prediction_id",
             "score",
-            "text_length"
+            "text_length",
+            "truncated",
         ]
     );
     assert_eq!(body["text_length"], 19);

@@ -415,8 +415,12 @@ impl<'de> Elements<'de> for Data {
             match Text::check(text, &[], self.longest) {
                 Ok(text) => self.texts.push(text),
                 Err(refused) => {
-                    let (index, error) = (self.texts.len(), refused.error.into());
-                    self.refused = Some(ApiError::AtText { index, error });
+                    let error = match refused.error {
+                        // The protocol has one status for all that is wrong with a body.
+                        error @ ApiError::Validation(_) => protocol(error.to_string()),
+                        other => other,
+                    };
+                    self.refused = Some(ApiError::AtText { index: self.texts.len(), error: Box::new(error) });
                 }
             }
         }
@@ -431,12 +435,15 @@ impl<'de> Elements<'de> for Data {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn refused(body: &Value) -> String {
-        parse(&body.to_string(), 9).unwrap_err().to_string()
+        let error = parse(&body.to_string(), 9).unwrap_err();
+        assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{error}");
+        error.to_string()
     }
 
     fn body(shape: &Value, data: &Value) -> Value {

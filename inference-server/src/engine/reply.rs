@@ -103,18 +103,21 @@ impl State {
 }
 
 /// The logits of a text of those of its windows, each with its number of tokens: their mean, in which a window counts
-/// by its tokens.
+/// by its tokens. Those of a single one are as they are, to the last bit.
 pub fn join<'a>(windows: impl Iterator<Item = (&'a [f32], usize)>) -> Vec<f32> {
-    let (mut sum, mut all) = (Vec::new(), 0.0);
+    let (mut mean, mut all) = (Vec::new(), 0.0);
     for (logits, tokens) in windows {
         let weight = f32::from(u16::try_from(tokens).unwrap_or(u16::MAX));
         all += weight;
-        sum.resize(logits.len().max(sum.len()), 0.0);
-        for (sum, logit) in sum.iter_mut().zip(logits) {
-            *sum += weight * logit;
+        if mean.is_empty() {
+            mean = logits.to_vec();
+            continue;
+        }
+        for (mean, logit) in mean.iter_mut().zip(logits) {
+            *mean += (logit - *mean) * (weight / all);
         }
     }
-    sum.iter().map(|sum| sum / all).collect()
+    mean
 }
 
 #[cfg(test)]
@@ -139,6 +142,14 @@ mod tests {
         let whole = answer.try_recv().unwrap().unwrap();
         assert_eq!((whole.logits, whole.timeline.tokens), (vec![2.0, 0.0], 40));
         assert_eq!(whole.inference, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_single_window_keeps_its_logits_to_the_last_bit() {
+        for tokens in 1..600 {
+            let logits = [0.1, -1.7, 3.3].map(|logit| logit / 7.0);
+            assert_eq!(join(std::iter::once((&logits[..], tokens))), logits);
+        }
     }
 
     #[test]

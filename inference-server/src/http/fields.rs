@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     ApiError,
+    elements::{Elements, ListOf},
     error::{Location, ValidationError},
 };
 
@@ -178,105 +179,6 @@ pub(super) fn string<T>(value: Raw, look: impl FnOnce(&str) -> T) -> Result<T, N
     })
 }
 
-/// The place of a name among those that are known. Other names are not kept.
-pub(super) struct Known<'n>(pub(super) &'n [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for Known<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<usize>, D::Error> {
-        reader.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Known<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.iter().position(|known| *known == name))
-    }
-}
-
-/// What reads a list, element by element.
-pub(super) trait Elements<'de> {
-    /// The list begins.
-    fn begin(&mut self);
-
-    /// Reads the next element; false when there is none.
-    fn next<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error>;
-
-    /// A string is there in place of a list.
-    fn string(&mut self, text: &str);
-
-    /// Anything else is there in place of a list.
-    fn other(&mut self);
-}
-
-/// A value that should be a list, read by its elements. Nothing is built of another.
-pub(super) struct ListOf<'e, E>(pub(super) &'e mut E);
-
-impl<'de, E: Elements<'de>> DeserializeSeed<'de> for ListOf<'_, E> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de, E: Elements<'de>> Visitor<'de> for ListOf<'_, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        self.0.begin();
-        while self.0.next(&mut list)? {}
-        Ok(())
-    }
-
-    fn visit_str<F>(self, text: &str) -> Result<(), F> {
-        self.0.string(text);
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        self.0.other();
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<F>(self, _: bool) -> Result<(), F> {
-        self.0.other();
-        Ok(())
-    }
-
-    fn visit_i64<F>(self, _: i64) -> Result<(), F> {
-        self.0.other();
-        Ok(())
-    }
-
-    fn visit_u64<F>(self, _: u64) -> Result<(), F> {
-        self.0.other();
-        Ok(())
-    }
-
-    fn visit_f64<F>(self, _: f64) -> Result<(), F> {
-        self.0.other();
-        Ok(())
-    }
-
-    fn visit_unit<F>(self) -> Result<(), F> {
-        self.0.other();
-        Ok(())
-    }
-}
-
 /// Stands where no list is wanted.
 struct Nothing;
 
@@ -363,77 +265,5 @@ impl<'de, E: Elements<'de>, const N: usize> Visitor<'de> for Object<'_, 'de, E, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-
-    #[test]
-    fn what_is_right_is_taken() {
-        let mut fields = Fields::read(r#"{"a":"é\u00e9","b":1,"c":true,"d":null,"x":[{"a":1e999}]}"#, NAMES).unwrap();
-        assert_eq!(fields.text("a", 2).as_deref(), Some("éé"));
-        assert_eq!(fields.number("b", &(0.0..=1.0)), Some(1.0));
-        assert_eq!(fields.boolean("c"), Some(true));
-        assert_eq!((fields.text("d", 1), fields.number("e", &(0.0..=1.0)), fields.boolean("f")), (None, None, None));
-        assert_eq!(fields.finish(), Ok(()));
-    }
-
-    #[test]
-    fn of_two_of_a_name_the_later_counts() {
-        let mut fields = Fields::read(r#"{"a":7,"\u0061":"b"}"#, NAMES).unwrap();
-        assert_eq!(fields.text("a", 2).as_deref(), Some("b"));
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_named() {
-        let json = r#"{"a":"ééé","b":1.5,"c":-1e999,"d":"yes","e":[],"f":"0.5"}"#;
-        let mut fields = Fields::read(json, NAMES).unwrap();
-        assert!(fields.text("a", 2).is_none() && fields.number("b", &(0.0..=1.0)).is_none());
-        assert!(fields.number("c", &(0.0..=1.0)).is_none() && fields.boolean("d").is_none());
-        assert!(fields.text("e", 2).is_none() && fields.number("f", &(0.0..=1.0)).is_none());
-        let Err(ApiError::Validation(problems)) = fields.finish() else {
-            panic!("nothing was wrong");
-        };
-        let found: Vec<_> = problems.iter().map(|problem| (&problem.loc[1], problem.kind)).collect();
-        let kinds =
-            ["string_too_long", "less_than_equal", "greater_than_equal", "bool_type", "string_type", "float_type"];
-        let expected: Vec<_> = NAMES.map(Location::Name).into_iter().zip(kinds).collect();
-        assert_eq!(found, expected.iter().map(|(name, kind)| (name, *kind)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_body_that_is_no_object_says_so_and_repeats_nothing() {
-        for (json, kind) in [
-            ("", "json_invalid"),
-            ("{", "json_invalid"),
-            (r#"{"a":1}}"#, "json_invalid"),
-            (r#"{"a":1,}"#, "json_invalid"),
-            (r#"{"a":'secret'}"#, "json_invalid"),
-            ("[1]", "model_attributes_type"),
-            (r#""secret""#, "model_attributes_type"),
-            ("null", "model_attributes_type"),
-        ] {
-            let Err(ApiError::Validation(problems)) = Fields::read(json, NAMES) else { panic!("{json} was taken") };
-            assert_eq!(problems[0].kind, kind, "{json}");
-            assert!(!problems[0].msg.contains("secret"), "{}", problems[0].msg);
-        }
-    }
-
-    #[test]
-    fn who_calls_a_field_as_other_servers_do_is_told_its_name() {
-        let missing = |json| match Fields::read(json, ["text"]).unwrap().missing("text") {
-            ApiError::Validation(problems) => problems[0].msg.clone(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(missing(r#"{"inputs":"a"}"#), r#"Field required: it is called "text" here, not "inputs""#);
-        assert_eq!(missing(r#"{"txt":"a"}"#), "Field required");
-    }
-
-    #[test]
-    fn a_string_of_half_a_pair_is_no_text() {
-        let mut fields = Fields::read(r#"{"a":"\ud83d","b":"\ud83d\ude00"}"#, NAMES).unwrap();
-        assert!(fields.text("a", 9).is_none());
-        assert_eq!(fields.text("b", 9).as_deref(), Some("😀"));
-        assert_eq!(fields.problems[0].kind, "string_unicode");
-    }
-}
+#[path = "fields_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ mod crowd;
 mod deadline;
 mod docs;
 mod drift;
+mod elements;
 mod error;
 mod explain;
 mod feedback;

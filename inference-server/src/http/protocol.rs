@@ -1,6 +1,8 @@
 //! The Open Inference Protocol, version 2, over REST: how clients of other model servers ask
 //! this one too. Its paths are fixed, so they are never under the prefix.
 
+mod data;
+mod outputs;
 mod request;
 
 use std::sync::Arc;

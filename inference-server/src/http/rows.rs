@@ -4,8 +4,9 @@ use serde::de::{Error, SeqAccess};
 
 use super::{
     ApiError,
+    elements::Elements,
     error::Location,
-    fields::{Elements, Fields, Raw},
+    fields::{Fields, Raw},
     texts::{Refused, Text},
 };
 

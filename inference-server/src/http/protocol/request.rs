@@ -11,11 +11,12 @@ use utoipa::{
     },
 };
 
-use super::{OUTPUTS, TEXT};
+use super::{TEXT, data::Data, outputs::wanted};
 use crate::http::{
     ApiError,
+    elements::{Known, ListOf},
     error::quoted,
-    fields::{self, Elements, Known, ListOf, Raw},
+    fields::{self, Raw},
     rows::MOST_TEXTS,
     texts::Text,
 };
@@ -137,11 +138,11 @@ pub(super) fn parse(json: &str, longest: usize) -> Result<Parsed, ApiError> {
     Ok(Parsed { id: id.map(short_id).transpose()?.flatten(), shape, texts, wanted })
 }
 
-fn protocol(problem: impl Into<String>) -> ApiError {
+pub(super) fn protocol(problem: impl Into<String>) -> ApiError {
     ApiError::Protocol(problem.into())
 }
 
-fn refuse<T>(problem: impl Into<String>) -> Result<T, ApiError> {
+pub(super) fn refuse<T>(problem: impl Into<String>) -> Result<T, ApiError> {
     Err(protocol(problem))
 }
 
@@ -158,7 +159,7 @@ fn short_id(id: Raw) -> Result<Option<String>, ApiError> {
 }
 
 /// A short string of the input. Of a longer one only the start is of use.
-fn named(field: &str, value: Option<Raw>) -> Result<String, ApiError> {
+pub(super) fn named(field: &str, value: Option<Raw>) -> Result<String, ApiError> {
     let value = value.ok_or_else(|| protocol(format!("missing field `{field}`")))?;
     let start = |text: &str| text.chars().take(100).collect();
     fields::string(value, start).map_err(|_| protocol(format!("the input's {field} must be a string")))
@@ -189,67 +190,6 @@ fn sides(shape: Raw) -> Result<Vec<usize>, ApiError> {
     serde_json::Deserializer::from_str(shape.get())
         .deserialize_seq(Sides(Vec::new()))
         .map_err(|_| protocol(format!("the shape must be a list of 1 to {MOST_SIDES} whole numbers from 0")))
-}
-
-/// The names of the outputs to answer.
-fn wanted(outputs: Option<Raw>) -> Result<Vec<&'static str>, ApiError> {
-    let Some(outputs) = outputs.filter(|outputs| !fields::is_null(outputs)) else { return Ok(OUTPUTS.to_vec()) };
-    let mut wanted = Wanted::default();
-    // Only an error of its own stops the reading of what was found to be JSON.
-    let _ = ListOf(&mut wanted).deserialize(&mut serde_json::Deserializer::from_str(outputs.get()));
-    match wanted {
-        Wanted { refused: Some(error), .. } => Err(error),
-        Wanted { names, .. } if names.is_empty() => Ok(OUTPUTS.to_vec()),
-        Wanted { names, .. } => Ok(names),
-    }
-}
-
-#[derive(Default)]
-struct Wanted {
-    names: Vec<&'static str>,
-    refused: Option<ApiError>,
-}
-
-impl Wanted {
-    /// The output of an element.
-    fn name(element: Raw) -> Result<&'static str, ApiError> {
-        let mut fields = fields::Fields::read(element.get(), ["name"]).map_err(|_| protocol(NO_OUTPUTS))?;
-        let name = named("output name", fields.take("name"))?;
-        let known = OUTPUTS.into_iter().find(|known| *known == name);
-        let unknown = || format!("the model has the outputs label, score and truncated, but no {}", quoted(&name));
-        known.ok_or_else(|| protocol(unknown()))
-    }
-}
-
-const NO_OUTPUTS: &str = "the outputs must be a list of objects with a name";
-
-impl<'de> Elements<'de> for Wanted {
-    fn begin(&mut self) {}
-
-    fn next<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(element) = list.next_element::<Raw>()? else { return Ok(false) };
-        let found = if self.names.len() == OUTPUTS.len() {
-            refuse(format!("the model has {} outputs, not more", OUTPUTS.len()))
-        } else {
-            Self::name(element)
-        };
-        match found {
-            Ok(name) => self.names.push(name),
-            Err(error) => {
-                self.refused = Some(error);
-                return Err(A::Error::custom("refused"));
-            }
-        }
-        Ok(true)
-    }
-
-    fn string(&mut self, _: &str) {
-        self.other();
-    }
-
-    fn other(&mut self) {
-        self.refused = Some(protocol(NO_OUTPUTS));
-    }
 }
 
 /// What is read of a body.
@@ -352,187 +292,6 @@ impl<'de> Visitor<'de> for Inputs<'_, 'de> {
     }
 }
 
-/// The texts, flat or nested. The first that is none ends the reading.
-#[derive(Default)]
-struct Data {
-    longest: usize,
-    depth: usize,
-    is_there: bool,
-    /// The text at which the JSON is broken.
-    broken: Option<usize>,
-    texts: Vec<Text>,
-    refused: Option<ApiError>,
-}
-
-impl Data {
-    fn new(longest: usize) -> Self {
-        Self { longest, ..Self::default() }
-    }
-
-    fn finish(self) -> Result<Vec<Text>, ApiError> {
-        if self.is_there { Ok(self.texts) } else { refuse("missing field `data`") }
-    }
-
-    fn refuse(&mut self, problem: impl Into<String>) {
-        self.refused.get_or_insert_with(|| protocol(problem));
-    }
-
-    /// Whether one more may come.
-    fn has_room(&mut self) -> bool {
-        let has_room = self.depth > 0 && self.texts.len() < MOST_TEXTS;
-        if self.depth == 0 {
-            self.refuse("the data must be a list of texts, flat or nested by shape");
-        } else if !has_room {
-            self.refuse(format!("1 to {MOST_TEXTS} texts are allowed, not more"));
-        }
-        has_room
-    }
-}
-
-impl<'de> Elements<'de> for Data {
-    fn begin(&mut self) {
-        if self.depth == 0 {
-            self.is_there = true;
-            self.texts.clear();
-        }
-    }
-
-    fn next<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        self.depth += 1;
-        let read = list.next_element_seed(ListOf(&mut *self));
-        self.depth -= 1;
-        if self.refused.is_some() {
-            return Err(A::Error::custom("refused"));
-        }
-        if read.is_err() {
-            self.broken.get_or_insert(self.texts.len());
-        }
-        Ok(read?.is_some())
-    }
-
-    fn string(&mut self, text: &str) {
-        if self.has_room() {
-            match Text::check(text, &[], self.longest) {
-                Ok(text) => self.texts.push(text),
-                Err(refused) => {
-                    let error = match refused.error {
-                        // The protocol has one status for all that is wrong with a body.
-                        error @ ApiError::Validation(_) => protocol(error.to_string()),
-                        other => other,
-                    };
-                    self.refused = Some(ApiError::AtText { index: self.texts.len(), error: Box::new(error) });
-                }
-            }
-        }
-    }
-
-    fn other(&mut self) {
-        if self.has_room() {
-            self.refuse(format!("text {}: Input should be a valid string", self.texts.len()));
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use axum::http::StatusCode;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn refused(body: &Value) -> String {
-        let error = parse(&body.to_string(), 9).unwrap_err();
-        assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{error}");
-        error.to_string()
-    }
-
-    fn body(shape: &Value, data: &Value) -> Value {
-        json!({ "inputs": [{ "name": "text", "shape": shape, "datatype": "BYTES", "data": data }] })
-    }
-
-    #[test]
-    fn data_is_flat_or_nested() {
-        for data in [json!(["a", " b "]), json!([["a"], ["b"]])] {
-            let parsed = parse(&body(&json!([2, 1]), &data).to_string(), 9).unwrap();
-            let texts: Vec<_> = parsed.texts.iter().map(|text| text.content.as_str()).collect();
-            assert_eq!((texts, parsed.shape), (vec!["a", "b"], vec![2, 1]));
-            assert_eq!(parsed.wanted, ["label", "score", "truncated"]);
-        }
-    }
-
-    #[test]
-    fn what_it_does_not_know_is_left_alone() {
-        let json = r#"{"id":"7","parameters":{"a":[1e999]},"outputs":[{"name":"score","parameters":{"binary_data":true}}],
-            "inputs":[{"data":["a"],"shape":[1],"parameters":{},"datatype":"BYTES","name":"text"}]}"#;
-        let parsed = parse(json, 9).unwrap();
-        assert_eq!((parsed.id.as_deref(), parsed.wanted), (Some("7"), vec!["score"]));
-        for nothing in [json!(null), json!([])] {
-            let mut body = body(&json!([1]), &json!(["a"]));
-            (body["outputs"], body["id"]) = (nothing, json!(null));
-            let parsed = parse(&body.to_string(), 9).unwrap();
-            assert_eq!((parsed.id, parsed.wanted.len()), (None, 3));
-        }
-    }
-
-    #[test]
-    fn what_does_not_follow_the_protocol_is_refused_in_a_sentence() {
-        let of = |field: &str, value: Value| {
-            let mut body = body(&json!([1]), &json!(["a"]));
-            body[field] = value;
-            body
-        };
-        for (body, sentence) in [
-            (body(&json!([3]), &json!(["a"])), "the shape [3] does not hold the 1 elements of the data"),
-            (body(&json!([]), &json!(["a"])), "the shape [] does not hold the 1 elements of the data"),
-            (body(&json!([u64::MAX, 2]), &json!(["a"])), "does not hold the 1 elements of the data"),
-            (body(&json!([0]), &json!([])), "1 to 1000 texts are allowed, not 0"),
-            (body(&json!([1001]), &json!(vec!["a"; 1001])), "1 to 1000 texts are allowed, not more"),
-            (body(&json!(vec![1; 17]), &json!(["a"])), "the shape must be a list of 1 to 16 whole numbers from 0"),
-            (body(&json!([-1]), &json!(["a"])), "the shape must be a list of 1 to 16 whole numbers from 0"),
-            (body(&json!([2]), &json!(["a", 7])), "text 1: Input should be a valid string"),
-            (body(&json!([2]), &json!([["a"], [null]])), "text 1: Input should be a valid string"),
-            (body(&json!([2]), &json!(["a", " "])), "text 1: String should have at least 1 character"),
-            (body(&json!([1]), &json!(["a".repeat(10)])), "text 0: the text has 10 characters, and at most 9 are"),
-            (body(&json!([1]), &json!("a")), "the data must be a list of texts, flat or nested by shape"),
-            (body(&json!([1]), &json!({ "a": "b" })), "the data must be a list of texts, flat or nested by shape"),
-            (json!({ "inputs": [] }), "the model has 1 input, not 0"),
-            (json!({ "inputs": [{}, {}] }), "the model has 1 input, not more"),
-            (json!({ "inputs": "secret" }), "the inputs must be a list of one object"),
-            (json!({ "inputs": ["secret"] }), "the inputs must be a list of one object"),
-            (json!({ "inputs": [{}] }), "missing field `name`"),
-            (json!({}), "missing field `inputs`"),
-            (json!("secret"), "the body must be a JSON object"),
-            (of("id", json!("é".repeat(257))), "the id may have 256 characters"),
-            (of("id", json!(7)), "the id must be a string"),
-            (
-                of("outputs", json!([{ "name": "logits" }])),
-                "the model has the outputs label, score and truncated, but no \"logits\"",
-            ),
-            (of("outputs", json!(vec![json!({ "name": "label" }); 4])), "the model has 3 outputs, not more"),
-            (of("outputs", json!(["label"])), "the outputs must be a list of objects with a name"),
-            (of("outputs", json!("label")), "the outputs must be a list of objects with a name"),
-            (
-                json!({ "inputs": [{ "name": "x".repeat(100), "shape": [1], "datatype": "INT64", "data": ["a"] }] }),
-                &format!("the input is \"{}\"… of \"INT64\", but must be \"text\" of \"BYTES\"", "x".repeat(64)),
-            ),
-        ] {
-            let found = refused(&body);
-            assert!(found.starts_with(sentence) || found.ends_with(sentence), "{found} for {body}");
-            assert!(!found.contains("secret"), "{found}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_read_behind_what_is_too_much() {
-        let before = r#"{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":[["#;
-        let error = parse(&format!("{before}{}\"a\" this is no JSON", "\"a\",".repeat(1000)), 9).unwrap_err();
-        assert_eq!(error.to_string(), "1 to 1000 texts are allowed, not more");
-    }
-
-    #[test]
-    fn what_is_no_json_says_where() {
-        assert_eq!(parse("{\"inputs\":x", 9).unwrap_err().to_string(), "expected value at line 1 column 11");
-        let error = parse(&body(&json!([1]), &json!(["A"])).to_string().replace('A', r"\ud83d"), 9).unwrap_err();
-        assert!(error.to_string().starts_with("text 0: "), "{error}");
-    }
-}
+#[path = "request_tests.rs"]
+mod tests;

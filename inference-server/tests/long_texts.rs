@@ -95,7 +95,7 @@ fn where_long_texts_are_refused_the_answer_says_how_long_they_are() {
     refused(&server, "/explain", &json!({ "text": text }), 65);
     let (status, body) = infer(&server, &[&text], &json!([]));
     assert_eq!(status, 400);
-    assert!(body["error"].as_str().unwrap().starts_with("the text has 65 tokens"), "{body}");
+    assert!(body["error"].as_str().unwrap().starts_with("text 0: the text has 65 tokens"), "{body}");
     let body = server.predict(&"lamp ".repeat(62));
     assert_eq!(body["truncated"], false);
 }

@@ -74,7 +74,7 @@ fn every_answer_to_a_text_that_was_cut_says_so() {
 
 #[test]
 fn in_windows_all_of_a_text_counts() {
-    let server = Server::start(&[AT_ONCE, ("MLOPS_LONG_TEXTS", "windows"), ("MLOPS_MAX_QUEUE_WAIT_MS", "60000")]);
+    let server = Server::start(&[AT_ONCE, ("MLOPS_LONG_TEXTS", "windows")]);
     let body = server.predict(&turning());
     assert_eq!((&body["label"], &body["truncated"]), (&json!("NEGATIVE"), &json!(false)));
     assert_eq!(server.predict(&"wonderful lamp ".repeat(31))["label"], "POSITIVE");

@@ -67,6 +67,8 @@ pub(super) struct Place {
     lane: Lane,
     cost: Duration,
     waits: bool,
+    /// Whether its caller has waited for it, and is not to be refused any more.
+    was_waited_for: bool,
 }
 
 impl Admission {
@@ -92,7 +94,8 @@ impl Admission {
             let load = self.load(Lane::of(tokens));
             let room = load.room.notified();
             if self.check(tokens, self.bounds.half(), None).is_ok() {
-                let place = self.place(tokens);
+                let mut place = self.place(tokens);
+                place.was_waited_for = true;
                 // There may be room for another one.
                 load.room.notify_one();
                 return place;
@@ -134,7 +137,7 @@ impl Admission {
         load.waiting.fetch_add(1, Ordering::Relaxed);
         load.cost.fetch_add(nanoseconds(cost), Ordering::Relaxed);
         self.metrics.queue_depth.inc();
-        Place { admission: Arc::clone(self), lane, cost, waits: true }
+        Place { admission: Arc::clone(self), lane, cost, waits: true, was_waited_for: false }
     }
 
     /// Whether a text of so many tokens may come.
@@ -184,9 +187,10 @@ impl Place {
     pub(super) fn settle(self, tokens: usize, deadline: Instant) -> Result<Self, EngineError> {
         let admission = Arc::clone(&self.admission);
         let as_expected = Lane::of(tokens) == self.lane && admission.profile.cost.of(tokens) <= self.cost * 2;
+        let may_stay = as_expected || self.was_waited_for;
         // It doesn't wait for itself.
         drop(self);
-        if !as_expected {
+        if !may_stay {
             admission.check(tokens, admission.bounds, Some(deadline))?;
         }
         Ok(admission.place(tokens))

@@ -112,6 +112,9 @@ fn a_text_that_is_longer_than_it_looked_is_looked_at_again() {
     let (places, _) = fill(&admission, 400);
     let looked_short = admission.enter(bytes(10), later(30)).unwrap();
     assert!(looked_short.settle(400, later(30)).is_err());
+    // Who has waited for a place isn't sent away from it.
+    let patient = admission.wait(bytes(10)).now_or_never().unwrap();
+    assert_eq!(patient.settle(400, later(30)).unwrap().lane, Lane::Long);
     let place = admission.enter(bytes(10), later(30)).unwrap().settle(12, later(30)).unwrap();
     assert_eq!((place.lane, place.cost()), (Lane::Short, Duration::from_micros(1200)));
     drop((places, place));

@@ -48,10 +48,10 @@ impl Cost {
 pub(super) struct Slowness(AtomicU32);
 
 /// Weight of the latest run.
-const LATEST: f32 = 0.1;
+const LATEST: f32 = 0.2;
 
-/// One run can't say more than this: the machine may have stood still.
-const MOST: f32 = 20.0;
+/// One run can't say more than so many times what was known: the machine may have stood still.
+const MOST: f32 = 4.0;
 
 impl Default for Slowness {
     fn default() -> Self {
@@ -63,7 +63,8 @@ impl Slowness {
     /// Notes a run of texts of this cost.
     pub(super) fn observe(&self, cost: Duration, took: Duration) {
         let ratio = took.as_secs_f32() / cost.as_secs_f32().max(1e-6);
-        let mean = self.ratio() * (1.0 - LATEST) + ratio.min(MOST) * LATEST;
+        let known = self.ratio();
+        let mean = known * (1.0 - LATEST) + ratio.min(known * MOST) * LATEST;
         // Two runs that end at once may lose one of them, which doesn't matter to a mean.
         self.0.store(mean.to_bits(), Ordering::Relaxed);
     }

@@ -59,8 +59,9 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let settings = [("MLOPS_MAX_TEXT_LENGTH", "10000"), ("MLOPS_ASYNC_BATCH_ENABLED", "true")];
     let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::read(&environment).expect("the settings are good");
-    let tokenizer: Arc<dyn Tokenize> =
-        Arc::new(Tokenizer::load(&model.join("tokenizer.json"), READING).expect("the default model's tokenizer is good"));
+    let tokenizer: Arc<dyn Tokenize> = Arc::new(
+        Tokenizer::load(&model.join("tokenizer.json"), READING).expect("the default model's tokenizer is good"),
+    );
     let app = Arc::new(App::new(config));
     let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics))
         .expect("threads start");

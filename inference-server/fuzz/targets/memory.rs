@@ -11,6 +11,7 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -21,7 +22,7 @@ use axum::{
 use futures::stream;
 use inference_server::{
     config::Config,
-    engine::{Classify, Engine, Layout, Tokenize, Tokens},
+    engine::{Classify, Cost, Encoding, Engine, Layout, Profile, Tokenize, TokenizeError, Tokens},
     http::{App, Serving, router},
     model::Labels,
 };
@@ -106,18 +107,19 @@ static ALLOCATOR: Counting = Counting;
 struct NoModel;
 
 impl Tokenize for NoModel {
-    fn tokenize(&self, _: &str) -> Result<Tokens, String> {
-        Ok(Tokens { ids: vec![1], type_ids: None })
+    fn tokenize(&self, _: &str) -> Result<Encoding, TokenizeError> {
+        Ok(Encoding { windows: vec![Tokens { ids: vec![1], type_ids: None }], truncated: false })
+    }
+
+    fn most_tokens(&self) -> usize {
+        512
     }
 }
 
 impl Classify for NoModel {
-    fn layout(&self) -> Layout {
-        Layout::Padded
-    }
-
-    fn is_quantized(&self) -> bool {
-        false
+    fn profile(&self) -> Profile {
+        let cost = Cost { run: Duration::ZERO, token: Duration::from_micros(1) };
+        Profile { layout: Layout::Padded, is_quantized: false, most_texts: None, fixed_tokens: None, cost }
     }
 
     fn classify(&mut self, batch: &[&Tokens]) -> Result<Vec<Vec<f32>>, String> {

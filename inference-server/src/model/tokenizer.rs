@@ -52,6 +52,7 @@ pub struct Tokenizer {
     reading: Reading,
     /// From this id on the model has no row.
     unknown_from: Option<u32>,
+    last_id: u32,
 }
 
 impl Tokenizer {
@@ -87,7 +88,9 @@ impl Tokenizer {
         if around >= most {
             return Err(bad(format!("it puts {around} special tokens around a text, and {most} are read in all")));
         }
-        Ok(Self { pipeline, options, template, special_tokens, of_nothing, reading, unknown_from: None })
+        // Here, as a session is loaded beside this.
+        let last_id = last_id(&pipeline);
+        Ok(Self { pipeline, options, template, special_tokens, of_nothing, reading, last_id, unknown_from: None })
     }
 
     /// Reads fewer tokens at once.
@@ -104,22 +107,13 @@ impl Tokenizer {
     /// The highest id that a token has.
     #[must_use]
     pub fn last_id(&self) -> u32 {
-        let mut last = 0;
-        // Vocabularies have holes, and none so large.
-        let mut id = 0;
-        while id <= last + LARGEST_HOLE {
-            if self.token(id).is_some() {
-                last = id;
-            }
-            id += 1;
-        }
-        last
+        self.last_id
     }
 
     /// The token of an id.
     #[must_use]
     pub fn token(&self, id: u32) -> Option<String> {
-        self.pipeline.decode_tokens(&[id], false).pop()
+        token(&self.pipeline, id)
     }
 
     /// Refuses texts with a token of this id or a higher one.
@@ -162,6 +156,23 @@ impl Tokenizer {
         });
         Tokens { ids, type_ids }
     }
+}
+
+fn token(pipeline: &PipelineTokenizer, id: u32) -> Option<String> {
+    pipeline.decode_tokens(&[id], false).pop()
+}
+
+fn last_id(pipeline: &PipelineTokenizer) -> u32 {
+    let mut last = 0;
+    // Vocabularies have holes, and none so large.
+    let mut id = 0;
+    while id <= last + LARGEST_HOLE {
+        if token(pipeline, id).is_some() {
+            last = id;
+        }
+        id += 1;
+    }
+    last
 }
 
 fn encode(pipeline: &PipelineTokenizer, text: &str, options: &EncodeOptions) -> Result<Vec<u32>, String> {

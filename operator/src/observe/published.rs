@@ -14,6 +14,9 @@ use crate::{
 /// A Gateway takes a route up within this time.
 const TAKEN_UP: SignedDuration = SignedDuration::from_secs(15);
 
+/// What is said until then.
+const EARLY: &str = "waiting for a Gateway to take the route up";
+
 /// The field that asks for a route.
 const FIELD: &str = "spec.route";
 
@@ -23,7 +26,7 @@ pub(super) fn of(view: &View<'_>) -> Option<Part> {
     if let Some(missing) = view.missing.iter().find(|missing| missing.field == FIELD) {
         return Some(Part::fails(PartReason::DependencyMissing, missing.to_string()));
     }
-    let Some(route) = view.route else { return Some(Part::waits("the HTTPRoute has yet to be made")) };
+    let Some(route) = view.route else { return Some(Part::waits(EARLY)) };
     let publishes = |parent: &&Parent| parent.accepted && parent.refusal.is_none();
     let refusals = refusals(&route.parents);
     Some(if let Some(parent) = route.parents.iter().filter(|parent| parent.current).find(publishes) {
@@ -34,7 +37,7 @@ pub(super) fn of(view: &View<'_>) -> Option<Part> {
     } else if !route.parents.is_empty() {
         Part::waits("the Gateway has yet to take up the current route")
     } else if due(view).is_some() {
-        Part::waits("waiting for a Gateway to take the route up")
+        Part::waits(EARLY)
     } else {
         Part::fails(
             PartReason::NoGateway,

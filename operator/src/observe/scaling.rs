@@ -10,19 +10,22 @@ use crate::{api::PartReason, facts::Fault, validate::Scale, verdict::Part};
 /// New pods are measured a minute after they serve, and the autoscaler looks every quarter of one.
 const FIRST_METRICS: SignedDuration = SignedDuration::from_mins(2);
 
+/// What is said until its first look.
+const EARLY: &str = "the autoscaler has yet to look";
+
 /// `None` where there is no autoscaler of ours, or nothing for it to do.
 pub(super) fn of(view: &View<'_>) -> Option<Part> {
     if !matches!(view.service.scale, Scale::Auto(_)) || view.wanted() == 0 {
         return None;
     }
     let Some(autoscaler) = view.autoscaler else {
-        return Some(Part::waits("the autoscaler has yet to be made"));
+        return Some(Part::waits(EARLY));
     };
     let Some(fault) = autoscaler.fault() else {
         return Some(if autoscaler.active {
             Part::holds(PartReason::Active, "the autoscaler has its metrics")
         } else {
-            Part::waits("the autoscaler has yet to look")
+            Part::waits(EARLY)
         });
     };
     let words = format!("the autoscaler can't scale, {}: {}", fault.reason, fault.message);

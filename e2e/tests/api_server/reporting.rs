@@ -3,13 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
-    api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service, events::v1::Event},
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{Event as CoreEvent, Pod, Service},
+        events::v1::Event,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
     Api, Client,
-    api::{ListParams, Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use kubesentiment_e2e::{
@@ -281,4 +286,99 @@ pub async fn published() -> Outcome {
     }
     stop.cancel();
     running.await.map_err(failure)
+}
+
+/// A pod of the current revision on a node, made from the Deployment's template.
+async fn pod_on_a_node(client: &Client, namespace: &str) -> Result<Pod, Failure> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let made = eventually("the Deployment", || async { deployments.get("reviews").await.map_err(failure) }).await?;
+    let revision = json!({"deployment.kubernetes.io/revision": "1"});
+    let noted = json!({"metadata": {"annotations": revision}});
+    deployments.patch("reviews", &PatchParams::default(), &Patch::Merge(&noted)).await.map_err(failure)?;
+    let template = json!(made.spec.unwrap_or_default().template);
+    let labels = template["metadata"]["labels"].clone();
+    let owner = |kind: &str, name: &str, uid: Option<&String>| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
+    let replica_set = json!({
+        "metadata": {
+            "name": "reviews-1", "labels": labels, "annotations": revision,
+            "ownerReferences": owner("Deployment", "reviews", made.metadata.uid.as_ref()),
+        },
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    });
+    let replica_sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    let replica_set = serde_json::from_value(replica_set).map_err(failure)?;
+    let replica_set = replica_sets.create(&PostParams::default(), &replica_set).await.map_err(failure)?;
+    let mut spec = template["spec"].clone();
+    spec["nodeName"] = json!("a-node");
+    let owners = owner("ReplicaSet", "reviews-1", replica_set.metadata.uid.as_ref());
+    let pod = json!({"metadata": {"name": "reviews-1-a", "labels": labels, "ownerReferences": owners}, "spec": spec});
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).map_err(failure)?).await.map_err(failure)
+}
+
+/// Waits until `Ready` is False for a reason, in words that end so.
+async fn fails_with(client: &Client, namespace: &str, reason: &str, words: &str) -> Outcome {
+    eventually(words, || async {
+        let message = ready(client, namespace, "reviews", "False", reason).await?;
+        ensure!(message.ends_with(words), "the message is {message}");
+        Ok(())
+    })
+    .await
+}
+
+/// What a kubelet tells of a pod that comes to nothing: only in Events, then of a container of somebody else, then of a
+/// reboot of its node.
+pub async fn words_of_a_kubelet(client: Client) -> Outcome {
+    let namespace = namespace(&client, "kubelet").await?;
+    service(&client, &namespace, "reviews", json!({"replicas": 1})).await.map_err(failure)?;
+    let pod = pod_on_a_node(&client, &namespace).await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    report(&deployments, 1, 1, 0).await?;
+    let event = json!({
+        "metadata": {"generateName": "sandbox-"},
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": "reviews-1-a", "uid": pod.metadata.uid,
+        },
+        "type": "Warning", "reason": "FailedCreatePodSandBox", "message": "no network for sandbox \"0123456789abcdef\"",
+        "source": {"component": "kubelet"}, "count": 1,
+    });
+    let events: Api<CoreEvent> = Api::namespaced(client.clone(), &namespace);
+    let event = serde_json::from_value(event).map_err(failure)?;
+    events.create(&PostParams::default(), &event).await.map_err(failure)?;
+
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let ago = |seconds: i64| (Timestamp::now() - SignedDuration::from_secs(seconds)).to_string();
+    let say = |containers: Value| {
+        let (pods, since) = (pods.clone(), ago(7));
+        async move {
+            let scheduled = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": since}]);
+            let status = json!({"phase": "Pending", "conditions": scheduled, "containerStatuses": containers});
+            let status = json!({ "status": status });
+            pods.patch_status("reviews-1-a", &PatchParams::default(), &Patch::Merge(&status)).await.map_err(failure)
+        }
+    };
+    let container = |name: &str, state: Value, restarts: i32, last: Value| {
+        json!({
+            "name": name, "image": "i:1", "imageID": "", "ready": false, "restartCount": restarts, "state": state,
+            "lastState": last,
+        })
+    };
+    let creating = || container("sentiment", json!({"waiting": {"reason": "ContainerCreating"}}), 0, json!({}));
+    say(json!([creating()])).await?;
+    // Three seconds later, without another word of anybody.
+    let words = "; pod reviews-1-a: FailedCreatePodSandBox: no network for sandbox \"…\"";
+    fails_with(&client, &namespace, "RollingOut", words).await?;
+
+    let back_off = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}});
+    let ended = json!({"terminated": {"exitCode": 1, "message": "no certificate", "finishedAt": ago(1)}});
+    say(json!([creating(), container("istio-proxy", back_off, 2, ended)])).await?;
+    let words = "container istio-proxy: ended with exit code 1: no certificate";
+    fails_with(&client, &namespace, "CrashLooping", words).await?;
+
+    let last = json!({"terminated": {
+        "exitCode": 255, "reason": "Unknown", "startedAt": ago(86_400), "finishedAt": ago(2),
+    }});
+    say(json!([container("sentiment", json!({"running": {}}), 1, last)])).await?;
+    let words = "; the server ended with exit code 255 (Unknown), and is started again";
+    fails_with(&client, &namespace, "RollingOut", words).await
 }

@@ -70,6 +70,9 @@ fn main() -> ExitCode {
         Case::new("status_follows_the_deployment", |s| reporting::lifecycle(client(&s))),
         Case::new("scale_and_suspend", |s| reporting::scale_and_suspend(client(&s))),
         Case::new("events_tell_of_changes_once", |s| reporting::events(client(&s))),
+        Case::new("an_autoscaler_without_metrics_is_told", |s| reporting::not_scaling(client(&s))),
+        Case::new("what_a_kubelet_says_is_carried", |s| reporting::words_of_a_kubelet(client(&s))),
+        Case::new("a_route_is_published_when_a_gateway_says_so", |_| reporting::published()),
     ];
     let conclusion = run_cases(&runtime, &server, cases);
     drop(server);

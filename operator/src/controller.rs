@@ -4,13 +4,13 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, channel::mpsc, future, stream};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Client, Resource,
+    Client, Resource, ResourceExt,
     runtime::{
         controller::{self, Action},
         reflector::ObjectRef,
@@ -27,13 +27,17 @@ use crate::{
     build::build,
     dereference::{DereferenceError, Dereferencer},
     evictions::Evictions,
+    facts,
     image::ImageReference,
     lock::lock,
     metrics::Metrics,
     observe,
-    report::{Publisher, failed_status, observed_status, tell_held},
+    publish::Publisher,
     rollouts::{self, Rollouts, Wake},
+    status::{self, Write, worth_writing},
     validate::validate,
+    verdict::Verdict,
+    warnings,
     watches::{self, Guarded, Scope, Stores},
 };
 
@@ -72,6 +76,8 @@ pub struct Operator {
     failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
     /// Last reported status of objects that can't be read, and so can't tell it themselves.
     unreadable: Mutex<HashMap<ObjectRef<Guarded>, SentimentServiceStatus>>,
+    /// When the status of each service was written last.
+    written: Mutex<HashMap<ObjectRef<Guarded>, Instant>>,
 }
 
 /// What the reconciliations of one scope share.
@@ -97,6 +103,7 @@ impl Operator {
             metrics,
             failures: Mutex::default(),
             unreadable: Mutex::default(),
+            written: Mutex::default(),
         }
     }
 
@@ -172,6 +179,7 @@ impl Operator {
         self.evictions.forget(&key);
         lock(&self.failures).remove(&key);
         lock(&self.unreadable).remove(&key);
+        lock(&self.written).remove(&key);
         self.metrics.forget(namespace, name);
         self.metrics.queue.leave(&key);
     }
@@ -209,7 +217,7 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
             return operator.refuse(object, stores, None, &message).await;
         }
     };
-    let previous = service.status.clone().unwrap_or_default();
+    let previous = status::previous(service.status.as_ref());
 
     // Validate.
     let valid = match validate(service, &operator.default_image) {
@@ -222,7 +230,8 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
         Ok(references) => references,
         Err(error @ DereferenceError::NoConfigMap(_)) => {
             // What serves goes on, and the watch tells when there is one.
-            operator.fail(object, stores, &previous, Reason::DependencyMissing, &error.to_string()).await?;
+            let verdict = Verdict::new(Reason::DependencyMissing, error.to_string());
+            operator.fail(object, stores, &previous, &verdict).await?;
             return Ok(Action::await_change());
         }
         Err(error) => return Err(error.into()),
@@ -247,7 +256,10 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
         }
         Err(error) => {
             match error.reason() {
-                Some(reason) => drop(operator.fail(object, stores, &previous, reason, &error.to_string()).await?),
+                Some(reason) => {
+                    let verdict = Verdict::new(reason, error.to_string());
+                    operator.fail(object, stores, &previous, &verdict).await?;
+                }
                 None => operator.rollouts.leave(&key),
             }
             return Err(error.into());
@@ -255,17 +267,48 @@ async fn steps(object: &Guarded, context: &Context) -> Result<Action, Error> {
     };
 
     // Observe.
+    let now = Timestamp::now();
     let eviction = operator.evictions.last(&key);
-    let observation = observe::observe(&valid, &applied, stores, eviction.as_ref());
+    let deployment = facts::Deployment::of(&applied.deployment);
+    let current = stores.current_replica_set(&applied.deployment);
+    let found = current.map(|replica_set| stores.pods_of(&replica_set)).unwrap_or_default();
+    let pods: Vec<Arc<facts::Pod>> = found.iter().map(|pod| Arc::new(facts::Pod::of(pod))).collect();
+    let (name, namespace) = (valid.name.clone(), valid.namespace.clone());
+    let autoscaler = stores.autoscalers.get(&ObjectRef::new(&name).within(&namespace));
+    let autoscaler = autoscaler.map(|autoscaler| facts::Autoscaler::of(&autoscaler));
+    let route = stores.routes.get(&ObjectRef::new(&name).within(&namespace)).and_then(|route| {
+        let json = serde_json::to_value(&*route).ok()?;
+        Some(facts::Route::of(&serde_json::from_value(json).ok()?))
+    });
+    let view = observe::View {
+        service: &valid,
+        deployment: &deployment,
+        pods: &pods,
+        missing: &applied.missing,
+        eviction: eviction.as_ref(),
+        autoscaler: autoscaler.as_ref(),
+        route: route.as_ref(),
+        warning: None,
+        now,
+    };
+    let warning = match observe::silent_pod(&view).and_then(|place| found.get(place)) {
+        Some(pod) => {
+            let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+            warnings::last_warning(&operator.client, &namespace, &pod.name_any(), uid).await.ok().flatten()
+        }
+        None => None,
+    };
+    let observation = observe::observe(&observe::View { warning: warning.as_deref(), ..view });
 
     // Report.
     operator.publisher.repairs(object, &applied).await;
-    let mut status = observed_status(&valid, &observation, &previous, Timestamp::now());
+    let mut status = status::observed(&valid, &observation, &previous, now);
     if let Some(held) = held {
-        tell_held(&mut status, held, &applied.deployment, &previous, Timestamp::now());
+        status::tell_held(&mut status, held, deployment.image.as_deref(), &previous, now);
     }
-    operator.report(object, &status, &previous, observation.reason).await?;
-    Ok(Action::await_change())
+    let later = operator.report(object, &status, &previous).await?;
+    let due = [later, observation.look_again].into_iter().flatten().min();
+    Ok(due.map_or_else(Action::await_change, Action::requeue))
 }
 
 impl Operator {
@@ -280,7 +323,7 @@ impl Operator {
         let key = ObjectRef::from_obj(object);
         let readable = previous.is_some();
         let previous = previous.or_else(|| lock(&self.unreadable).get(&key).cloned()).unwrap_or_default();
-        let status = self.fail(object, stores, &previous, Reason::InvalidSpec, message).await?;
+        let status = self.fail(object, stores, &previous, &Verdict::new(Reason::InvalidSpec, message)).await?;
         if !readable {
             lock(&self.unreadable).insert(key, status);
         }
@@ -294,30 +337,37 @@ impl Operator {
         object: &Guarded,
         stores: &Stores,
         previous: &SentimentServiceStatus,
-        reason: Reason,
-        message: &str,
+        verdict: &Verdict,
     ) -> Result<SentimentServiceStatus, Error> {
         self.rollouts.leave(&ObjectRef::from_obj(object));
         let meta = object.meta();
         let namespace = meta.namespace.as_deref().unwrap_or_default();
-        let counts = observe::counts(namespace, meta.name.as_deref().unwrap_or_default(), stores);
-        let status = failed_status(meta.generation, reason, message, counts, previous, Timestamp::now());
-        self.report(object, &status, previous, reason).await?;
+        let live = stores.deployments.get(&ObjectRef::new(meta.name.as_deref().unwrap_or_default()).within(namespace));
+        let counts = live.map(|live| facts::Deployment::of(&live).counts).unwrap_or_default();
+        let status = status::failed(meta.generation, verdict, counts, previous, Timestamp::now());
+        self.report(object, &status, previous).await?;
         Ok(status)
     }
 
+    /// Writes a status, or says after which time it should be.
     async fn report(
         &self,
         object: &Guarded,
         status: &SentimentServiceStatus,
         previous: &SentimentServiceStatus,
-        reason: Reason,
-    ) -> Result<(), Error> {
-        self.metrics.observed(object, reason);
+    ) -> Result<Option<Duration>, Error> {
+        self.metrics.observed(object, status);
+        let key = ObjectRef::from_obj(object);
+        let last = lock(&self.written).get(&key).copied();
+        match worth_writing(previous, status, last.map_or(Duration::MAX, |last| last.elapsed())) {
+            Write::No => return Ok(None),
+            Write::Later(delay) => return Ok(Some(delay)),
+            Write::Now => drop(lock(&self.written).insert(key, Instant::now())),
+        }
         match self.publisher.publish(object, status, previous).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(None),
             // Deleted in the meantime.
-            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
             Err(error) => Err(Error::Report(Box::new(error))),
         }
     }

@@ -27,10 +27,10 @@ use tokio::time::timeout;
 
 use crate::{
     backoff,
+    facts::{self, Eviction},
     lock::lock,
     metrics::Metrics,
-    observe::is_live,
-    report::Publisher,
+    publish::Publisher,
     watches::{self, Guarded, Scope, Stores, WATCH_SECONDS},
 };
 
@@ -46,15 +46,6 @@ const KILLED_AFTER: Duration = Duration::from_secs(2);
 
 /// What becomes of a pod that the eviction API keeps.
 const KEPT: &str = "stays in the service until then: the eviction API did not let it go, most likely for its budget";
-
-/// Why a node ended a pod of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Eviction {
-    /// When it was said.
-    pub at: Timestamp,
-    /// The kubelet's words.
-    pub why: String,
-}
 
 /// Takes pods that are evicted by their nodes out of their services.
 pub struct Evictions {
@@ -118,7 +109,7 @@ impl Evictions {
         let Some((pod, service)) = concerned(event, stores) else { return };
         let why = event.note.as_deref().unwrap_or("the kubelet doesn't say why").trim();
         let reason = event.reason.as_deref().unwrap_or_default();
-        let eviction = Eviction { at: Timestamp::now(), why: format!("{reason}: {why}") };
+        let eviction = Eviction { at: Timestamp::now(), why: format!("{reason}: {why}").into() };
         lock(&self.announced).insert(service.clone(), eviction);
 
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
@@ -155,7 +146,7 @@ fn concerned(event: &Event, stores: &Stores) -> Option<(Arc<Pod>, ObjectRef<Guar
     let told = event.regarding.as_ref()?;
     let pod = stores.pods.get(&ObjectRef::new(told.name.as_deref()?).within(told.namespace.as_deref()?))?;
     let service = watches::owner_by_label(&*pod)?;
-    (pod.metadata.uid == told.uid && is_live(&pod)).then_some((pod, service))
+    (pod.metadata.uid == told.uid && facts::Pod::of(&pod).is_live()).then_some((pod, service))
 }
 
 /// What is announced for this reason from now on, until the watch has had its time.

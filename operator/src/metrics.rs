@@ -21,7 +21,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{api::Reason, api_requests::ApiRequests, lock::lock, queue::Queue, rollouts, watches::Guarded};
+use crate::{
+    api::{ConditionType, Reason, SentimentServiceStatus},
+    api_requests::ApiRequests,
+    lock::lock,
+    queue::Queue,
+    rollouts,
+    watches::Guarded,
+};
 
 type Label = [(&'static str, &'static str); 1];
 type KindLabel = [(&'static str, String); 1];
@@ -55,9 +62,31 @@ pub struct Reconciliation<'a> {
     began: Instant,
 }
 
-/// The reason of each service, by namespace and name.
+/// The conditions that have a series for each service: those that can be worth an alert while `Ready` says nothing.
+const ALERTING: [ConditionType; 3] = [ConditionType::Available, ConditionType::Scaling, ConditionType::Published];
+
+/// How each service is doing, by namespace and name.
 #[derive(Clone, Debug, Default)]
-struct Services(Arc<Mutex<HashMap<(String, String), Reason>>>);
+struct Services(Arc<Mutex<HashMap<(String, String), Doing>>>);
+
+/// How a service is doing.
+#[derive(Clone, Copy, Debug)]
+struct Doing {
+    reason: Reason,
+    /// Whether each of [`ALERTING`] holds; `None` where it isn't there, or nobody can tell.
+    conditions: [Option<bool>; ALERTING.len()],
+}
+
+impl Doing {
+    fn of(status: &SentimentServiceStatus) -> Option<Self> {
+        let holds = |type_| match status.condition(type_)?.status.as_str() {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        };
+        Some(Self { reason: status.reason()?, conditions: ALERTING.map(holds) })
+    }
+}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -132,8 +161,10 @@ impl Metrics {
     }
 
     /// Notes how a service is doing.
-    pub fn observed(&self, object: &Guarded, reason: Reason) {
-        lock(&self.services.0).insert((object.namespace().unwrap_or_default(), object.name_any()), reason);
+    pub fn observed(&self, object: &Guarded, status: &SentimentServiceStatus) {
+        if let Some(doing) = Doing::of(status) {
+            lock(&self.services.0).insert((object.namespace().unwrap_or_default(), object.name_any()), doing);
+        }
     }
 
     /// Drops a service that is gone.
@@ -175,7 +206,7 @@ impl Collector for Services {
             gauge.metric_type(),
         )?;
         for reason in Reason::ALL {
-            let count = services.values().filter(|value| **value == reason).count();
+            let count = services.values().filter(|doing| doing.reason == reason).count();
             let count = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
             count.encode(metric.encode_family(&[("reason", reason.as_str())])?)?;
         }
@@ -186,9 +217,23 @@ impl Collector for Services {
             None,
             gauge.metric_type(),
         )?;
-        for ((namespace, name), reason) in &*services {
-            let labels = [("namespace", namespace.as_str()), ("name", name), ("reason", reason.as_str())];
+        for ((namespace, name), doing) in &*services {
+            let labels = [("namespace", namespace.as_str()), ("name", name), ("reason", doing.reason.as_str())];
             ConstGauge::new(1_i64).encode(metric.encode_family(&labels)?)?;
+        }
+
+        let mut metric = encoder.encode_descriptor(
+            "service_condition",
+            "1 where a condition of a SentimentService is True, 0 where it is False: Available, Scaling and Published",
+            None,
+            gauge.metric_type(),
+        )?;
+        for ((namespace, name), doing) in &*services {
+            for (type_, holds) in ALERTING.into_iter().zip(doing.conditions) {
+                let Some(holds) = holds else { continue };
+                let labels = [("namespace", namespace.as_str()), ("name", name), ("type", type_.as_str())];
+                ConstGauge::new(i64::from(holds)).encode(metric.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }
@@ -243,11 +288,31 @@ mod tests {
             },
             ..Default::default()
         }));
-        metrics.observed(&object, Reason::RollingOut);
-        metrics.observed(&object, Reason::Serving);
+        let condition = |type_: &str, status: &str, reason: &str| {
+            serde_json::json!({
+                "type": type_, "status": status, "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let status = |reason: Reason, scaling: &str| {
+            let conditions = [
+                condition("Ready", "False", reason.as_str()),
+                condition("Available", "True", reason.as_str()),
+                condition("Scaling", scaling, "Inactive"),
+            ];
+            serde_json::from_value(serde_json::json!({ "conditions": conditions })).unwrap()
+        };
+        metrics.observed(&object, &status(Reason::RollingOut, "Unknown"));
+        assert!(!metrics.render().unwrap().contains("type=\"Scaling\""), "nobody can tell yet");
+        metrics.observed(&object, &status(Reason::Serving, "False"));
         let text = metrics.render().unwrap();
         let one = "kubesentiment_operator_service_reason{namespace=\"demo\",name=\"reviews\",reason=\"Serving\"} 1";
         assert!(has(&text, one), "{text}");
+        for (type_, value) in [("Available", 1), ("Scaling", 0)] {
+            let of = format!("{{namespace=\"demo\",name=\"reviews\",type=\"{type_}\"}} {value}");
+            assert!(has(&text, &format!("kubesentiment_operator_service_condition{of}")), "{text}");
+        }
+        assert!(!text.contains("type=\"Published\""), "it has no route");
         assert!(has(&text, "kubesentiment_operator_services{reason=\"Serving\"} 1"), "{text}");
         assert!(has(&text, "kubesentiment_operator_services{reason=\"RollingOut\"} 0"), "{text}");
         metrics.forget("demo", "reviews");

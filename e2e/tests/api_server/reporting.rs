@@ -1,15 +1,28 @@
 //! What the operator says of a service.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, events::v1::Event};
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{Event as CoreEvent, Pod, Service},
+        events::v1::Event,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::{
     Api, Client,
-    api::{ListParams, Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
 };
-use kubesentiment_e2e::{Outcome, condition, ensure, eventually, failure, namespace, ready, service};
-use kubesentiment_operator::api::SentimentService;
+use kubesentiment_e2e::{
+    Failure, Outcome, api_server::ApiServer, condition, ensure, eventually, failure, namespace, ready, service,
+};
+use kubesentiment_operator::{api::SentimentService, controller::Operator, metrics::Metrics, watches::Scope};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 /// Reports of a Deployment what its controller would.
 async fn report(deployments: &Api<Deployment>, replicas: i32, updated: i32, available: i32) -> Outcome {
@@ -99,7 +112,7 @@ pub async fn scale_and_suspend(client: Client) -> Outcome {
     eventually("four replicas again", replicas(4)).await
 }
 
-/// An Event for each change of the reason and each repair, in its own words; none for anything else.
+/// An Event for each repair and each reason but that of a rollout, in its own words; none for anything else.
 pub async fn events(client: Client) -> Outcome {
     let namespace = namespace(&client, "events").await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
@@ -123,8 +136,7 @@ pub async fn events(client: Client) -> Outcome {
     let expected = [
         "Repaired x1: Deployment was changed or deleted by hand; put back what the spec says",
         "Repaired x2: Service was changed or deleted by hand; put back what the spec says",
-        // The repair of the Deployment may be seen as another rollout.
-        "RollingOut: the Deployment's controller has yet to take up the current spec",
+        // Nothing of the rollouts, the one at the start and the one that the repair may be seen as.
         "Serving: 1 of 1 replicas serve",
     ];
     eventually("the events", || async {
@@ -143,4 +155,230 @@ fn told(event: &Event) -> String {
     let [reason, note] = [&event.reason, &event.note].map(|words| words.as_deref().unwrap_or_default());
     let times = event.series.as_ref().map_or(1, |series| series.count);
     if reason == "Repaired" { format!("{reason} x{times}: {note}") } else { format!("{reason}: {note}") }
+}
+
+/// Waits for a condition of the service `reviews`, and returns its message.
+async fn told_of(client: &Client, namespace: &str, type_: &str, status: &str) -> Result<String, Failure> {
+    let services: Api<SentimentService> = Api::namespaced(client.clone(), namespace);
+    eventually(type_, || async {
+        let object = services.get("reviews").await.map_err(failure)?;
+        let found = condition(&object, type_).ok_or_else(|| format!("there is no {type_}"))?;
+        ensure!(found.status == status, "{type_} is {} {}: {}", found.status, found.reason, found.message);
+        Ok(found.message)
+    })
+    .await
+}
+
+/// Waits for an Event of ours.
+async fn event_of(client: &Client, namespace: &str, reason: &str) -> Result<String, Failure> {
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    eventually(reason, || async {
+        let list = events.list(&ListParams::default()).await.map_err(failure)?;
+        let found = list.items.into_iter().find(|event| event.reason.as_deref() == Some(reason));
+        found.and_then(|event| event.note).ok_or_else(|| "there is no such Event".to_owned())
+    })
+    .await
+}
+
+/// An autoscaler without metrics is told in its own words, once; the service stays ready.
+pub async fn not_scaling(client: Client) -> Outcome {
+    let namespace = namespace(&client, "scaling").await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &namespace);
+    let spec = json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 3}});
+    service(&client, &namespace, "reviews", spec).await.map_err(failure)?;
+    eventually("the autoscaler", || async { autoscalers.get("reviews").await.map_err(failure) }).await?;
+    told_of(&client, &namespace, "Scaling", "Unknown").await?;
+    report(&deployments, 1, 1, 1).await?;
+    eventually("serving", || ready(&client, &namespace, "reviews", "True", "Serving")).await?;
+
+    let say = |status: &'static str, reason: &'static str| {
+        let autoscalers = autoscalers.clone();
+        async move {
+            let since = Timestamp::now() - SignedDuration::from_mins(5);
+            let condition = json!({
+                "type": "ScalingActive", "status": status, "reason": reason, "lastTransitionTime": since.to_string(),
+                "message": "unable to get metrics for resource cpu (get pods.metrics.k8s.io)",
+            });
+            let status = json!({"status": {"desiredReplicas": 1, "currentReplicas": 1, "conditions": [condition]}});
+            let params = PatchParams::default();
+            autoscalers.patch_status("reviews", &params, &Patch::Merge(&status)).await.map(drop).map_err(failure)
+        }
+    };
+    say("False", "FailedGetResourceMetric").await?;
+    let message = told_of(&client, &namespace, "Scaling", "False").await?;
+    ensure!(message.contains("FailedGetResourceMetric: unable to get metrics"), "the message is {message}");
+    ensure!(event_of(&client, &namespace, "ScalingFailed").await? == message, "the Event has other words");
+    ready(&client, &namespace, "reviews", "True", "Serving").await?;
+    say("True", "ValidMetricFound").await?;
+    told_of(&client, &namespace, "Scaling", "True").await.map(drop)
+}
+
+/// A route is published when a Gateway says so, and not before; whatever else the route holds. It takes an API server of
+/// its own, which has that API from the start.
+pub async fn published() -> Outcome {
+    let server = ApiServer::start().await?;
+    let client = server.client.clone();
+    crate::install_crd(&client).await?;
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "httproutes.gateway.networking.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"},
+        },
+        "spec": {
+            "group": "gateway.networking.k8s.io", "scope": "Namespaced",
+            "names": {"kind": "HTTPRoute", "plural": "httproutes", "singular": "httproute"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
+            }],
+        },
+    });
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let params = PatchParams::apply("test");
+    let name = "httproutes.gateway.networking.k8s.io";
+    crds.patch(name, &params, &Patch::Apply(&definition)).await.map_err(failure)?;
+    let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "httproutes");
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    eventually("the API of routes", || async { all.list(&ListParams::default()).await.map_err(failure) }).await?;
+
+    let operator = Operator::new(client.clone(), crate::IMAGE.parse().map_err(failure)?, Metrics::default());
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let running = tokio::spawn(async move { Arc::new(operator).run(&[Scope::Cluster], 2, || (), stopping).await });
+    let namespace = namespace(&client, "published").await?;
+    let spec = json!({"route": {
+        "parentRefs": [{"name": "web", "namespace": "infra"}], "hostnames": ["reviews.example.com"], "path": "/reviews",
+    }});
+    service(&client, &namespace, "reviews", spec).await.map_err(failure)?;
+    let message = told_of(&client, &namespace, "Published", "Unknown").await?;
+    ensure!(message == "waiting for a Gateway to take the route up", "the message is {message}");
+    let message = told_of(&client, &namespace, "Published", "False").await?;
+    ensure!(message.contains("see that Gateway infra/web exists"), "the message is {message}");
+    ensure!(event_of(&client, &namespace, "PublishingFailed").await? == message, "the Event has other words");
+    let services: Api<SentimentService> = Api::namespaced(client.clone(), &namespace);
+    let url = services.get("reviews").await.map_err(failure)?.status.unwrap_or_default().external_url;
+    ensure!(url.as_deref() == Some("http://reviews.example.com/reviews"), "the external URL is {url:?}");
+
+    let routes: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    for (status, reason, published) in [("False", "NotAllowedByListeners", "False"), ("True", "Accepted", "True")] {
+        let generation = routes.get("reviews").await.map_err(failure)?.metadata.generation;
+        let condition = json!({
+            "type": "Accepted", "status": status, "reason": reason, "message": "the Gateway's own words",
+            "observedGeneration": generation, "lastTransitionTime": Timestamp::now().to_string(),
+        });
+        let parent = json!({
+            "parentRef": {"name": "web", "namespace": "infra"}, "controllerName": "example.com/gateway",
+            "conditions": [condition],
+        });
+        let said = json!({"status": {"parents": [parent]}});
+        routes.patch_status("reviews", &PatchParams::default(), &Patch::Merge(&said)).await.map_err(failure)?;
+        let words = if status == "True" { "Gateway infra/web sends requests" } else { "the Gateway's own words" };
+        eventually("the Gateway's words", || async {
+            let message = told_of(&client, &namespace, "Published", published).await?;
+            ensure!(message.contains(words), "the message is {message}");
+            Ok(())
+        })
+        .await?;
+    }
+    stop.cancel();
+    running.await.map_err(failure)
+}
+
+/// A pod of the current revision on a node, made from the Deployment's template.
+async fn pod_on_a_node(client: &Client, namespace: &str) -> Result<Pod, Failure> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let made = eventually("the Deployment", || async { deployments.get("reviews").await.map_err(failure) }).await?;
+    let revision = json!({"deployment.kubernetes.io/revision": "1"});
+    let noted = json!({"metadata": {"annotations": revision}});
+    deployments.patch("reviews", &PatchParams::default(), &Patch::Merge(&noted)).await.map_err(failure)?;
+    let template = json!(made.spec.unwrap_or_default().template);
+    let labels = template["metadata"]["labels"].clone();
+    let owner = |kind: &str, name: &str, uid: Option<&String>| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
+    let replica_set = json!({
+        "metadata": {
+            "name": "reviews-1", "labels": labels, "annotations": revision,
+            "ownerReferences": owner("Deployment", "reviews", made.metadata.uid.as_ref()),
+        },
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    });
+    let replica_sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    let replica_set = serde_json::from_value(replica_set).map_err(failure)?;
+    let replica_set = replica_sets.create(&PostParams::default(), &replica_set).await.map_err(failure)?;
+    let mut spec = template["spec"].clone();
+    spec["nodeName"] = json!("a-node");
+    let owners = owner("ReplicaSet", "reviews-1", replica_set.metadata.uid.as_ref());
+    let pod = json!({"metadata": {"name": "reviews-1-a", "labels": labels, "ownerReferences": owners}, "spec": spec});
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).map_err(failure)?).await.map_err(failure)
+}
+
+/// Waits until `Ready` is False for a reason, in words that end so.
+async fn fails_with(client: &Client, namespace: &str, reason: &str, words: &str) -> Outcome {
+    eventually(words, || async {
+        let message = ready(client, namespace, "reviews", "False", reason).await?;
+        ensure!(message.ends_with(words), "the message is {message}");
+        Ok(())
+    })
+    .await
+}
+
+/// What a kubelet tells of a pod that comes to nothing: only in Events, then of a container of somebody else, then of a
+/// reboot of its node.
+pub async fn words_of_a_kubelet(client: Client) -> Outcome {
+    let namespace = namespace(&client, "kubelet").await?;
+    service(&client, &namespace, "reviews", json!({"replicas": 1})).await.map_err(failure)?;
+    let pod = pod_on_a_node(&client, &namespace).await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    report(&deployments, 1, 1, 0).await?;
+    let event = json!({
+        "metadata": {"generateName": "sandbox-"},
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": "reviews-1-a", "uid": pod.metadata.uid,
+        },
+        "type": "Warning", "reason": "FailedCreatePodSandBox", "message": "no network for sandbox \"0123456789abcdef\"",
+        "source": {"component": "kubelet"}, "count": 1,
+    });
+    let events: Api<CoreEvent> = Api::namespaced(client.clone(), &namespace);
+    let event = serde_json::from_value(event).map_err(failure)?;
+    events.create(&PostParams::default(), &event).await.map_err(failure)?;
+
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let ago = |seconds: i64| (Timestamp::now() - SignedDuration::from_secs(seconds)).to_string();
+    let say = |containers: Value| {
+        let (pods, since) = (pods.clone(), ago(7));
+        async move {
+            let scheduled = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": since}]);
+            let status = json!({"phase": "Pending", "conditions": scheduled, "containerStatuses": containers});
+            let status = json!({ "status": status });
+            pods.patch_status("reviews-1-a", &PatchParams::default(), &Patch::Merge(&status)).await.map_err(failure)
+        }
+    };
+    let container = |name: &str, state: Value, restarts: i32, last: Value| {
+        json!({
+            "name": name, "image": "i:1", "imageID": "", "ready": false, "restartCount": restarts, "state": state,
+            "lastState": last,
+        })
+    };
+    let creating = || container("sentiment", json!({"waiting": {"reason": "ContainerCreating"}}), 0, json!({}));
+    say(json!([creating()])).await?;
+    // Three seconds later, without another word of anybody.
+    let words = "; pod reviews-1-a: FailedCreatePodSandBox: no network for sandbox \"…\"";
+    fails_with(&client, &namespace, "RollingOut", words).await?;
+
+    let back_off = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}});
+    let ended = json!({"terminated": {"exitCode": 1, "message": "no certificate", "finishedAt": ago(1)}});
+    say(json!([creating(), container("istio-proxy", back_off, 2, ended)])).await?;
+    let words = "container istio-proxy: ended with exit code 1: no certificate";
+    fails_with(&client, &namespace, "CrashLooping", words).await?;
+
+    let last = json!({"terminated": {
+        "exitCode": 255, "reason": "Unknown", "startedAt": ago(86_400), "finishedAt": ago(2),
+    }});
+    say(json!([container("sentiment", json!({"running": {}}), 1, last)])).await?;
+    let words = "; the server ended with exit code 255 (Unknown), and is started again";
+    fails_with(&client, &namespace, "RollingOut", words).await
 }

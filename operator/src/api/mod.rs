@@ -28,7 +28,7 @@ pub use pod::{ConfigMapRef, PodMetadata, Probe, Probes, Resources, Scheduling};
 pub use quantity::{InvalidQuantity, Quantity, QuantityMap};
 pub use server::{Batching, LogLevel, Server};
 pub use spec::{Profile, SentimentService, SentimentServiceSpec};
-pub use status::{ConditionType, ModelStatus, Reason, SentimentServiceStatus};
+pub use status::{ConditionType, ModelStatus, PartReason, Reason, SentimentServiceStatus};
 
 /// Server-side apply field manager, and the value of `app.kubernetes.io/managed-by` on every child.
 pub const MANAGER: &str = "kubesentiment-operator";

@@ -15,7 +15,8 @@ pub struct SentimentServiceStatus {
     pub observed_generation: Option<i64>,
     /// `Ready`: every replica of the current spec serves. `Available`: at least one replica
     /// serves, be it of an older spec. `Reconciling`: a change is under way. `Stalled`: nothing
-    /// will improve until somebody acts; the message says on what.
+    /// will improve until somebody acts; the message says on what. `Scaling`, with `autoscaling`: the
+    /// autoscaler does its work. `Published`, with `route`: a Gateway has accepted the route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -37,6 +38,10 @@ pub struct SentimentServiceStatus {
     /// Base URL of the service inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// URL of the service outside the cluster, from the first host name and the path of `route`. The
+    /// scheme is a guess: `https` where `route` names port 443 or a listener whose name begins with `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_url: Option<String>,
     /// The image that the pods run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -70,11 +75,18 @@ pub enum ConditionType {
     Reconciling,
     /// Nothing will improve until somebody acts.
     Stalled,
+    /// The autoscaler does its work.
+    Scaling,
+    /// A Gateway has accepted the route.
+    Published,
 }
 
 impl ConditionType {
-    /// All types, in the order in which the status lists them.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Available, Self::Reconciling, Self::Stalled];
+    /// The types that every service has, in the order in which the status lists them.
+    pub const ALWAYS: [Self; 4] = [Self::Ready, Self::Available, Self::Reconciling, Self::Stalled];
+
+    /// The types of parts that not every service has. They come last.
+    pub const OF_PARTS: [Self; 2] = [Self::Scaling, Self::Published];
 
     /// The name as it stands in `status.conditions[].type`.
     #[must_use]
@@ -84,6 +96,43 @@ impl ConditionType {
             Self::Available => "Available",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::Scaling => "Scaling",
+            Self::Published => "Published",
+        }
+    }
+}
+
+/// Why `Scaling` or `Published` is as it is: the closed set of their reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PartReason {
+    /// The autoscaler knows how many pods are right.
+    Active,
+    /// The autoscaler can't do its work.
+    Inactive,
+    /// A Gateway sends requests to the service.
+    Accepted,
+    /// A Gateway has looked at the route, and doesn't send requests to the service.
+    Refused,
+    /// No Gateway has looked at the route.
+    NoGateway,
+    /// The API of the route isn't there.
+    DependencyMissing,
+    /// It is too early to tell.
+    Waiting,
+}
+
+impl PartReason {
+    /// The name as it stands in `status.conditions[].reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Inactive => "Inactive",
+            Self::Accepted => "Accepted",
+            Self::Refused => "Refused",
+            Self::NoGateway => "NoGateway",
+            Self::DependencyMissing => "DependencyMissing",
+            Self::Waiting => "Waiting",
         }
     }
 }
@@ -117,6 +166,20 @@ pub enum Reason {
     OutOfMemory,
     /// Something that the spec refers to doesn't exist.
     DependencyMissing,
+}
+
+impl SentimentServiceStatus {
+    /// A condition by type.
+    #[must_use]
+    pub fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == type_.as_str())
+    }
+
+    /// The reason of `Ready`.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        Reason::named(&self.condition(ConditionType::Ready)?.reason)
+    }
 }
 
 impl Reason {
@@ -155,6 +218,12 @@ impl Reason {
             Self::OutOfMemory => "OutOfMemory",
             Self::DependencyMissing => "DependencyMissing",
         }
+    }
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 
     /// Whether the cluster may get over it without anybody's help (a rollout goes on, an

@@ -54,6 +54,7 @@ pub struct PodMetricsEndpoint {
     root = "HttpRoute",
     plural = "httproutes",
     namespaced,
+    status = "HttpRouteStatus",
     schema = "disabled",
     derive = "PartialEq",
     doc = "Which requests of a Gateway go to a Service."
@@ -70,6 +71,10 @@ pub struct HttpRouteSpec {
     #[serde(default)]
     pub rules: Vec<HttpRouteRule>,
 }
+
+/// What Gateways report of an `HTTPRoute`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpRouteStatus(pub serde_json::Value);
 
 /// Requests, and where they go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

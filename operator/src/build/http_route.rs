@@ -24,6 +24,7 @@ pub(super) fn build(service: &ValidatedService) -> Option<HttpRoute> {
                 backend_refs: vec![BackendRef { name: service.name.clone(), port: service.service_port }],
             }],
         },
+        status: None,
     })
 }
 

@@ -1,167 +1,82 @@
-//! Finds out how a service is doing, from its Deployment and the pods of the current revision.
+//! Finds out how a service is doing, from the facts of its Deployment and of the pods of the current revision.
+//!
+//! [`CHECKS`] is the whole of it: the first that has something to say decides. To add a failure, write a check and put
+//! it where it belongs in that order.
 
-mod cause;
+mod containers;
+mod deployment;
+mod loops;
+mod pods;
+mod published;
+mod scale;
+mod scaling;
+mod view;
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentStatus, ReplicaSet},
-    core::v1::Pod,
-};
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-pub use self::cause::Cause;
-pub(crate) use self::cause::is_live;
+pub use self::{pods::silent_pod, view::View};
 use crate::{
-    api::Reason,
-    apply::{Applied, MissingApi},
-    evictions::Eviction,
-    validate::ValidatedService,
-    watches::Stores,
+    facts::Counts,
+    verdict::{Part, Verdict},
 };
 
-/// The annotation by which a Deployment and its ReplicaSets agree on what is current.
-const REVISION: &str = "deployment.kubernetes.io/revision";
+/// A question to what is known of a service: the answer, where it decides.
+pub type Check = fn(&View<'_>) -> Option<Verdict>;
+
+/// All questions, in the order in which they decide.
+pub const CHECKS: &[Check] = &[
+    scale::at_zero,
+    scale::serving,
+    // What needs somebody, from the one who knows best to the one who knows least.
+    containers::of_the_server,
+    containers::of_others,
+    pods::unschedulable,
+    pods::unmountable,
+    deployment::refused,
+    deployment::api_missing,
+    deployment::unseen,
+];
 
 /// How a service is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// Why the service is ready, or isn't.
-    pub reason: Reason,
-    /// The cause in one sentence.
-    pub message: String,
+    pub verdict: Verdict,
     /// Pods by state.
     pub counts: Counts,
     /// Digest of the image that a pod of the current spec runs, as the kubelet gives it.
     pub image_digest: Option<String>,
+    /// Whether the autoscaler does its work, where there is one.
+    pub scaling: Option<Part>,
+    /// Whether a Gateway has accepted the route, where there is one.
+    pub published: Option<Part>,
+    /// When time alone may change this, so that a second look is due without any event.
+    pub look_again: Option<Duration>,
 }
 
-/// Pods by state, over all revisions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Pods that exist.
-    pub total: i32,
-    /// Pods of the current spec.
-    pub updated: i32,
-    /// Pods that pass their readiness probe.
-    pub ready: i32,
-    /// Pods that take traffic.
-    pub available: i32,
-}
-
-/// Observes a service whose children have been applied. `eviction` is the last one that a kubelet told of.
+/// Observes a service whose children have been applied.
 #[must_use]
-pub fn observe(
-    service: &ValidatedService,
-    applied: &Applied,
-    stores: &Stores,
-    eviction: Option<&Eviction>,
-) -> Observation {
-    let deployment = &*applied.deployment;
-    let current = current_replica_set(deployment, &stores.replica_sets_of(deployment));
-    let pods = current.as_ref().map(|replica_set| stores.pods_of(replica_set)).unwrap_or_default();
-    judge(service, deployment, &pods, &applied.missing, eviction)
-}
-
-/// The pods of a service whose current spec could not be applied: what serves of an older one.
-#[must_use]
-pub fn counts(namespace: &str, name: &str, stores: &Stores) -> Counts {
-    let deployment = stores.deployments.get(&ObjectRef::new(name).within(namespace));
-    Counts::of(&deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default())
-}
-
-impl Counts {
-    fn of(status: &DeploymentStatus) -> Self {
-        Self {
-            total: status.replicas.unwrap_or(0),
-            updated: status.updated_replicas.unwrap_or(0),
-            ready: status.ready_replicas.unwrap_or(0),
-            available: status.available_replicas.unwrap_or(0),
-        }
+pub fn observe(view: &View<'_>) -> Observation {
+    let decided = CHECKS.iter().find_map(|check| check(view));
+    let (scaling, published) = (scaling::of(view), published::of(view));
+    let second_looks = [scaling::due(view), published::due(view), pods::due(view)];
+    Observation {
+        verdict: decided.unwrap_or_else(|| deployment::rolling_out(view)),
+        counts: view.deployment.counts,
+        image_digest: view.pods.iter().find_map(|pod| pod.image_digest.as_deref()).map(str::to_owned),
+        scaling,
+        published,
+        look_again: second_looks.into_iter().flatten().min(),
     }
 }
 
-fn current_replica_set(deployment: &Deployment, replica_sets: &[Arc<ReplicaSet>]) -> Option<Arc<ReplicaSet>> {
-    let revision = deployment.annotations().get(REVISION)?;
-    replica_sets.iter().find(|replica_set| replica_set.annotations().get(REVISION) == Some(revision)).cloned()
-}
-
-/// `pods` are those of the current revision.
-fn judge(
-    service: &ValidatedService,
-    deployment: &Deployment,
-    pods: &[Arc<Pod>],
-    missing: &[MissingApi],
-    eviction: Option<&Eviction>,
-) -> Observation {
-    let status = deployment.status.clone().unwrap_or_default();
-    let counts = Counts::of(&status);
-    // Until the Deployment controller has seen what was applied, its counts are of an older spec.
-    let seen = deployment.metadata.generation.is_some() && status.observed_generation >= deployment.metadata.generation;
-    // What an autoscaler adds to the fewest pods is its own affair, and comes and goes.
-    let wanted = service.replicas().unwrap_or(service.scale.least());
-    let (reason, message) = if wanted == 0 {
-        (Reason::Suspended, suspended(service, counts))
-    } else if seen && is_complete(wanted, counts) {
-        let meant = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(wanted);
-        (Reason::Serving, format!("{} of {meant} replicas serve", counts.available))
-    } else {
-        // Pods of the revision before the one just applied say nothing about it.
-        let pods = if seen { pods } else { &[] };
-        match cause::of_pods(service, pods).or_else(|| cause::of_deployment(&status)) {
-            Some(Cause { reason, message }) => (reason, message),
-            None if seen => {
-                let mut message = progress(wanted, counts, &status);
-                if let Some(eviction) = cause::of_eviction(pods, eviction) {
-                    message += &format!("; {eviction}");
-                }
-                (Reason::RollingOut, message)
-            }
-            None => (Reason::RollingOut, "the Deployment's controller has yet to take up the current spec".to_owned()),
-        }
-    };
-    let (reason, message) = match (reason, missing.first()) {
-        (Reason::Serving | Reason::RollingOut, Some(missing)) => (Reason::DependencyMissing, missing.to_string()),
-        _ => (reason, message),
-    };
-    Observation { reason, message, counts, image_digest: pods.iter().find_map(|pod| image_digest(pod)) }
-}
-
-fn is_complete(wanted: i32, counts: Counts) -> bool {
-    counts.updated >= wanted && counts.total == counts.updated && counts.available >= wanted
-}
-
-fn suspended(service: &ValidatedService, counts: Counts) -> String {
-    let why = if service.suspended { "spec.suspend is true" } else { "spec.replicas is 0" };
-    match counts.total {
-        0 => format!("{why}: no pod runs"),
-        left => format!("{why}: {left} pods are stopping"),
-    }
-}
-
-/// The kubelet's name of an image ends in its digest.
-fn image_digest(pod: &Pod) -> Option<String> {
-    let digest = cause::server(pod)?.image_id.rsplit('@').next()?;
-    digest.starts_with("sha256:").then(|| digest.to_owned())
-}
-
-fn progress(wanted: i32, counts: Counts, status: &DeploymentStatus) -> String {
-    let old = counts.total - counts.updated;
-    let mut message =
-        format!("{} of {wanted} replicas are of the current spec, {} serve", counts.updated, counts.available);
-    if old > 0 {
-        message += &format!(", {old} of an older spec remain");
-    }
-    let late = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "Progressing" && condition.status == "False");
-    if let Some(text) = late.and_then(|condition| condition.message.as_deref()) {
-        message.push_str("; ");
-        message.push_str(text);
-    }
-    message
+/// How long it is until so much time has passed since then; `None` if it has, or nobody knows when it began.
+fn left(now: Timestamp, since: Option<Timestamp>, time: SignedDuration) -> Option<Duration> {
+    let left = time - now.duration_since(since?);
+    // A clock that is behind must not make anybody wait for ever.
+    Duration::try_from(left.min(time)).ok().filter(|left| !left.is_zero())
 }
 
 #[cfg(test)]

@@ -5,13 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 
-/// Annotation: the hash of the template that was applied last.
-const HASH: &str = "kubesentiment.io/template-hash";
-/// Annotation: the generation of the spec that it was made from.
-const GENERATION: &str = "kubesentiment.io/template-generation";
-/// Annotation on a Deployment that the operator rolls by itself: how the service did before,
-/// [`SERVING`] or [`BROKEN`]. It is removed when the rollout is complete.
-const ROLLOUT: &str = "kubesentiment.io/rollout";
+use crate::facts::{ROLLOUT, TEMPLATE_GENERATION as GENERATION, TEMPLATE_HASH as HASH};
+
 const SERVING: &str = "serving";
 const BROKEN: &str = "broken";
 

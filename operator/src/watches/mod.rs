@@ -38,6 +38,7 @@ use crate::{
         external::{HttpRoute, PodMonitor},
         labels,
     },
+    facts::REVISION,
     kind::Kind,
     metrics::Metrics,
     queue::Queue,
@@ -123,10 +124,12 @@ impl Stores {
         self.config_maps.get(&ObjectRef::new(name).within(namespace))?.resource_version()
     }
 
-    /// ReplicaSets of a Deployment.
+    /// The ReplicaSet of the current revision of a Deployment.
     #[must_use]
-    pub fn replica_sets_of(&self, deployment: &Deployment) -> Vec<Arc<ReplicaSet>> {
-        owned_by(&self.replica_sets, deployment.metadata.uid.as_deref())
+    pub fn current_replica_set(&self, deployment: &Deployment) -> Option<Arc<ReplicaSet>> {
+        let revision = deployment.annotations().get(REVISION)?;
+        let owned = owned_by(&self.replica_sets, deployment.metadata.uid.as_deref());
+        owned.into_iter().find(|replica_set| replica_set.annotations().get(REVISION) == Some(revision))
     }
 
     /// Pods of a ReplicaSet, by name.

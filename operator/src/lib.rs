@@ -13,16 +13,17 @@ pub mod dereference;
 pub mod evictions;
 #[cfg(test)]
 mod fixtures;
-pub mod http;
 pub mod image;
 mod kind;
-pub mod leader;
 mod lock;
 pub mod metrics;
 pub mod observe;
-pub mod queue;
+mod queue_metric;
 pub mod reference;
 pub mod report;
 pub mod rollouts;
+pub mod runtime;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod validate;
 pub mod watches;

@@ -33,6 +33,7 @@ use crate::{
     observe,
     report::{Publisher, failed_status, observed_status, tell_held},
     rollouts::{self, Rollouts, Wake},
+    runtime::watchdog::Watchdog,
     validate::validate,
     watches::{self, Guarded, Scope, Stores},
 };
@@ -66,6 +67,7 @@ pub struct Operator {
     publisher: Publisher,
     evictions: Evictions,
     metrics: Metrics,
+    watchdog: Watchdog,
     rollouts: Rollouts,
     /// Cancelled when the Deployments of all scopes have been seen, or [`SETTLING`] has passed.
     settled: CancellationToken,
@@ -95,6 +97,7 @@ impl Operator {
             rollouts: Rollouts::new(rollouts::DEFAULT_LIMIT, metrics.rollouts.clone()),
             settled: CancellationToken::new(),
             metrics,
+            watchdog: Watchdog::default(),
             failures: Mutex::default(),
             unreadable: Mutex::default(),
         }
@@ -105,6 +108,12 @@ impl Operator {
     pub fn max_rollouts(mut self, limit: u16) -> Self {
         self.rollouts = Rollouts::new(limit, self.metrics.rollouts.clone());
         self
+    }
+
+    /// Finds out that no reconciliation comes to its end any more.
+    #[must_use]
+    pub fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
     }
 
     /// Runs until `stop` is cancelled and the reconciliations that have begun are done.
@@ -181,8 +190,10 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     let metrics = &context.operator.metrics;
     metrics.queue.leave(&ObjectRef::from_obj(&*object));
     let counted = metrics.begin();
+    let mark = context.operator.watchdog.begin();
     let result = steps(&object, &context).await;
     counted.finish(result.is_ok());
+    mark.finish();
     if result.is_ok() {
         lock(&context.operator.failures).remove(&ObjectRef::from_obj(&*object));
     }

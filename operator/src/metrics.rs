@@ -21,7 +21,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{api::Reason, api_requests::ApiRequests, lock::lock, queue::Queue, rollouts, watches::Guarded};
+use crate::{
+    api::Reason, api_requests::ApiRequests, evictions::Refusals, lock::lock, queue_metric::Queue, rollouts,
+    watches::Guarded,
+};
 
 type Label = [(&'static str, &'static str); 1];
 type KindLabel = [(&'static str, String); 1];
@@ -39,6 +42,8 @@ pub struct Metrics {
     pub queue: Queue,
     /// Rollouts that the operator began by itself.
     pub rollouts: rollouts::Gauges,
+    /// Evictions that weren't asked for.
+    pub evictions_refused: Refusals,
     reconciles: Family<Label, Counter>,
     in_progress: Gauge,
     duration: Histogram,
@@ -77,6 +82,7 @@ impl Default for Metrics {
         let queue = Queue::register(&mut registry);
         let api_requests = ApiRequests::register(&mut registry);
         let rollouts = rollouts::Gauges::register(&mut registry);
+        let evictions_refused = Refusals::register(&mut registry);
         let watch_starts = Family::default();
         registry.register("watch_starts", "Times that a watch began with a list, by kind", watch_starts.clone());
         let watch_errors = Family::default();
@@ -90,6 +96,7 @@ impl Default for Metrics {
             api_requests,
             queue,
             rollouts,
+            evictions_refused,
             reconciles,
             in_progress,
             duration,

@@ -8,23 +8,25 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Response};
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::{Body as HttpBody, Bytes};
+use axum::extract::Query;
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Either, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Body as HttpBody, Bytes, Frame};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, DynBody},
 };
+use serde::Deserialize;
 use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::{BoxError, Layer, Service, layer::util::Identity, util::BoxService};
 
 use super::request_info::RequestInfo;
 use crate::api_requests::ApiRequests;
 
-/// How long a request may take, its answer included. Of a watch, until its answer begins: how long that goes on is said
-/// in the request.
+/// How long a request may take, its answer included. Of a watch, until its answer begins, and as long again after the time
+/// that the request gives it: who stands between may drop a connection without a word.
 pub const REQUEST: Duration = Duration::from_secs(15);
 
 /// What carries requests to an API server.
@@ -88,7 +90,33 @@ impl<S> Layer<S> for Bounds {
 }
 
 /// An answer that is there as a whole, or that of a watch, which goes on.
-type Answer<B> = Response<Either<Full<Bytes>, B>>;
+type Answer = Response<Either<Full<Bytes>, UnsyncBoxBody<Bytes, BoxError>>>;
+
+/// What a watch says of its end.
+#[derive(Deserialize)]
+struct Lasts {
+    #[serde(rename = "timeoutSeconds")]
+    seconds: u64,
+}
+
+/// How long the answer of a watch goes on at most, where the request says so.
+fn longest(uri: &Uri) -> Option<Duration> {
+    let Query(Lasts { seconds }) = Query::try_from_uri(uri).ok()?;
+    Some(Duration::from_secs(seconds) + REQUEST)
+}
+
+/// The answer of a watch. At its end it ends as it would if the server had ended it.
+fn watched<B>(body: B, longest: Option<Duration>) -> UnsyncBoxBody<Bytes, BoxError>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let frames = body.map_err(Into::into).into_data_stream().map_ok(Frame::data);
+    match longest {
+        Some(longest) => StreamBody::new(frames.take_until(sleep_until(Instant::now() + longest))).boxed_unsync(),
+        None => StreamBody::new(frames).boxed_unsync(),
+    }
+}
 
 impl<S, I, B> Service<Request<I>> for Bounded<S>
 where
@@ -97,9 +125,9 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Answer<B>;
+    type Response = Answer;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Answer<B>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Answer, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.0.poll_ready(context)
@@ -108,12 +136,13 @@ where
     fn call(&mut self, request: Request<I>) -> Self::Future {
         let deadline = Instant::now() + REQUEST;
         let is_watch = RequestInfo::of(request.method(), request.uri()).is_some_and(|info| info.verb == "watch");
+        let longest = longest(request.uri());
         let answer = self.0.call(request);
         let whole = async move {
             let (head, body) = answer.await?.into_parts();
             // What a watch is refused with ends by itself, and nobody reads it for long.
             let body = if is_watch && head.status.is_success() {
-                Either::Right(body)
+                Either::Right(watched(body, longest))
             } else {
                 // kube puts an answer together before it reads it, so this takes no more memory.
                 Either::Left(Full::new(body.collect().await.map_err(Into::into)?.to_bytes()))
@@ -176,7 +205,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_goes_on_past_the_bound_of_a_request() {
-        use futures::{StreamExt, TryStreamExt};
         use kube::api::WatchParams;
 
         let (server, mut registry) = (Server::new(), Registry::default());
@@ -188,6 +216,13 @@ mod tests {
             serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "demo"}}),
         );
         assert!(matches!(changes.try_next().await.unwrap(), Some(kube::api::WatchEvent::Added(_))));
+
+        // A connection that is dropped without a word, by which nothing comes any more.
+        server.faults().inject(requests("watch", "pods").once(), Fault::EventsLate(REQUEST * 1000));
+        let began = Instant::now();
+        let mut silent = pods.watch(&WatchParams::default().timeout(180), "0").await.unwrap().boxed();
+        assert!(silent.try_next().await.unwrap().is_none());
+        assert_eq!(began.elapsed(), Duration::from_mins(3) + REQUEST);
 
         server.faults().inject(requests("watch", "pods"), Fault::Unanswered);
         let Err(error) = pods.watch(&WatchParams::default(), "0").await else { panic!("it was answered") };

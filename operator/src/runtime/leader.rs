@@ -26,6 +26,8 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(6);
 const RETRY: Duration = Duration::from_secs(2);
 /// One try, with all that it asks for. One that hangs must not use up the deadline.
 const TRY: Duration = Duration::from_secs(2);
+/// How long a process that ends tries to give the lease up.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// A candidate for the leadership.
 pub struct Elector {
@@ -109,7 +111,7 @@ impl Elector {
     /// Gives the lease up, so that the next leader needn't wait for it to die.
     pub async fn release(&mut self) {
         self.held = None;
-        let released = timeout(TRY, async {
+        let released = timeout(RELEASE, async {
             let mut lease = self.api.get(&self.name).await?;
             let spec = lease.spec.get_or_insert_default();
             if spec.holder_identity.as_ref() == Some(&self.identity) {

@@ -193,6 +193,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_signal_ends_an_operator_whose_first_lists_are_out() {
+        let (server, stop, metrics) = (Server::new(), CancellationToken::new(), Metrics::default());
+        server.faults().inject(requests("list", "*"), Fault::Unanswered);
+        let image = "sentiment-service:distroless".parse().unwrap();
+        let operator = Arc::new(Operator::new(server.client(), image, metrics));
+        let (began, stopping) = (Instant::now(), stop.clone());
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(3)).await;
+            stopping.cancel();
+        });
+        let work = |stop: CancellationToken| async move {
+            let run = operator.run(&[Scope::Cluster], 8, || panic!("nothing was answered"), stop.clone());
+            until_stopped(run, &stop, GRACE).await;
+        };
+        let health = Health::new(Metrics::default());
+        let ended = lead(elector(&server, "first"), &health, work, &Watchdog::default(), stop).await;
+        assert!(ended.is_ok());
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert_eq!(holder(&server), "");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_signal_ends_one_that_stands_by_for_a_server_that_hangs() {
         let (server, stop) = (Server::new(), CancellationToken::new());
         server.faults().inject(requests("get", "leases"), Fault::Unanswered);

@@ -30,6 +30,7 @@ use kubesentiment_operator::{
     api::{self, SentimentService},
     controller::Operator,
     metrics::Metrics,
+    runtime::client::connect,
     watches::Scope,
 };
 use tokio::runtime::Runtime;
@@ -94,7 +95,9 @@ fn client(server: &ApiServer) -> Client {
 async fn start() -> Result<ApiServer, Failure> {
     let server = ApiServer::start().await?;
     install_crd(&server.client).await?;
-    let operator = Operator::new(server.client.clone(), IMAGE.parse().map_err(failure)?, Metrics::default());
+    let metrics = Metrics::default();
+    let own = connect(server.config.clone(), &metrics.api_requests).map_err(failure)?;
+    let operator = Operator::new(own, IMAGE.parse().map_err(failure)?, metrics);
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let ready = move || ready.send(()).unwrap_or_default();

@@ -43,8 +43,9 @@ async fn installed() -> Result<ApiServer, Failure> {
         "config/admission/policies.yaml",
     ] {
         let text = fs::read_to_string(repository().join(file)).map_err(failure)?;
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            apply(&server.client, HOME, &Value::deserialize(document).map_err(failure)?).await?;
+        let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+        for object in documents.collect::<Result<Vec<_>, _>>().map_err(failure)? {
+            apply(&server.client, HOME, &object).await?;
         }
     }
     // The controller that fills these is not there: each is all roles with its label, and so are the others of these.

@@ -2,4 +2,5 @@
 
 mod faults;
 mod objects;
+mod operating;
 mod ownership;

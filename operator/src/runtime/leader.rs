@@ -73,6 +73,12 @@ impl Elector {
         }
     }
 
+    /// The lease, as `NAMESPACE/NAME`.
+    #[must_use]
+    pub fn lease(&self) -> String {
+        format!("{}/{}", self.api.namespace().unwrap_or_default(), self.name)
+    }
+
     /// Waits until the lease is ours.
     pub async fn acquire(&mut self) {
         while self.attempt().await != Some(true) {

@@ -40,8 +40,8 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// Another replica may lead now.
-    #[error("the lease is lost; ending, so that no two replicas work at once")]
-    LeaseLost,
+    #[error("the lease {0} is lost; ending, so that no two replicas work at once")]
+    LeaseLost(String),
     /// Work waits, and none comes to its end.
     #[error(
         "no reconciliation has come to its end for {} s while some were under way; ending, so that another replica may do better. What was asked last, and how it was answered, is in api_requests_total and the lines before",
@@ -133,7 +133,7 @@ where
     health.set_ready(false);
     let outcome = tokio::select! {
         outcome = unless_stuck(work(stop), watchdog) => outcome,
-        () = elector.hold() => return Err(ProcessError::LeaseLost),
+        () = elector.hold() => return Err(ProcessError::LeaseLost(elector.lease())),
     };
     elector.release().await;
     outcome
@@ -239,6 +239,7 @@ mod tests {
         let ended =
             lead(elector(&server, "first"), &health, |_| pending(), &Watchdog::default(), CancellationToken::new())
                 .await;
-        assert!(matches!(ended, Err(ProcessError::LeaseLost)));
+        let error = ended.unwrap_err().to_string();
+        assert!(error.starts_with("the lease system/lease is lost; ending"), "{error}");
     }
 }

@@ -80,7 +80,20 @@ holds "watchNamespaces: a Role in each, no ClusterRole for the operator, the lis
 holds "rbac, metrics, budget and network policy can be left out" \
   '[.[].kind] | sort == ["CustomResourceDefinition", "Deployment", "ServiceAccount"]' \
   --set rbac.create=false --set rbac.userRoles=false --set metrics.service.enabled=false \
-  --set podDisruptionBudget.enabled=false --set networkPolicy.enabled=false
+  --set podDisruptionBudget.enabled=false --set networkPolicy.enabled=false --set admissionPolicies.enabled=false
+holds "the operator's account is held to its children, whatever it is called" '
+  kind("ValidatingAdmissionPolicy")[0].spec.matchConditions[0].expression
+  == "request.userInfo.username == \u0027system:serviceaccount:kubesentiment-system:mine\u0027"' \
+  --set serviceAccount.name=mine
+holds "who may publish a service is asked where the operator works" '
+  (kind("ValidatingAdmissionPolicyBinding") | map(.spec.policyName) | sort) == ["second-children", "second-deputies"]
+  and (kind("ValidatingAdmissionPolicyBinding")[1].spec.matchResources.namespaceSelector.matchExpressions[0].values == ["team-a"])' \
+  --set fullnameOverride=second --set 'watchNamespaces={team-a}'
+holds "CustomResourceDefinitions are looked at by name, and only from the ClusterRole" '
+  [.[] | select(.kind == "ClusterRole") | .rules[] | select(.resources == ["customresourcedefinitions"])]
+  | length == 1 and .[0].verbs == ["list", "watch"] and (.[0].resourceNames | length) == 2'
+holds "no Role looks at CustomResourceDefinitions" \
+  '[.[] | select(.kind == "Role") | .rules[].resources[]] | all(. != "customresourcedefinitions")' --set 'watchNamespaces={team-a}'
 holds "a service account of one's own" \
   'kind("ServiceAccount") == [] and kind("ClusterRoleBinding")[0].subjects[0].name == "mine" and kind("Deployment")[0].spec.template.spec.serviceAccountName == "mine"' \
   --set serviceAccount.create=false --set serviceAccount.name=mine

@@ -13,7 +13,25 @@ use kube::{Client, Config, config::AuthInfo};
 
 use crate::{Failure, failure, repository, within};
 
-const TOKEN: &str = "a-token-of-the-test";
+/// The administrator.
+const ADMIN: &str = "admin";
+
+/// Who can show a token, and the groups of each. All but the first can do only what roles say.
+const USERS: [(&str, &str); 6] = [
+    (ADMIN, "system:masters"),
+    ("viewer", ""),
+    ("editor", ""),
+    ("owner", ""),
+    ("publisher", ""),
+    (OPERATOR, "system:serviceaccounts,system:serviceaccounts:kubesentiment-system"),
+];
+
+/// The operator's account, as `config/` makes it.
+pub const OPERATOR: &str = "system:serviceaccount:kubesentiment-system:kubesentiment-operator";
+
+fn token(user: &str) -> String {
+    format!("the-token-of-{}", user.replace(':', "-"))
+}
 
 /// The running processes. Dropping it ends them.
 pub struct ApiServer {
@@ -53,7 +71,8 @@ impl ApiServer {
         )?);
 
         let at = |name: &str| folder.join(name).display().to_string();
-        fs::write(folder.join("tokens"), format!("{TOKEN},admin,admin,system:masters\n")).map_err(failure)?;
+        let users = USERS.map(|(user, groups)| format!("{},{user},{user},\"{groups}\"\n", token(user)));
+        fs::write(folder.join("tokens"), users.concat()).map_err(failure)?;
         let made = Command::new("openssl")
             .args(["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", &at("key")])
             .status()
@@ -79,7 +98,7 @@ impl ApiServer {
         )?);
 
         let mut config = Config::new(format!("https://127.0.0.1:{api}").parse().map_err(failure)?);
-        config.auth_info = AuthInfo { token: Some(TOKEN.to_owned().into()), ..AuthInfo::default() };
+        config.auth_info = AuthInfo { token: Some(token(ADMIN).into()), ..AuthInfo::default() };
         // It signs its own certificate, and only this machine can listen there.
         config.accept_invalid_certs = true;
         let client = Client::try_from(config.clone()).map_err(failure)?;
@@ -89,6 +108,19 @@ impl ApiServer {
         })
         .await?;
         Ok(server)
+    }
+
+    /// How to reach it as one of the users that it knows: `viewer`, `editor`, `owner`, `publisher`, or [`OPERATOR`].
+    #[must_use]
+    pub fn config_of(&self, user: &str) -> Config {
+        let mut config = self.config.clone();
+        config.auth_info = AuthInfo { token: Some(token(user).into()), ..AuthInfo::default() };
+        config
+    }
+
+    /// A client of one of these users.
+    pub fn client_of(&self, user: &str) -> Result<Client, Failure> {
+        Client::try_from(self.config_of(user)).map_err(failure)
     }
 }
 

@@ -9,6 +9,7 @@ mod api_server {
     pub mod documenting;
     pub mod electing;
     pub mod evicting;
+    pub mod permitting;
     pub mod refusing;
     pub mod reporting;
     pub mod upgrading;
@@ -16,7 +17,9 @@ mod api_server {
 
 use std::{process::ExitCode, sync::Arc};
 
-use api_server::{applying, children, counting, documenting, electing, evicting, refusing, reporting, upgrading};
+use api_server::{
+    applying, children, counting, documenting, electing, evicting, permitting, refusing, reporting, upgrading,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
@@ -27,6 +30,7 @@ use kubesentiment_operator::{
     api::{self, SentimentService},
     controller::Operator,
     metrics::Metrics,
+    runtime::client::connect,
     watches::Scope,
 };
 use tokio::runtime::Runtime;
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
         Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),
         Case::new("a_pod_that_its_node_evicts_leaves_its_service", |s| evicting::taken_out(client(&s))),
         Case::new("a_budget_keeps_a_pod_that_its_node_evicts", |s| evicting::kept(client(&s))),
+        Case::new("each_role_may_do_what_is_written_and_no_more", |_| permitting::roles()),
+        Case::new("the_operators_account_is_held_to_its_children", |_| permitting::own_account()),
         Case::new("status_follows_the_deployment", |s| reporting::lifecycle(client(&s))),
         Case::new("scale_and_suspend", |s| reporting::scale_and_suspend(client(&s))),
         Case::new("events_tell_of_changes_once", |s| reporting::events(client(&s))),
@@ -92,7 +98,9 @@ fn client(server: &ApiServer) -> Client {
 async fn start() -> Result<ApiServer, Failure> {
     let server = ApiServer::start().await?;
     install_crd(&server.client).await?;
-    let operator = Operator::new(server.client.clone(), IMAGE.parse().map_err(failure)?, Metrics::default());
+    let metrics = Metrics::default();
+    let own = connect(server.config.clone(), &metrics.api_requests).map_err(failure)?;
+    let operator = Operator::new(own, IMAGE.parse().map_err(failure)?, metrics);
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let ready = move || ready.send(()).unwrap_or_default();

@@ -10,18 +10,21 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response, Uri};
-use kube::{Client, Config, client::ClientBuilder};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
+
+use crate::runtime::{client::TimedOut, request_info::RequestInfo};
 
 /// Seconds. The API server answers most requests within ten milliseconds.
 const BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
 
 /// The `code` of a request that got no answer.
 const UNANSWERED: &str = "error";
+/// The `code` of a request that got none in time.
+const TIMED_OUT: &str = "timeout";
 
 /// The counters. Clones share their values.
 #[derive(Clone, Debug)]
@@ -54,20 +57,15 @@ impl ApiRequests {
             Self { requests: Family::default(), duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)) };
         registry.register(
             "api_requests",
-            "Requests to the API server by verb, resource and status code (error: no answer)",
+            "Requests to the API server by verb, resource and status code (error: no answer, timeout: none in time)",
             counters.requests.clone(),
         );
         registry.register(
             "api_request_duration_seconds",
-            "Time until the API server's answer begins, by verb",
+            "Time until the API server's answer is there, or that of a watch begins, by verb",
             counters.duration.clone(),
         );
         counters
-    }
-
-    /// A client whose requests are counted.
-    pub fn client(&self, config: Config) -> kube::Result<Client> {
-        Ok(ClientBuilder::try_from(config)?.with_layer(self).build())
     }
 
     fn answered(&self, action: Action, code: String, began: Instant) {
@@ -87,14 +85,14 @@ impl<S> Layer<S> for ApiRequests {
 
 impl<S, I, O> Service<Request<I>> for Counted<S>
 where
-    S: Service<Request<I>, Response = Response<O>>,
+    S: Service<Request<I>, Response = Response<O>, Error = BoxError>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context)
     }
 
@@ -103,55 +101,31 @@ where
         let began = Instant::now();
         let counters = self.counters.clone();
         let answer = self.inner.call(request);
-        answer
-            .inspect(move |answer| {
-                let code = answer
-                    .as_ref()
-                    .map_or_else(|_| UNANSWERED.to_owned(), |response| response.status().as_str().to_owned());
-                counters.answered(action, code, began);
-            })
-            .boxed()
+        answer.inspect(move |answer| counters.answered(action, code(answer), began)).boxed()
     }
 }
 
 impl Action {
-    /// Reads a request as the API server does (`k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`).
     fn of(method: &Method, uri: &Uri) -> Self {
-        let parts: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
-        let object = match parts.as_slice() {
-            ["api", _, object @ ..] | ["apis", _, _, object @ ..] if !object.is_empty() => object,
-            ["api" | "apis", ..] => return Self { verb: "get", resource: "discovery".to_owned() },
-            _ => return Self { verb: "get", resource: "other".to_owned() },
+        let Some(RequestInfo { verb, resource, subresource, .. }) = RequestInfo::of(method, uri) else {
+            let is_discovery = matches!(uri.path().split('/').nth(1), Some("api" | "apis"));
+            return Self { verb: "get", resource: if is_discovery { "discovery" } else { "other" }.to_owned() };
         };
-        let object = match object {
-            // These are subresources of the namespace itself, not resources in it.
-            ["namespaces", _, "status" | "finalize"] => object,
-            ["namespaces", _, inner @ ..] if !inner.is_empty() => inner,
-            _ => object,
-        };
-        let (resource, named) = match object {
-            [resource, _, subresource, ..] => (format!("{resource}/{subresource}"), true),
-            [resource, _] => ((*resource).to_owned(), true),
-            [resource] => ((*resource).to_owned(), false),
-            [] => return Self { verb: "get", resource: "other".to_owned() },
-        };
-        let verb = match *method {
-            Method::GET if named => "get",
-            Method::GET if is_watch(uri) => "watch",
-            Method::GET => "list",
-            Method::POST => "create",
-            Method::PUT => "update",
-            Method::PATCH => "patch",
-            Method::DELETE if named => "delete",
-            Method::DELETE => "deletecollection",
-            _ => "other",
+        let resource = match subresource {
+            Some(subresource) => format!("{resource}/{subresource}"),
+            None => resource.to_owned(),
         };
         Self { verb, resource }
     }
 }
 
-fn is_watch(uri: &Uri) -> bool {
-    uri.query().unwrap_or_default().split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
+/// The `code` of an answer, or of what came in place of one.
+fn code<O>(answer: &Result<Response<O>, BoxError>) -> String {
+    match answer {
+        Ok(response) => response.status().as_str().to_owned(),
+        Err(error) if error.is::<TimedOut>() => TIMED_OUT.to_owned(),
+        Err(_) => UNANSWERED.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +191,7 @@ mod tests {
         let mut fails = true;
         let mut service = counters.layer(tower::service_fn(move |_: Request<()>| {
             fails = !fails;
-            let answer = if fails { Err("no route to host") } else { Ok(Response::new(())) };
+            let answer = if fails { Err(BoxError::from("no route to host")) } else { Ok(Response::new(())) };
             async move { answer }
         }));
         for _ in 0..2 {

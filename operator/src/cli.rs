@@ -1,26 +1,18 @@
-//! The command line, and what a process does before and after the controller runs.
+//! The command line.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use kube::Config;
+use clap::{Parser, Subcommand};
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     api::{self, MANAGER},
-    controller::Operator,
-    http::Health,
     image::ImageReference,
-    leader::Elector,
-    metrics::Metrics,
     reference, rollouts,
-    watches::Scope,
+    runtime::{
+        logging::LogFormat,
+        process::{self, ProcessError},
+    },
 };
 
 /// Turns SentimentServices into hardened, observable inference services.
@@ -46,84 +38,48 @@ enum Command {
 pub struct Run {
     /// Namespaces to watch, separated by commas; all when empty
     #[arg(long, env, value_delimiter = ',')]
-    watch_namespaces: Vec<String>,
+    pub(crate) watch_namespaces: Vec<String>,
     /// Server image for services that name none
     #[arg(long, env, default_value = "sentiment-service:distroless")]
-    default_image: ImageReference,
+    pub(crate) default_image: ImageReference,
     /// Where /metrics, /healthz and /readyz are served
     #[arg(long, env, default_value = "0.0.0.0:8080")]
-    listen_address: SocketAddr,
+    pub(crate) listen_address: SocketAddr,
     /// Namespace of the Lease by which replicas elect the one that works; empty for a single replica
     #[arg(long, env, default_value = "")]
-    lease_namespace: String,
+    pub(crate) lease_namespace: String,
     /// Name of that Lease
     #[arg(long, env, default_value = MANAGER)]
-    lease_name: String,
+    pub(crate) lease_name: String,
     /// What tells this replica from the others; in a pod its name
     #[arg(long, env = "HOSTNAME", default_value = MANAGER)]
-    identity: String,
+    pub(crate) identity: String,
     /// Most reconciliations at a time
     #[arg(long, env, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
-    concurrency: u16,
+    pub(crate) concurrency: u16,
     /// Most rollouts at a time that no change of a spec asked for, as after an upgrade of the operator
     #[arg(long, env, default_value_t = rollouts::DEFAULT_LIMIT, value_parser = clap::value_parser!(u16).range(1..))]
-    max_rollouts: u16,
+    pub(crate) max_rollouts: u16,
     /// Log level: error, warn, info, debug or trace, or a filter such as info,kube=debug
     #[arg(long, env, default_value = "info")]
-    log_level: String,
+    pub(crate) log_level: String,
     /// Form of the log lines
     #[arg(long, env, value_enum, default_value_t = LogFormat::Json)]
-    log_format: LogFormat,
-}
-
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    /// One JSON object a line
-    Json,
-    /// For people
-    Text,
+    pub(crate) log_format: LogFormat,
 }
 
 /// Why the operator could not run.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The log filter can't be read.
-    #[error("--log-level {text:?}: {source}")]
-    LogLevel {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        source: tracing_subscriber::filter::ParseError,
-    },
-    /// There is no way to reach an API server.
-    #[error("no API server: {0}; run in a pod with a service account, or set KUBECONFIG")]
-    Client(#[from] Box<kube::Error>),
-    /// The address can't be listened on.
-    #[error("can't listen on {address}: {source}; choose another --listen-address")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What is wrong with it.
-        source: io::Error,
-    },
+    /// The controller could not run, or can't go on.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// The CRD can't be printed.
     #[error("can't write the CustomResourceDefinition: {0}")]
     Crd(#[from] serde_yaml::Error),
     /// The reference can't be printed.
     #[error(transparent)]
     Reference(#[from] reference::Error),
-    /// Another replica may lead now.
-    #[error("the lease {namespace}/{name} is lost; ending, so that no two replicas work at once")]
-    LeaseLost {
-        /// Namespace of the lease.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-    /// Signals can't be received.
-    #[error("can't wait for signals: {0}")]
-    Signal(io::Error),
 }
 
 /// Does what the command line says.
@@ -137,7 +93,7 @@ pub async fn main(cli: Cli) -> Result<(), Error> {
             print!("{}", reference::markdown()?);
             Ok(())
         }
-        None => run(cli.run).await,
+        None => Ok(process::run(cli.run).await?),
     }
 }
 
@@ -145,124 +101,6 @@ pub async fn main(cli: Cli) -> Result<(), Error> {
 pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     let yaml = serde_yaml::to_string(&api::crd())?;
     Ok(format!("# Generated by `make crds` from operator/src/api. Do not edit.\n{yaml}"))
-}
-
-async fn run(settings: Run) -> Result<(), Error> {
-    start_logging(&settings)?;
-    let metrics = Metrics::default();
-    let config = Config::infer().await.map_err(|error| Box::new(kube::Error::InferConfig(error)))?;
-    let client = metrics.api_requests.client(config).map_err(Box::new)?;
-    // An empty variable means all namespaces, not one without a name.
-    let namespaces: Vec<String> = settings.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
-    let scopes = Scope::of(&namespaces);
-    let health = Health::new(metrics.clone());
-    let address = settings.listen_address;
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        default_image = %settings.default_image,
-        ?namespaces,
-        %address,
-        "starting"
-    );
-    let stop = CancellationToken::new();
-    let stop_http = CancellationToken::new();
-    let http = tokio::spawn(
-        axum::serve(listener, health.clone().router())
-            .with_graceful_shutdown(stop_http.clone().cancelled_owned())
-            .into_future(),
-    );
-    let signals = wait_for_signal(stop.clone()).map_err(Error::Signal)?;
-    let elector = (!settings.lease_namespace.is_empty())
-        .then(|| Elector::new(client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity));
-    let operator = Operator::new(client, settings.default_image, metrics.clone()).max_rollouts(settings.max_rollouts);
-    let operator = Arc::new(operator);
-    let ready = {
-        let health = health.clone();
-        move || {
-            tracing::info!("ready: all watches are answered");
-            health.set_ready(true);
-        }
-    };
-    let work = |stop: CancellationToken| async move {
-        metrics.set_leader(true);
-        operator.run(&scopes, settings.concurrency, ready, stop).await;
-        metrics.set_leader(false);
-    };
-    let outcome = match elector {
-        None => {
-            work(stop).await;
-            Ok(())
-        }
-        Some(elector) => lead(elector, &health, work, stop)
-            .await
-            .map_err(|LeaseLost| Error::LeaseLost { namespace: settings.lease_namespace, name: settings.lease_name }),
-    };
-    // The probes are answered to the end, so that nobody takes a stop for a crash.
-    health.set_ready(false);
-    signals.abort();
-    stop_http.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
-    if outcome.is_ok() {
-        tracing::info!("stopped");
-    }
-    outcome
-}
-
-/// The lease was lost while work was going on.
-struct LeaseLost;
-
-/// Stands by until the lease is ours, and then works for as long as it is.
-async fn lead<W>(
-    mut elector: Elector,
-    health: &Health,
-    work: impl FnOnce(CancellationToken) -> W,
-    stop: CancellationToken,
-) -> Result<(), LeaseLost>
-where
-    W: Future<Output = ()>,
-{
-    tracing::info!("standing by for the lease");
-    // A replica that stands by is as it should be: a rollout must not wait for it to lead.
-    health.set_ready(true);
-    tokio::select! {
-        () = elector.acquire() => {}
-        () = stop.cancelled() => return Ok(()),
-    }
-    tracing::info!("leading");
-    health.set_ready(false);
-    tokio::select! {
-        () = work(stop) => {}
-        () = elector.hold() => return Err(LeaseLost),
-    }
-    elector.release().await;
-    Ok(())
-}
-
-/// Cancels `stop` at SIGTERM or SIGINT.
-fn wait_for_signal(stop: CancellationToken) -> io::Result<tokio::task::JoinHandle<()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: no new work, finishing what has begun");
-        stop.cancel();
-    }))
-}
-
-fn start_logging(settings: &Run) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&settings.log_level)
-        .map_err(|source| Error::LogLevel { text: settings.log_level.clone(), source })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter);
-    match settings.log_format {
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-        LogFormat::Text => log.with_target(false).init(),
-    }
-    Ok(())
 }
 
 #[cfg(test)]

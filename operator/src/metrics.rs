@@ -22,12 +22,12 @@ use prometheus_client::{
 };
 
 use crate::{
-    api::{ConditionType, Reason, SentimentServiceStatus},
+    api::{ConditionType, Reason, SentimentServiceStatus, Stored},
     api_requests::ApiRequests,
+    evictions::Refusals,
     lock::lock,
-    queue::Queue,
+    queue_metric::Queue,
     rollouts,
-    watches::Guarded,
 };
 
 type Label = [(&'static str, &'static str); 1];
@@ -46,6 +46,8 @@ pub struct Metrics {
     pub queue: Queue,
     /// Rollouts that the operator began by itself.
     pub rollouts: rollouts::Gauges,
+    /// Evictions that weren't asked for.
+    pub evictions_refused: Refusals,
     reconciles: Family<Label, Counter>,
     in_progress: Gauge,
     duration: Histogram,
@@ -106,6 +108,7 @@ impl Default for Metrics {
         let queue = Queue::register(&mut registry);
         let api_requests = ApiRequests::register(&mut registry);
         let rollouts = rollouts::Gauges::register(&mut registry);
+        let evictions_refused = Refusals::register(&mut registry);
         let watch_starts = Family::default();
         registry.register("watch_starts", "Times that a watch began with a list, by kind", watch_starts.clone());
         let watch_errors = Family::default();
@@ -119,6 +122,7 @@ impl Default for Metrics {
             api_requests,
             queue,
             rollouts,
+            evictions_refused,
             reconciles,
             in_progress,
             duration,
@@ -161,7 +165,7 @@ impl Metrics {
     }
 
     /// Notes how a service is doing.
-    pub fn observed(&self, object: &Guarded, status: &SentimentServiceStatus) {
+    pub fn observed(&self, object: &Stored, status: &SentimentServiceStatus) {
         if let Some(doing) = Doing::of(status) {
             lock(&self.services.0).insert((object.namespace().unwrap_or_default(), object.name_any()), doing);
         }

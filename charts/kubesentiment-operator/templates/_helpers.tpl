@@ -82,4 +82,73 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [get, list, watch, create, patch]
+# A kubelet's last warning on a pod, where its status has no words.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
+{{- end }}
+
+{{/* The rules of the admission policies, in CEL; config/admission has the same. */}}
+{{- define "operator.childVariables" }}
+- name: ours
+  expression: >-
+    request.operation != 'DELETE' && object.metadata.?labels['app.kubernetes.io/managed-by'].orValue('') == 'kubesentiment-operator'
+    && object.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false)
+    && owner.kind == 'SentimentService' && owner.apiVersion.startsWith('kubesentiment.io/'))
+- name: oldOwners
+  expression: "oldObject == null ? [] : oldObject.metadata.?ownerReferences.orValue([]).filter(owner, owner.?controller.orValue(false))"
+- name: wasOurs
+  expression: "variables.oldOwners.exists(owner, owner.kind == 'SentimentService' && owner.apiVersion.startsWith('kubesentiment.io/'))"
+- name: wasNobodys
+  expression: >-
+    variables.oldOwners.size() == 0
+    && oldObject.metadata.?labels['app.kubernetes.io/managed-by'].orValue('') == 'kubesentiment-operator'
+- name: pod
+  expression: "request.resource.resource == 'deployments' && request.operation != 'DELETE' ? object.spec.template.spec : null"
+- name: containers
+  expression: >-
+    variables.pod == null ? [] : variables.pod.containers + variables.pod.?initContainers.orValue([])
+{{- end }}
+
+{{- define "operator.childValidations" }}
+- expression: "request.operation == 'DELETE' || variables.ours"
+  message: the operator writes only what bears its label and has a SentimentService as its controller
+- expression: "request.operation == 'CREATE' || variables.wasOurs || (request.operation == 'UPDATE' && variables.wasNobodys)"
+  message: the operator changes and deletes only children of a SentimentService
+- expression: >-
+    variables.pod == null || !(variables.pod.?hostNetwork.orValue(false) || variables.pod.?hostPID.orValue(false)
+    || variables.pod.?hostIPC.orValue(false) || variables.pod.?volumes.orValue([]).exists(volume, has(volume.hostPath))
+    || variables.containers.exists(container, container.?securityContext.?privileged.orValue(false)
+    || container.?securityContext.?allowPrivilegeEscalation.orValue(true)))
+  message: the operator makes no pod that reaches its node
+- expression: "variables.pod == null || !variables.pod.?automountServiceAccountToken.orValue(true)"
+  message: the operator makes no pod with the token of a service account
+{{- end }}
+
+{{- define "operator.deputyVariables" }}
+- name: route
+  expression: >-
+    object.?spec.?route.hasValue()
+    && (oldObject == null || oldObject.?spec.?route.orValue(null) != object.spec.route)
+- name: monitoring
+  expression: >-
+    object.?spec.?monitoring.hasValue()
+    && (oldObject == null || oldObject.?spec.?monitoring.orValue(null) != object.spec.monitoring)
+{{- end }}
+
+{{- define "operator.deputyValidations" }}
+- expression: >-
+    !variables.route
+    || authorizer.group('gateway.networking.k8s.io').resource('httproutes').namespace(request.namespace).check('create').allowed()
+  messageExpression: >-
+    'spec.route: ' + request.userInfo.username + ' may not create httproutes.gateway.networking.k8s.io in namespace '
+    + request.namespace + ': ask for that right, or leave route as it is'
+  reason: Forbidden
+- expression: >-
+    !variables.monitoring
+    || authorizer.group('monitoring.coreos.com').resource('podmonitors').namespace(request.namespace).check('create').allowed()
+  messageExpression: >-
+    'spec.monitoring: ' + request.userInfo.username + ' may not create podmonitors.monitoring.coreos.com in namespace '
+    + request.namespace + ': ask for that right, or leave monitoring as it is'
+  reason: Forbidden
 {{- end }}

@@ -267,7 +267,8 @@ fn definition(group: &str, kind: &str, plural: &str, spec: &Value) -> Value {
     })
 }
 
-fn definitions() -> [Value; 2] {
+/// The CustomResourceDefinitions of the two optional kinds, as far as they are used.
+pub(super) fn definitions() -> [Value; 2] {
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": text});
     let list = |fields: Value| json!({"type": "array", "items": {"type": "object", "properties": fields}});

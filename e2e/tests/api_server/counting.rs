@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::Config;
 use kubesentiment_e2e::{Outcome, ensure, eventually, failure, namespace, ready, service};
-use kubesentiment_operator::{controller::Operator, metrics::Metrics, watches::Scope};
+use kubesentiment_operator::{controller::Operator, metrics::Metrics, runtime::client::connect, watches::Scope};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ pub(super) fn requests(metrics: &Metrics) -> Vec<String> {
 /// its own works on the same namespace as the others' operator, which asks for the same.
 pub async fn quiet(config: Config) -> Outcome {
     let metrics = Metrics::default();
-    let client = metrics.api_requests.client(config).map_err(failure)?;
+    let client = connect(config, &metrics.api_requests).map_err(failure)?;
     let namespace = namespace(&client, "counting").await?;
     let stop = CancellationToken::new();
     let operator = Operator::new(client.clone(), crate::IMAGE.parse().map_err(failure)?, metrics.clone());

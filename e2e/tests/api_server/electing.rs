@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kube::Client;
 use kubesentiment_e2e::{Outcome, ensure, namespace};
-use kubesentiment_operator::leader::Elector;
+use kubesentiment_operator::runtime::leader::Elector;
 use tokio::time::timeout;
 
 /// One leads; a release hands over at once, and a death within fifteen seconds.

@@ -12,7 +12,9 @@ use kube::{
 use kubesentiment_e2e::{
     Failure, Outcome, api_server::ApiServer, condition, ensure, eventually, failure, namespace, ready, service,
 };
-use kubesentiment_operator::{api::SentimentService, controller::Operator, metrics::Metrics, watches::Scope};
+use kubesentiment_operator::{
+    api::SentimentService, controller::Operator, metrics::Metrics, runtime::client::connect, watches::Scope,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +37,7 @@ struct Release {
 impl Release {
     fn start(server: &ApiServer, default_image: &str) -> Result<Self, Failure> {
         let metrics = Metrics::default();
-        let client = metrics.api_requests.client(server.config.clone()).map_err(failure)?;
+        let client = connect(server.config.clone(), &metrics.api_requests).map_err(failure)?;
         let stop = CancellationToken::new();
         let operator = Operator::new(client, default_image.parse().map_err(failure)?, metrics.clone()).max_rollouts(2);
         let stopping = stop.clone();

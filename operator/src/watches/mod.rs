@@ -41,7 +41,7 @@ use crate::{
     facts::REVISION,
     kind::Kind,
     metrics::Metrics,
-    queue::Queue,
+    queue_metric::Queue,
 };
 
 /// A custom resource, or why it can't be read. An object that was stored under an older schema

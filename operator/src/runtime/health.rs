@@ -12,9 +12,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-
 use prometheus_client::encoding::prometheus_text;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
+use super::port;
 use crate::metrics::Metrics;
 
 /// What the handlers need.
@@ -36,8 +38,12 @@ impl Health {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// The routes.
-    pub fn router(self) -> Router {
+    /// Serves until `stop` is cancelled.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        port::serve(listener, self.router(), stop).await;
+    }
+
+    fn router(self) -> Router {
         Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))

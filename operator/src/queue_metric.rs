@@ -1,4 +1,4 @@
-//! How many services wait for a reconciliation, and for how long.
+//! The metric of the queue: how many services wait for a reconciliation, and for how long.
 //!
 //! kube's controller doesn't tell the length of its queue. So each event that triggers it is noted
 //! on its way in, and crossed out when the reconciliation of that service begins. As in the

@@ -7,6 +7,8 @@
 //! same pod: it leaves the Service's endpoints at once, and its ReplicaSet makes another. See
 //! `docs/adr/0024-evicted-pods-leave-their-service-first.md`.
 
+mod allowance;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -23,8 +25,10 @@ use kube::{
     api::{DeleteParams, EvictParams, ListParams, Preconditions, WatchEvent, WatchParams},
     runtime::reflector::ObjectRef,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use self::allowance::Allowance;
+pub use self::allowance::Refusals;
 use crate::{
     backoff,
     facts::{self, Eviction},
@@ -52,13 +56,15 @@ pub struct Evictions {
     client: Client,
     /// The last one of each service.
     announced: Mutex<HashMap<ObjectRef<Guarded>, Eviction>>,
+    /// What may be asked for: an Event is only a word.
+    allowance: Mutex<Allowance<ObjectRef<Guarded>, ObjectRef<Pod>>>,
 }
 
 impl Evictions {
     /// Knows of none yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, announced: Mutex::default() }
+        Self { client, announced: Mutex::default(), allowance: Mutex::default() }
     }
 
     /// What a kubelet last said of a pod of this service.
@@ -89,7 +95,7 @@ impl Evictions {
                 let announcements = announcements(&events, reason).await?;
                 failures = 0;
                 let taken_out = |event| async move {
-                    self.take_out(&event, stores, publisher).await;
+                    self.take_out(&event, stores, publisher, metrics).await;
                     Ok(())
                 };
                 announcements.try_for_each_concurrent(AT_A_TIME, taken_out).await
@@ -105,7 +111,7 @@ impl Evictions {
     }
 
     /// Takes the pod that an Event speaks of out of its service, if it is ours and has not ended yet.
-    async fn take_out(&self, event: &Event, stores: &Stores, publisher: &Publisher) {
+    async fn take_out(&self, event: &Event, stores: &Stores, publisher: &Publisher, metrics: &Metrics) {
         let Some((pod, service)) = concerned(event, stores) else { return };
         let why = event.note.as_deref().unwrap_or("the kubelet doesn't say why").trim();
         let reason = event.reason.as_deref().unwrap_or_default();
@@ -113,13 +119,22 @@ impl Evictions {
         lock(&self.announced).insert(service.clone(), eviction);
 
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+        let asked = {
+            let gone = |pod: &ObjectRef<Pod>| stores.pods.get(pod).is_none();
+            let this = ObjectRef::from_obj(&*pod);
+            lock(&self.allowance).ask(service.clone(), this, is_protected(&service, stores), gone, Instant::now())
+        };
+        if let Err(refused) = asked {
+            metrics.evictions_refused.count(refused);
+            tracing::warn!(name, namespace, why, %refused, "a pod is ended by its node and stays in the service until then");
+            return;
+        }
         let outcome = match timeout(KILLED_AFTER, self.evict(&pod)).await {
             Ok(Ok(())) => "was taken out of the service",
             // It has gone meanwhile.
             Ok(Err(kube::Error::Api(status))) if [404, 409].contains(&status.code) => return,
             Ok(Err(kube::Error::Api(status))) if status.code == 429 => KEPT,
-            // kube's client repeats a request that is answered by 429.
-            Err(_) => KEPT,
+            Err(_) => "stays in the service until then: the eviction API did not answer in time",
             Ok(Err(error)) => {
                 tracing::warn!(name, namespace, %error, "an evicted pod could not be taken out of its service");
                 return;
@@ -139,6 +154,14 @@ impl Evictions {
         let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
         pods.evict(&pod.name_any(), &params).await.map(drop)
     }
+}
+
+/// Whether a disruption budget keeps some of several pods.
+fn is_protected(service: &ObjectRef<Guarded>, stores: &Stores) -> bool {
+    let namespace = service.namespace.as_deref().unwrap_or_default();
+    let has_budget = stores.disruption_budgets.get(&ObjectRef::new(&service.name).within(namespace)).is_some();
+    let deployment = stores.deployments.get(&ObjectRef::new(&service.name).within(namespace));
+    has_budget && deployment.and_then(|deployment| deployment.spec.as_ref()?.replicas).unwrap_or(1) > 1
 }
 
 /// The pod that an Event speaks of, and its service.

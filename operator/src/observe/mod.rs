@@ -16,7 +16,7 @@ use crate::{
     api::Reason,
     apply::{Applied, MissingApi},
     evictions::Eviction,
-    validate::ValidatedService,
+    validate::{Scale, ValidatedService},
     watches::Stores,
 };
 
@@ -98,12 +98,13 @@ fn judge(
     let counts = Counts::of(&status);
     // Until the Deployment controller has seen what was applied, its counts are of an older spec.
     let seen = deployment.metadata.generation.is_some() && status.observed_generation >= deployment.metadata.generation;
-    // What an autoscaler adds to the fewest pods is its own affair, and comes and goes.
-    let wanted = service.replicas().unwrap_or(service.scale.least());
+    let set = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+    // What an autoscaler adds to the fewest pods is its own affair, and comes and goes; with none it wants one or none.
+    let wanted = service.replicas().unwrap_or_else(|| service.scale.least().max(set.unwrap_or(1).min(1)));
     let (reason, message) = if wanted == 0 {
         (Reason::Suspended, suspended(service, counts))
     } else if seen && is_complete(wanted, counts) {
-        let meant = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(wanted);
+        let meant = set.unwrap_or(wanted);
         (Reason::Serving, format!("{} of {meant} replicas serve", counts.available))
     } else {
         // Pods of the revision before the one just applied say nothing about it.
@@ -132,7 +133,12 @@ fn is_complete(wanted: i32, counts: Counts) -> bool {
 }
 
 fn suspended(service: &ValidatedService, counts: Counts) -> String {
-    let why = if service.suspended { "spec.suspend is true" } else { "spec.replicas is 0" };
+    let why = match service.scale {
+        _ if service.suspended => "spec.suspend is true",
+        Scale::Fixed(_) => "spec.replicas is 0",
+        Scale::Auto(_) => "its autoscaler wants no pod at present",
+        Scale::External => "what scales the Deployment wants no pod at present",
+    };
     match counts.total {
         0 => format!("{why}: no pod runs"),
         left => format!("{why}: {left} pods are stopping"),

@@ -46,6 +46,28 @@ fn all_replicas_of_the_current_spec_serve() {
 }
 
 #[test]
+fn scaled_to_zero_by_something_else_is_a_state_and_no_fault() {
+    let verdict = |spec: Value, set: i32, pods: i32| {
+        let mut deployment = deployment(1, counts(pods, pods, pods));
+        deployment.spec.get_or_insert_default().replicas = Some(set);
+        let Observation { reason, message, .. } = judge(&valid(spec), &deployment, &[], &[], None);
+        (reason, message)
+    };
+    let external = json!({"autoscaling": {"external": {}}});
+    let message = "what scales the Deployment wants no pod at present: no pod runs".to_owned();
+    assert_eq!(verdict(external.clone(), 0, 0), (Reason::Suspended, message));
+    assert_eq!(verdict(external.clone(), 3, 3), (Reason::Serving, "3 of 3 replicas serve".to_owned()));
+    assert_eq!(verdict(external, 1, 0).0, Reason::RollingOut);
+    let target = json!({"type": "AverageValue", "averageValue": "8"});
+    let queue = json!({"type": "External", "external": {"metric": {"name": "queue"}, "target": target}});
+    let from_zero = json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3, "metrics": [queue]}});
+    let (reason, message) = verdict(from_zero.clone(), 0, 0);
+    assert_eq!(reason, Reason::Suspended);
+    assert!(message.starts_with("its autoscaler wants no pod at present"), "{message}");
+    assert_eq!(verdict(from_zero, 2, 1).0, Reason::Serving, "what it adds is its own affair");
+}
+
+#[test]
 fn an_old_pod_that_remains_is_a_rollout() {
     let (reason, message) = verdict(json!({}), counts(3, 2, 3), &[]);
     assert_eq!(reason, Reason::RollingOut);

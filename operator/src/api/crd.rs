@@ -92,6 +92,9 @@ mod tests {
         assert_eq!(default, json!({"observedGeneration": -1}));
         let status: crate::api::SentimentServiceStatus = serde_json::from_value(default).unwrap();
         assert!(status.is_unreported());
+        assert!(crate::api::SentimentServiceStatus::default().is_unreported(), "as an object from before the default");
+        let reported = crate::api::SentimentServiceStatus { observed_generation: Some(1), ..status };
+        assert!(!reported.is_unreported());
         // A status that lost the field, as one from a backup without it, is no other.
         assert_eq!(descend(root, &["status", "observedGeneration"]).unwrap().default, Some(JSON(json!(-1))));
     }

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs, path::Path};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
 use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure, namespace, ready, repository, service};
@@ -255,6 +255,22 @@ fn read_samples(folder: &Path) -> Result<Vec<(String, Value)>, Failure> {
         }
     }
     Ok(samples)
+}
+
+/// Until an operator has seen a service, its status says that nobody has.
+pub async fn unseen(client: Client) -> Outcome {
+    let namespace = namespace(&client, "unseen").await?;
+    let services: Api<SentimentService> = Api::namespaced(client, &namespace);
+    let object = json!({
+        "apiVersion": "kubesentiment.io/v1alpha1", "kind": "SentimentService",
+        "metadata": {"name": "reviews"}, "spec": {},
+    });
+    let object: SentimentService = serde_json::from_value(object).map_err(failure)?;
+    // What is not stored, no operator sees.
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let status = services.create(&dry, &object).await.map_err(failure)?.status.ok_or("there is no status")?;
+    ensure!(status.observed_generation == Some(-1) && status.is_unreported(), "the status is {status:?}");
+    Ok(())
 }
 
 /// An object that was stored under an older schema is reported, and stops no other.

@@ -92,7 +92,7 @@ libraries_found() {
 
 app_is_ours() {
   local wrong
-  wrong=$(find "$rootfs/app" \( ! -uid 65532 -o ! -gid 65532 -o -type d ! -perm 755 -o -type f ! -perm 644 ! -perm 755 \) -printf '%M %U:%G %p\n')
+  wrong=$(find "$rootfs/app" \( ! -uid 65532 -o ! -gid 0 -o -type d ! -perm 775 -o -type f ! -perm 664 ! -perm 775 \) -printf '%M %U:%G %p\n')
   [[ -z $wrong ]] || { echo "$wrong"; return 1; }
 }
 
@@ -140,7 +140,7 @@ check_server() {
   for name in sentiment-server healthcheck build-info.json config logs tmp model/model.onnx model/model.onnx.data model/model.onnx.varlen model/tokenizer.json model/config.json model/drift-baseline.json lib/libonnxruntime.so; do
     check "/app/$name exists" test -e "$rootfs/app/$name"
   done
-  check "/app belongs to 65532, folders have mode 755" app_is_ours
+  check "/app belongs to 65532 and group 0, which has the rights of the user" app_is_ours
   check "build-info.json says what the labels say" build_info_matches
   check "the model is the one of its checksums" model_is_shipped
   check "sentiment-server --version runs" inside /app/sentiment-server --version

@@ -54,7 +54,7 @@ EOF
   done
   # Until the job has ended. One that never does is missed by the check of the series.
   for _ in {1..30}; do
-    kubectl get --raw "/api/v1/namespaces/$namespace/pods/$pod:8000/proxy${path%/ready}/metrics" >"$work/server.prom"
+    kubectl get --raw "/api/v1/namespaces/$namespace/pods/$pod:8081/proxy${path%/ready}/metrics" >"$work/server.prom"
     ! grep -q '^sentiment_batch_jobs_ended_total' "$work/server.prom" || break
     sleep 1
   done

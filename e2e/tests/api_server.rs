@@ -12,13 +12,14 @@ mod api_server {
     pub mod permitting;
     pub mod refusing;
     pub mod reporting;
+    pub mod scaling;
     pub mod upgrading;
 }
 
 use std::{process::ExitCode, sync::Arc};
 
 use api_server::{
-    applying, children, counting, documenting, electing, evicting, permitting, refusing, reporting, upgrading,
+    applying, children, counting, documenting, electing, evicting, permitting, refusing, reporting, scaling, upgrading,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
         Case::new("children_come_and_go_with_their_fields", |s| children::prune(client(&s))),
         Case::new("no_pod_is_lost_in_a_handover", |s| children::handover(client(&s))),
         Case::new("an_autoscaled_service_starts_with_its_fewest", |s| children::autoscaled_from_the_start(client(&s))),
+        Case::new("the_number_of_pods_can_be_left_to_others", |s| scaling::left_to_others(client(&s))),
+        Case::new("a_service_that_nobody_has_seen_says_so", |s| refusing::unseen(client(&s))),
         Case::new("pods_follow_the_content_of_their_config_map", |s| children::config_map(client(&s))),
         Case::new("an_api_that_comes_later_is_taken_up", |s| children::optional_apis(client(&s))),
         Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
+/// The architectures of the server image that comes with the operator.
+pub const DEFAULT_ARCHITECTURES: &[&str] = &["amd64"];
+
 /// A container image: `repository:tag`, or `repository@sha256:…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageReference {

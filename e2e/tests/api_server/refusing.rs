@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs, path::Path};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, CustomResourceExt,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
 use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure, namespace, ready, repository, service};
@@ -70,10 +70,45 @@ fn cases() -> Vec<(Value, &'static str)> {
             json!({"podMetadata": {"labels": {"app.kubernetes.io/name": "x"}}}),
             "are the operator's own: choose another key",
         ),
+        (
+            json!({"podMetadata": {"labels": {"kubesentiment.io/track": "x"}}}),
+            "are the operator's own: choose another key",
+        ),
         (json!({"podMetadata": {"labels": {"a": 1}}}), "must be of type string"),
+        (json!({"podMetadata": {"labels": {"a": "x".repeat(64)}}}), "may not be more than 63"),
+        (json!({"podMetadata": {"labels": {"k".repeat(318): ""}}}), "the key of a label or an annotation is too long"),
+        (json!({"podMetadata": {"annotations": {"a": "x".repeat(4097)}}}), "may not be more than 4096"),
+        (json!({"podMetadata": {"annotations": annotations(65, 1)}}), "must have at most 64 items"),
+        (
+            json!({"podMetadata": {"annotations": annotations(17, 4000)}}),
+            "the annotations take more than 65536 characters together",
+        ),
+        (json!({"service": {"annotations": annotations(65, 1)}}), "must have at most 64 items"),
+        (
+            json!({"service": {"annotations": annotations(17, 4000)}}),
+            "the annotations take more than 65536 characters together",
+        ),
+        (json!({"monitoring": {"labels": {"a": "x".repeat(64)}}}), "may not be more than 63"),
         (json!({"suspend": "yes"}), "must be of type boolean"),
         (json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}), "set replicas or autoscaling, not both"),
-        (json!({"autoscaling": {}}), "spec.autoscaling.maxReplicas: Required value"),
+        (json!({"autoscaling": {}}), "set exactly one of autoscaling.maxReplicas"),
+        (json!({"autoscaling": {"maxReplicas": 3, "external": {}}}), "set exactly one of autoscaling.maxReplicas"),
+        (json!({"replicas": 1, "autoscaling": {"external": {}}}), "set replicas or autoscaling, not both"),
+        (
+            json!({"autoscaling": {"external": {}, "targetCPUUtilizationPercentage": 80}}),
+            "autoscaling.external leaves the number of pods to something else",
+        ),
+        (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}), "with autoscaling.minReplicas 0"),
+        (
+            json!({"rollout": {"maxSurge": 0, "maxUnavailable": "0%"}}),
+            "rollout.maxSurge and rollout.maxUnavailable are both 0",
+        ),
+        (json!({"rollout": {"maxSurge": -1}}), "rollout.maxSurge and rollout.maxUnavailable are a number of pods"),
+        (
+            json!({"rollout": {"maxUnavailable": "101%"}}),
+            "rollout.maxSurge and rollout.maxUnavailable are a number of pods",
+        ),
+        (json!({"security": {"userIds": "Any"}}), "supported values: \"Fixed\", \"Platform\""),
         (json!({"autoscaling": {"maxReplicas": 0}}), "should be greater than or equal to 1"),
         (json!({"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}), "autoscaling.minReplicas exceeds"),
         (
@@ -89,6 +124,7 @@ fn cases() -> Vec<(Value, &'static str)> {
         (json!({"disruptionBudget": {"maxUnavailable": "half"}}), "a disruptionBudget is a number of pods"),
         (json!({"disruptionBudget": {"minAvailable": -1}}), "a disruptionBudget is a number of pods"),
         (json!({"networkPolicy": {"ingressFrom": [{}]}}), "a peer is an ipBlock, or a podSelector"),
+        (json!({"networkPolicy": {"dnsTo": [{}]}}), "a peer is an ipBlock, or a podSelector"),
         (json!({"networkPolicy": {"egressTo": ["10.0.0.0/8"]}}), "must be of type object"),
         (json!({"cache": {"memory": {"maxEntries": -1}}}), "should be greater than or equal to 0"),
         (json!({"cache": {"redis": {}}}), "spec.cache.redis.host: Required value"),
@@ -105,12 +141,27 @@ fn cases() -> Vec<(Value, &'static str)> {
             json!({"route": {"parentRefs": [{"name": "g"}], "hostnames": ["https://x"]}}),
             "spec.route.hostnames[0] in body should match",
         ),
+        (
+            json!({"route": {"parentRefs": [{"name": "shop", "group": "", "kind": "Service"}]}}),
+            "a parent of the route is a Gateway",
+        ),
         (json!({"monitoring": {"interval": "often"}}), "spec.monitoring.interval in body should match"),
         (
             json!({"monitoring": {"labels": {"app.kubernetes.io/instance": "x"}}}),
             "are the operator's own: choose another key",
         ),
-        (json!({"env": [{"name": "MLOPS_PORT", "value": "9"}]}), "MLOPS_PORT and MLOPS_HOST are the operator's"),
+        (
+            json!({"env": [{"name": "MLOPS_PORT", "value": "9"}]}),
+            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+        ),
+        (
+            json!({"env": [{"name": "MLOPS_MANAGEMENT_PORT", "value": "9"}]}),
+            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+        ),
+        (
+            json!({"env": [{"name": "MLOPS_DEBUG", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]}),
+            "MLOPS_DEBUG moves the paths that the probes ask",
+        ),
         (
             json!({"auth": {"apiKeySecretRef": {"name": "keys"}}, "env": [{"name": "MLOPS_API_KEY", "value": "x"}]}),
             "set auth.apiKeySecretRef or MLOPS_API_KEY in env, not both",
@@ -126,6 +177,11 @@ fn cases() -> Vec<(Value, &'static str)> {
         (json!({"model": {"neutralBand": -0.1}}), "should be greater than or equal to 0"),
         (json!({"autoscale": {}}), "unknown field \"spec.autoscale\""),
     ]
+}
+
+/// So many annotations of such values.
+fn annotations(count: usize, length: usize) -> Value {
+    (0..count).map(|number| (format!("example.com/{number}"), json!("x".repeat(length)))).collect()
 }
 
 /// Creates a service as `kubectl create` does: an unknown field is refused, not dropped.
@@ -199,6 +255,22 @@ fn read_samples(folder: &Path) -> Result<Vec<(String, Value)>, Failure> {
         }
     }
     Ok(samples)
+}
+
+/// Until an operator has seen a service, its status says that nobody has.
+pub async fn unseen(client: Client) -> Outcome {
+    let namespace = namespace(&client, "unseen").await?;
+    let services: Api<SentimentService> = Api::namespaced(client, &namespace);
+    let object = json!({
+        "apiVersion": "kubesentiment.io/v1alpha1", "kind": "SentimentService",
+        "metadata": {"name": "reviews"}, "spec": {},
+    });
+    let object: SentimentService = serde_json::from_value(object).map_err(failure)?;
+    // What is not stored, no operator sees.
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let status = services.create(&dry, &object).await.map_err(failure)?.status.ok_or("there is no status")?;
+    ensure!(status.observed_generation == Some(-1) && status.is_unreported(), "the status is {status:?}");
+    Ok(())
 }
 
 /// An object that was stored under an older schema is reported, and stops no other.

@@ -43,7 +43,8 @@ pub struct Redis {
     /// Connects by TLS.
     #[serde(default)]
     pub tls: bool,
-    /// The password, in a Secret of the same namespace. Default key: `password`.
+    /// The password, in a Secret of the same namespace. Default key: `password`. It is mounted as a file, which pods
+    /// read again when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
     /// Seconds that an answer is kept. Default: 3600.
@@ -57,7 +58,8 @@ pub struct Redis {
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// The key that callers send as `X-API-Key`, in a Secret of the same namespace. Default key:
-    /// `api-key`. Pods read it when they start: after a change, `kubectl rollout restart` them.
+    /// `api-key`. It is mounted as a file, which pods read again when it changes. It may hold several keys, one
+    /// `name: key` a line.
     pub api_key_secret_ref: SecretKeyRef,
 }
 

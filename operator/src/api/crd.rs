@@ -6,17 +6,18 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::SentimentService;
+use super::{SentimentService, status};
 
 /// Fields of `spec` whose types are Kubernetes' own. `kubectl explain` has their texts under the
 /// object that they come from; a second copy would be two thirds of this definition.
-const OF_KUBERNETES: [&[&str]; 9] = [
+const OF_KUBERNETES: [&[&str]; 10] = [
     &["autoscaling", "metrics"],
     &["autoscaling", "behavior"],
     &["env"],
     &["envFrom"],
     &["networkPolicy", "ingressFrom"],
     &["networkPolicy", "egressTo"],
+    &["networkPolicy", "dnsTo"],
     &["scheduling", "tolerations"],
     &["scheduling", "affinity"],
     &["scheduling", "topologySpreadConstraints"],
@@ -30,6 +31,9 @@ const LONGEST_VARIABLE: i64 = 253;
 ///
 /// `spec` defaults to `{}`. Without that, a server-side apply of `spec: {}` over a fuller spec of
 /// the same manager leaves `spec: null` behind, which the API server then refuses.
+///
+/// `status` defaults to one that describes no generation: who waits by kstatus, as Flux and Helm do, takes an object
+/// without a status for one that is done, and nobody has looked at it yet.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = SentimentService::crd();
@@ -38,6 +42,9 @@ pub fn crd() -> CustomResourceDefinition {
             continue;
         };
         root.required = None;
+        if let Some(status) = descend(root, &["status"]) {
+            status.default = Some(JSON(json!({ "observedGeneration": status::UNREPORTED })));
+        }
         let Some(spec) = root.properties.as_mut().and_then(|properties| properties.get_mut("spec")) else {
             continue;
         };
@@ -76,6 +83,27 @@ fn each_below(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSch
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_that_nobody_has_seen_describes_no_generation() {
+        let mut crd = crd();
+        let root = crd.spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
+        let default = descend(root, &["status"]).unwrap().default.clone().unwrap().0;
+        assert_eq!(default, json!({"observedGeneration": -1}));
+        let status: crate::api::SentimentServiceStatus = serde_json::from_value(default).unwrap();
+        assert!(status.is_unreported());
+        assert!(crate::api::SentimentServiceStatus::default().is_unreported(), "as an object from before the default");
+        let reported = crate::api::SentimentServiceStatus { observed_generation: Some(1), ..status };
+        assert!(!reported.is_unreported());
+        // A status that lost the field, as one from a backup without it, is no other.
+        assert_eq!(descend(root, &["status", "observedGeneration"]).unwrap().default, Some(JSON(json!(-1))));
+    }
+
+    #[test]
+    fn the_definition_is_small_enough_for_an_annotation_of_kubectl() {
+        let size = serde_json::to_string(&crd()).unwrap().len();
+        assert!(size < 100_000, "it takes {size} bytes");
+    }
 
     #[test]
     fn the_fields_of_kubernetes_are_found() {

@@ -18,13 +18,13 @@ mod server;
 mod spec;
 mod status;
 
-pub use autoscaling::{Autoscaling, DisruptionBudget};
+pub use autoscaling::{Autoscaling, DisruptionBudget, External, Rollout};
 pub use cache::{Auth, Cache, MemoryCache, Redis, SecretKeyRef};
 pub use crd::crd;
 pub use image::{Image, PullPolicy, PullSecret};
 pub use model::{Builtin, Model, ModelSource};
 pub use network::{Monitoring, NetworkPolicy, ParentRef, Route, Service, ServiceType, SessionAffinity};
-pub use pod::{ConfigMapRef, PodMetadata, Probe, Probes, Resources, Scheduling};
+pub use pod::{ConfigMapRef, PodMetadata, Probe, Probes, Resources, Scheduling, Security, UserIds};
 pub use quantity::{InvalidQuantity, Quantity, QuantityMap};
 pub use server::{Batching, LogLevel, Server};
 pub use spec::{Profile, SentimentService, SentimentServiceSpec};

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::labels::{OWN_LABELS, OWN_LABELS_MESSAGE};
+use super::labels::{KEYS, KEYS_MESSAGE, OWN_LABELS, OWN_LABELS_MESSAGE, TOGETHER, TOGETHER_MESSAGE};
 
 /// The Service in front of the pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -26,6 +26,8 @@ pub struct Service {
     pub session_affinity: Option<SessionAffinity>,
     /// Annotations of the Service, as cloud load balancers read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
+    #[x_kube(validation = Rule::new(KEYS).message(KEYS_MESSAGE), validation = Rule::new(TOGETHER).message(TOGETHER_MESSAGE))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -62,15 +64,15 @@ pub enum SessionAffinity {
     ClientIp,
 }
 
-/// The only traffic that the pods take part in: port 8000 in; out, DNS and what the spec itself
-/// names.
+/// The only traffic that the pods take part in: ports 8000 and 8081 in; out, the cluster's DNS and what the spec
+/// itself names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
     /// Whether there is a NetworkPolicy.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Who may call port 8000, as in `networkpolicy.spec.ingress.from`. Default: everybody.
+    /// Who may call port 8000, and 8081 for the series, as in `networkpolicy.spec.ingress.from`. Default: everybody.
     /// Where it is set, list the namespace of Prometheus too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -82,6 +84,12 @@ pub struct NetworkPolicy {
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new(PEERS).message(PEERS_MESSAGE))]
     pub egress_to: Vec<NetworkPolicyPeer>,
+    /// Where the cluster's DNS is, as in `networkpolicy.spec.egress.to`. Default: its pods in `kube-system` and
+    /// `openshift-dns`, and the usual addresses of a cache on the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(PEERS).message(PEERS_MESSAGE))]
+    pub dns_to: Vec<NetworkPolicyPeer>,
 }
 
 const PEERS: &str = "self.all(peer, has(peer.ipBlock) != (has(peer.podSelector) || has(peer.namespaceSelector)))";
@@ -90,7 +98,7 @@ const PEERS_MESSAGE: &str =
 
 impl Default for NetworkPolicy {
     fn default() -> Self {
-        Self { enabled: true, ingress_from: Vec::new(), egress_to: Vec::new() }
+        Self { enabled: true, ingress_from: Vec::new(), egress_to: Vec::new(), dns_to: Vec::new() }
     }
 }
 
@@ -118,15 +126,18 @@ pub struct Route {
     pub path: Option<String>,
 }
 
-/// A Gateway, or another parent of an `HTTPRoute`.
+/// A Gateway. Other parents of an `HTTPRoute`, such as a mesh's Services, are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "(!has(self.group) || self.group == 'gateway.networking.k8s.io') && (!has(self.kind) || self.kind == 'Gateway')"
+).message("a parent of the route is a Gateway: leave group and kind out, or set gateway.networking.k8s.io and Gateway"))]
 pub struct ParentRef {
-    /// API group. Default: `gateway.networking.k8s.io`.
+    /// API group: `gateway.networking.k8s.io`, which is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub group: Option<String>,
-    /// Kind. Default: `Gateway`.
+    /// Kind: `Gateway`, which is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub kind: Option<String>,
@@ -160,8 +171,8 @@ pub struct Monitoring {
     pub interval: Option<String>,
     /// Labels of the PodMonitor, by which a Prometheus selects it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
-    #[x_kube(validation = Rule::new(OWN_LABELS).message(OWN_LABELS_MESSAGE))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    #[x_kube(validation = Rule::new(OWN_LABELS).message(OWN_LABELS_MESSAGE), validation = Rule::new(KEYS).message(KEYS_MESSAGE))]
     pub labels: BTreeMap<String, String>,
 }
 

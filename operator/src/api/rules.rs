@@ -12,14 +12,52 @@ use crate::{
 };
 
 /// For each rule in CEL a spec that breaks it, and the start of what it says.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn broken() -> Vec<(Value, &'static str)> {
     let digest = format!("sha256:{}", "0".repeat(64));
     let auth = json!({"apiKeySecretRef": {"name": "keys"}});
     let optional = json!({"name": "keys", "key": "key", "optional": true});
     let reserved = json!({"app.kubernetes.io/version": "9"});
+    let long_key = json!({"k".repeat(318): ""});
+    let metric = json!({"type": "Pods", "pods": {
+        "metric": {"name": "sentiment_queue_depth"}, "target": {"type": "AverageValue", "averageValue": "8"},
+    }});
+    let much: serde_json::Map<String, Value> = (0..17).map(|n| (format!("a/{n}"), json!("x".repeat(4000)))).collect();
+    let debug = json!({"name": "MLOPS_DEBUG", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}});
     vec![
         (json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}), "set replicas or autoscaling, not both"),
         (json!({"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}), "autoscaling.minReplicas exceeds"),
+        (json!({"autoscaling": {}}), "set exactly one of autoscaling.maxReplicas"),
+        (json!({"autoscaling": {"maxReplicas": 3, "external": {}}}), "set exactly one of autoscaling.maxReplicas"),
+        (json!({"replicas": 2, "autoscaling": {"external": {}}}), "set replicas or autoscaling, not both"),
+        (json!({"autoscaling": {"external": {}, "minReplicas": 1}}), "autoscaling.external leaves the number of pods"),
+        (
+            json!({"autoscaling": {"external": {}, "metrics": [metric]}}),
+            "autoscaling.external leaves the number of pods",
+        ),
+        (
+            json!({"autoscaling": {"external": {}, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}),
+            "autoscaling.external leaves the number of pods",
+        ),
+        (
+            json!({"autoscaling": {"external": {}, "targetCPUUtilizationPercentage": 80}}),
+            "autoscaling.external leaves the number of pods",
+        ),
+        (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}), "with autoscaling.minReplicas 0"),
+        (
+            json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3, "metrics": [metric]}}),
+            "with autoscaling.minReplicas 0",
+        ),
+        (
+            json!({"rollout": {"maxSurge": 0, "maxUnavailable": "0%"}}),
+            "rollout.maxSurge and rollout.maxUnavailable are both 0",
+        ),
+        (json!({"rollout": {"maxSurge": -1}}), "rollout.maxSurge and rollout.maxUnavailable are a number of pods"),
+        (json!({"rollout": {"maxSurge": 1001}}), "rollout.maxSurge and rollout.maxUnavailable are a number of pods"),
+        (
+            json!({"rollout": {"maxUnavailable": "101%"}}),
+            "rollout.maxSurge and rollout.maxUnavailable are a number of pods",
+        ),
         (json!({"image": {"tag": "a", "digest": digest}}), "set image.tag or image.digest, not both"),
         (json!({"image": {"debug": true, "digest": digest}}), "image.debug picks the debug variant by its tag"),
         (json!({"model": {"source": {}}}), "set exactly one model source"),
@@ -27,7 +65,15 @@ fn broken() -> Vec<(Value, &'static str)> {
         (json!({"model": {"neutralBand": 1.0}}), "model.neutralBand is a probability from 0 to below 1"),
         (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}), "a request exceeds its limit"),
         (json!({"server": {"allowedOrigins": ["https://a.example/x"]}}), "an origin is a scheme and a host"),
-        (json!({"env": [{"name": "MLOPS_HOST", "value": "::"}]}), "MLOPS_PORT and MLOPS_HOST are the operator's"),
+        (
+            json!({"env": [{"name": "MLOPS_HOST", "value": "::"}]}),
+            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+        ),
+        (
+            json!({"env": [{"name": "MLOPS_MANAGEMENT_PORT", "value": "9000"}]}),
+            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+        ),
+        (json!({"env": [debug]}), "MLOPS_DEBUG moves the paths that the probes ask"),
         (
             json!({"auth": auth, "env": [{"name": "MLOPS_API_KEY", "value": ""}]}),
             "set auth.apiKeySecretRef or MLOPS_API_KEY in env",
@@ -56,12 +102,25 @@ fn broken() -> Vec<(Value, &'static str)> {
             json!({"networkPolicy": {"egressTo": [{"ipBlock": {"cidr": "192.0.2.0/24"}, "podSelector": {}}]}}),
             "a peer is an ipBlock, or a podSelector",
         ),
+        (json!({"networkPolicy": {"dnsTo": [{}]}}), "a peer is an ipBlock, or a podSelector"),
+        (
+            json!({"route": {"parentRefs": [{"name": "public"}, {"name": "shop", "kind": "Service", "group": ""}]}}),
+            "a parent of the route is a Gateway",
+        ),
+        (json!({"route": {"parentRefs": [{"name": "shop", "kind": "Service"}]}}), "a parent of the route is a Gateway"),
         (json!({"disruptionBudget": {}}), "set exactly one of disruptionBudget.minAvailable"),
         (json!({"disruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}), "set exactly one of disruptionBudget"),
         (json!({"disruptionBudget": {"maxUnavailable": "101%"}}), "a disruptionBudget is a number of pods"),
         (json!({"disruptionBudget": {"minAvailable": -1}}), "a disruptionBudget is a number of pods"),
         (json!({"podMetadata": {"labels": reserved}}), "the labels app.kubernetes.io/name"),
         (json!({"monitoring": {"labels": reserved}}), "the labels app.kubernetes.io/name"),
+        (json!({"podMetadata": {"labels": {"kubesentiment.io/track": "canary"}}}), "the labels app.kubernetes.io/name"),
+        (json!({"podMetadata": {"labels": long_key}}), "the key of a label or an annotation is too long"),
+        (json!({"podMetadata": {"annotations": long_key}}), "the key of a label or an annotation is too long"),
+        (json!({"service": {"annotations": long_key}}), "the key of a label or an annotation is too long"),
+        (json!({"monitoring": {"labels": long_key}}), "the key of a label or an annotation is too long"),
+        (json!({"podMetadata": {"annotations": much}}), "the annotations take more than 65536 characters together"),
+        (json!({"service": {"annotations": much}}), "the annotations take more than 65536 characters together"),
     ]
 }
 
@@ -122,6 +181,18 @@ fn what_is_right_is_let_through() {
     for spec in [
         json!({}),
         json!({"disruptionBudget": {"minAvailable": "100%"}}),
+        json!({"autoscaling": {"external": {}}}),
+        json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3, "metrics": [{"type": "External", "external": {
+            "metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "8"},
+        }}]}}),
+        json!({"rollout": {"maxSurge": 0}}),
+        json!({"rollout": {"maxSurge": "0%", "maxUnavailable": "25%"}}),
+        json!({"rollout": {"maxSurge": 1000, "maxUnavailable": 0}}),
+        json!({"env": [{"name": "MLOPS_DEBUG", "value": "true"}]}),
+        json!({"route": {"parentRefs": [{"name": "g"}, {"name": "g", "group": "gateway.networking.k8s.io", "kind": "Gateway"}]}}),
+        json!({"podMetadata": {"annotations": {"k".repeat(317): "x".repeat(4096)}}}),
+        json!({"resources": {"requests": {}, "limits": {"memory": "1Gi"}}}),
+        json!({"networkPolicy": {"dnsTo": [{"ipBlock": {"cidr": "192.0.2.53/32"}}]}}),
         json!({"disruptionBudget": {"maxUnavailable": 0}}),
         json!({"networkPolicy": {"ingressFrom": [{"podSelector": {}, "namespaceSelector": {}}]}}),
         json!({"model": {"labels": ["BAD", "GOOD"], "neutralBand": 0.99}}),

@@ -11,7 +11,8 @@ pub struct Server {
     /// How texts are grouped for the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<Batching>,
-    /// Inference threads. Default: the usable CPUs, which the server finds from its CPU limit.
+    /// Inference threads. Default: the usable CPUs, which the server finds from its CPU limit; without one, the CPU
+    /// request rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub threads: Option<i32>,

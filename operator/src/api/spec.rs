@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Auth, Autoscaling, Cache, ConfigMapRef, DisruptionBudget, Image, Model, Monitoring, NetworkPolicy, PodMetadata,
-    Probes, Resources, Route, Scheduling, SentimentServiceStatus, Server, Service,
+    Probes, Resources, Rollout, Route, Scheduling, Security, SentimentServiceStatus, Server, Service,
 };
 
 /// A sentiment analysis service: texts go in over HTTP, labels and scores come out.
 /// `spec: {}` is a working, hardened service of two replicas; every field refines it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))").message(
-    "set replicas or autoscaling, not both: with autoscaling, the number of pods is minReplicas to maxReplicas"
+    "set replicas or autoscaling, not both: with autoscaling, the number of pods is another's to choose"
 ))]
 #[x_kube(validation = Rule::new(
     "!has(self.auth) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_API_KEY', 'MLOPS_API_KEY_FILE']))"
@@ -119,8 +119,11 @@ pub struct SentimentServiceSpec {
     /// Lets the number of pods follow the load, in place of `replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
+    /// How a rollout goes. Default: a pod more comes first, and none goes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// CPU and memory of each pod. Default: requests of 250m and 512Mi, limits of 500m and 1Gi.
-    /// What you leave out keeps its default, moved only where it would contradict what you set.
+    /// Requests or limits that you give stand as they are written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Settings of the server: batching, threads, limits, logs, and how it stops.
@@ -136,13 +139,16 @@ pub struct SentimentServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
     /// Environment variables of the server container, added to those that the operator sets. One
-    /// of the same name as the operator's wins.
+    /// of the same name as the operator's wins, but for the ports and the address that the probes need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(variable, !(variable.name in ['MLOPS_PORT', 'MLOPS_HOST']))").message(
-            "MLOPS_PORT and MLOPS_HOST are the operator's: the probes and the Service expect port 8000 on every address; set service.port for another port of the Service"
+        validation = Rule::new("self.all(variable, !(variable.name in ['MLOPS_PORT', 'MLOPS_MANAGEMENT_PORT', 'MLOPS_HOST']))").message(
+            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are the operator's: the Service and the probes expect ports 8000 and 8081 on every address; set service.port for another port of the Service"
+        ),
+        validation = Rule::new("self.all(variable, variable.name != 'MLOPS_DEBUG' || !has(variable.valueFrom))").message(
+            "MLOPS_DEBUG moves the paths that the probes ask, so the operator must know it: give it a value, not a valueFrom"
         ),
         validation = Rule::new(
             "self.all(variable, variable.name != 'MLOPS_API_KEY' || !has(variable.valueFrom) || !((has(variable.valueFrom.secretKeyRef) && has(variable.valueFrom.secretKeyRef.optional) && variable.valueFrom.secretKeyRef.optional) || (has(variable.valueFrom.configMapKeyRef) && has(variable.valueFrom.configMapKeyRef.optional) && variable.valueFrom.configMapKeyRef.optional)))"
@@ -152,7 +158,7 @@ pub struct SentimentServiceSpec {
     )]
     pub env: Vec<EnvVar>,
     /// ConfigMaps and Secrets whose keys become environment variables, as in
-    /// `container.envFrom`. One in `env` wins.
+    /// `container.envFrom`. One in `env` wins, and one that the operator sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub env_from: Vec<EnvFromSource>,
@@ -166,7 +172,7 @@ pub struct SentimentServiceSpec {
     /// Publishes the service through a Gateway, where the Gateway API is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
-    /// Which traffic the pods take part in. Default: port 8000 in, and DNS out.
+    /// Which traffic the pods take part in. Default: ports 8000 and 8081 in, and DNS out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
     /// How many pods a drain of nodes may take at a time. Default: one, where more than one can run.
@@ -175,6 +181,9 @@ pub struct SentimentServiceSpec {
     /// Lets Prometheus scrape the pods, where the Prometheus Operator is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
+    /// As whom the pods run. Default: as user and group 65532.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
     /// Where the pods run. Default: spread over hosts where that is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,

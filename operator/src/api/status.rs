@@ -6,12 +6,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+/// The generation of a status that nobody has reported yet. kstatus takes an object whose observed generation isn't its
+/// own for one in progress.
+pub(super) const UNREPORTED: i64 = -1;
+
 /// What was observed of the service. Written by the operator only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SentimentServiceStatus {
-    /// The `metadata.generation` that this status describes.
+    /// The `metadata.generation` that this status describes; -1 until the operator has seen the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = UNREPORTED))]
     pub observed_generation: Option<i64>,
     /// `Ready`: every replica of the current spec serves. `Available`: at least one replica
     /// serves, be it of an older spec. `Reconciling`: a change is under way. `Stalled`: nothing
@@ -48,6 +53,14 @@ pub struct SentimentServiceStatus {
     /// The model that the pods serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStatus>,
+}
+
+impl SentimentServiceStatus {
+    /// Whether it is what a service has before any operator has seen it.
+    #[must_use]
+    pub fn is_unreported(&self) -> bool {
+        self.observed_generation.is_none_or(|generation| generation == UNREPORTED)
+    }
 }
 
 /// The model that the pods serve.

@@ -35,6 +35,8 @@ impl Applier {
     ) -> Result<Arc<Deployment>, ApplyError> {
         let least = match &service.scale {
             Scale::Auto(autoscaler) if !service.suspended => autoscaler.min,
+            // An autoscaler leaves a Deployment of no pods alone, so what was suspended comes back with one.
+            Scale::External if !service.suspended => 1,
             _ => return self.ensure(desired, &stores.deployments, done).await,
         };
         let child = Child::of(desired);

@@ -6,37 +6,30 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
-            LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-            SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+            Capabilities, Container, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
+            Probe, ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{environment, labels, metadata, non_empty, pod_selector};
+use super::{environment, labels, metadata, nodes, non_empty, pod_selector, ports, volumes};
 use crate::{
-    api::QuantityMap,
+    api::{QuantityMap, UserIds},
     dereference::References,
     validate::{ProbeTiming, ValidatedService},
 };
 
 /// Name of the server's container, as the predecessor's deployment guide has it.
 pub const CONTAINER: &str = "sentiment";
-/// Name of the server's port.
-pub(super) const PORT_NAME: &str = "http";
-/// The server's port; the Service may have another.
-const PORT: i32 = 8000;
 /// The user of the distroless images.
 const NONROOT: i64 = 65532;
 /// What a pod needs to end after it has drained and its last request is answered, in seconds.
 const STOP_MARGIN: i32 = 5;
 /// Annotation of the pods with a hash of the ConfigMap's content, so that a change of it rolls them.
 pub const CONFIG_HASH: &str = "kubesentiment.io/config-hash";
-/// Name of the volume with the ConfigMap.
-const CONFIG_VOLUME: &str = "config";
-/// Directories that the server may write to, with the most that they may hold.
-const WRITABLE: [(&str, &str, &str); 2] = [("logs", "/app/logs", "64Mi"), ("tmp", "/app/tmp", "64Mi")];
+/// Annotation that lets the cluster autoscaler take a node whose pods have such volumes.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
 pub(super) fn build(service: &ValidatedService, references: &References) -> Deployment {
     Deployment {
@@ -48,9 +41,8 @@ pub(super) fn build(service: &ValidatedService, references: &References) -> Depl
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    // An old pod goes only when a new one is ready: a rollout loses no capacity.
-                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(service.rollout.max_surge.clone()),
+                    max_unavailable: Some(service.rollout.max_unavailable.clone()),
                 }),
             }),
             template: PodTemplateSpec { metadata: Some(pod_metadata(service, references)), spec: Some(pod(service)) },
@@ -62,18 +54,16 @@ pub(super) fn build(service: &ValidatedService, references: &References) -> Depl
 
 fn pod_metadata(service: &ValidatedService, references: &References) -> ObjectMeta {
     let mut labels = service.pod_labels.clone();
-    labels.extend(labels::all(service));
-    let mut annotations = service.pod_annotations.clone();
+    labels.extend(labels::of_pods(service));
+    let mut annotations = BTreeMap::from([(SAFE_TO_EVICT.to_owned(), volumes::expendable())]);
+    annotations.extend(service.pod_annotations.clone());
     annotations.extend(references.config_hash.iter().map(|hash| (CONFIG_HASH.to_owned(), hash.clone())));
-    ObjectMeta {
-        labels: Some(labels),
-        annotations: (!annotations.is_empty()).then_some(annotations),
-        ..ObjectMeta::default()
-    }
+    ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }
 }
 
 fn pod(service: &ValidatedService) -> PodSpec {
     let scheduling = &service.scheduling;
+    let id = user_id(service);
     PodSpec {
         service_account_name: Some(service.service_account.as_ref().unwrap_or(&service.name).clone()),
         automount_service_account_token: Some(false),
@@ -84,9 +74,9 @@ fn pod(service: &ValidatedService) -> PodSpec {
         ),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(NONROOT),
-            run_as_group: Some(NONROOT),
-            fs_group: Some(NONROOT),
+            run_as_user: id,
+            run_as_group: id,
+            fs_group: id,
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
             ..PodSecurityContext::default()
         }),
@@ -94,14 +84,22 @@ fn pod(service: &ValidatedService) -> PodSpec {
             service.drain_seconds + service.request_timeout + STOP_MARGIN,
         )),
         topology_spread_constraints: Some(spread(service)),
-        node_selector: (!scheduling.node_selector.is_empty()).then(|| scheduling.node_selector.clone()),
+        node_selector: Some(nodes::selector(service)),
         tolerations: non_empty(scheduling.tolerations.clone()),
-        affinity: scheduling.affinity.clone(),
+        affinity: nodes::affinity(service),
         priority_class_name: scheduling.priority_class_name.clone(),
         runtime_class_name: scheduling.runtime_class_name.clone(),
         containers: vec![container(service)],
-        volumes: Some(volumes(service)),
+        volumes: Some(volumes::build(service)),
         ..PodSpec::default()
+    }
+}
+
+/// `None` where the platform chooses: it would refuse the pods for any of ours.
+fn user_id(service: &ValidatedService) -> Option<i64> {
+    match service.user_ids {
+        UserIds::Fixed => Some(NONROOT),
+        UserIds::Platform => None,
     }
 }
 
@@ -127,54 +125,17 @@ fn spread(service: &ValidatedService) -> Vec<TopologySpreadConstraint> {
     given.iter().map(with_selector).collect()
 }
 
-fn volumes(service: &ValidatedService) -> Vec<Volume> {
-    let writable = WRITABLE.iter().map(|(name, _, size)| Volume {
-        name: (*name).to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource {
-            size_limit: Some(Quantity((*size).to_owned())),
-            ..EmptyDirVolumeSource::default()
-        }),
-        ..Volume::default()
-    });
-    let config = service.config_map.iter().map(|name| Volume {
-        name: CONFIG_VOLUME.to_owned(),
-        config_map: Some(ConfigMapVolumeSource { name: name.clone(), ..ConfigMapVolumeSource::default() }),
-        ..Volume::default()
-    });
-    writable.chain(config).collect()
-}
-
-fn mounts(service: &ValidatedService) -> Vec<VolumeMount> {
-    let writable = WRITABLE.iter().map(|(name, path, _)| VolumeMount {
-        name: (*name).to_owned(),
-        mount_path: (*path).to_owned(),
-        ..VolumeMount::default()
-    });
-    let config = service.config_map.iter().map(|_| VolumeMount {
-        name: CONFIG_VOLUME.to_owned(),
-        mount_path: "/app/config".to_owned(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    });
-    writable.chain(config).collect()
-}
-
 fn container(service: &ValidatedService) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(service.image.to_string()),
         image_pull_policy: Some(service.pull_policy.as_str().to_owned()),
-        ports: Some(vec![ContainerPort {
-            name: Some(PORT_NAME.to_owned()),
-            container_port: PORT,
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(ports::of_container()),
         env: Some(environment::build(service)),
         env_from: non_empty(service.env_from.clone()),
         resources: Some(ResourceRequirements {
-            requests: Some(quantities(&service.requests)),
-            limits: Some(quantities(&service.limits)),
+            requests: quantities(&service.requests),
+            limits: quantities(&service.limits),
             claims: None,
         }),
         security_context: Some(SecurityContext {
@@ -183,7 +144,7 @@ fn container(service: &ValidatedService) -> Container {
             privileged: Some(false),
             read_only_root_filesystem: Some(true),
             run_as_non_root: Some(true),
-            run_as_user: Some(NONROOT),
+            run_as_user: user_id(service),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
             ..SecurityContext::default()
         }),
@@ -192,7 +153,7 @@ fn container(service: &ValidatedService) -> Container {
         readiness_probe: Some(probe(service, "ready", service.readiness)),
         // The server writes there why it could not start; its last log lines do when it could not.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(mounts(service)),
+        volume_mounts: Some(volumes::mounts(service)),
         ..Container::default()
     }
 }
@@ -201,7 +162,7 @@ fn probe(service: &ValidatedService, route: &str, timing: ProbeTiming) -> Probe 
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(format!("{}/{route}", service.path_prefix)),
-            port: IntOrString::String(PORT_NAME.to_owned()),
+            port: IntOrString::String(ports::MANAGEMENT.to_owned()),
             scheme: Some("HTTP".to_owned()),
             ..HTTPGetAction::default()
         }),
@@ -213,6 +174,7 @@ fn probe(service: &ValidatedService, route: &str, timing: ProbeTiming) -> Probe 
     }
 }
 
-fn quantities(map: &QuantityMap) -> BTreeMap<String, Quantity> {
-    map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.as_str().to_owned()))).collect()
+fn quantities(map: &QuantityMap) -> Option<BTreeMap<String, Quantity>> {
+    let pairs = map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.as_str().to_owned())));
+    (!map.is_empty()).then(|| pairs.collect())
 }

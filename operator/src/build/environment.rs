@@ -1,16 +1,30 @@
 //! The environment of the server's container.
 
-use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
+use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::validate::{Redis, SecretKey, ValidatedService};
+use super::{ports, secret_files};
+use crate::validate::{Redis, ValidatedService};
 
 /// The operator's variables in a fixed order, then the user's, which win over one of the same name.
 pub(super) fn build(service: &ValidatedService) -> Vec<EnvVar> {
-    let ours = [identity(service), model(service), server(service), cache(service), keys(service)].concat();
+    let ours = [listening(service), identity(service), model(service), server(service), cache(service), keys(service)]
+        .concat();
     ours.into_iter()
         .filter(|ours| service.env.iter().all(|variable| variable.name != ours.name))
         .chain(service.env.iter().cloned())
         .collect()
+}
+
+/// What probes, Service and scrape rely on. An entry here goes before one of `envFrom` and before the files of a
+/// ConfigMap, which often have what a predecessor's Deployment needed.
+fn listening(service: &ValidatedService) -> Vec<EnvVar> {
+    given([
+        // Every address of both families; the server has no word for it but none.
+        ("MLOPS_HOST", Some(String::new())),
+        ("MLOPS_PORT", text(Some(ports::HTTP_NUMBER))),
+        ("MLOPS_MANAGEMENT_PORT", text(Some(ports::MANAGEMENT_NUMBER))),
+        ("MLOPS_DEBUG", text(Some(service.path_prefix.is_empty()))),
+    ])
 }
 
 fn identity(service: &ValidatedService) -> Vec<EnvVar> {
@@ -41,7 +55,7 @@ fn server(service: &ValidatedService) -> Vec<EnvVar> {
         ("MLOPS_MAX_BATCH_TOKENS", text(batching.max_batch_tokens)),
         ("MLOPS_MAX_BATCH_SIZE", text(batching.max_batch_size)),
         ("MLOPS_QUEUE_CAPACITY", text(batching.queue_capacity)),
-        ("MLOPS_THREADS", text(server.threads)),
+        ("MLOPS_THREADS", text(service.threads)),
         ("MLOPS_MAX_TEXT_LENGTH", text(server.max_text_length)),
         ("MLOPS_LOG_LEVEL", server.log_level.map(|level| level.as_str().to_owned())),
         ("MLOPS_ALLOWED_ORIGINS", list(&server.allowed_origins)),
@@ -58,19 +72,20 @@ fn cache(service: &ValidatedService) -> Vec<EnvVar> {
 }
 
 fn redis(redis: &Redis) -> Vec<EnvVar> {
-    let settings = given([
+    given([
         ("MLOPS_REDIS_ENABLED", Some(true.to_string())),
         ("MLOPS_REDIS_HOST", Some(redis.host.clone())),
         ("MLOPS_REDIS_PORT", text(Some(redis.port))),
         ("MLOPS_REDIS_DB", text(Some(redis.database))),
         ("MLOPS_REDIS_TLS", text(Some(redis.tls))),
         ("MLOPS_REDIS_PREDICTION_CACHE_TTL", text(Some(redis.ttl))),
-    ]);
-    settings.into_iter().chain(redis.password.iter().map(|key| secret("MLOPS_REDIS_PASSWORD", key))).collect()
+    ])
 }
 
+/// The kubelet reads the Secrets, and the operator never does.
 fn keys(service: &ValidatedService) -> Vec<EnvVar> {
-    service.api_key.iter().map(|key| secret("MLOPS_API_KEY", key)).collect()
+    let files = secret_files::of(service);
+    files.iter().flat_map(|file| given([(file.variable, Some(file.path()))])).collect()
 }
 
 /// The variables that have a value.
@@ -79,22 +94,6 @@ fn given<const N: usize>(settings: [(&str, Option<String>); N]) -> Vec<EnvVar> {
         .into_iter()
         .filter_map(|(name, value)| Some(EnvVar { name: name.to_owned(), value: Some(value?), value_from: None }))
         .collect()
-}
-
-/// The kubelet reads the Secret, and the operator never does.
-fn secret(name: &str, key: &SecretKey) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: key.name.clone(),
-                key: key.key.clone(),
-                optional: Some(false),
-            }),
-            ..EnvVarSource::default()
-        }),
-    }
 }
 
 fn text(value: Option<impl ToString>) -> Option<String> {

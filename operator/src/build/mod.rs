@@ -2,15 +2,20 @@
 
 mod deployment;
 mod disruption_budget;
+mod dns;
 mod environment;
 pub mod external;
 mod horizontal_pod_autoscaler;
 mod http_route;
 pub mod labels;
 mod network_policy;
+mod nodes;
 mod pod_monitor;
+mod ports;
+mod secret_files;
 mod service;
 mod service_account;
+mod volumes;
 
 use k8s_openapi::{
     api::{
@@ -74,9 +79,14 @@ fn metadata(service: &ValidatedService) -> ObjectMeta {
     }
 }
 
-/// The pods of a service.
+/// The pods of a service's Deployment.
 fn pod_selector(service: &ValidatedService) -> LabelSelector {
     LabelSelector { match_labels: Some(labels::selector(service)), ..LabelSelector::default() }
+}
+
+/// The pods of a service, of every track.
+fn every_pod(service: &ValidatedService) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels::every_track(service)), ..LabelSelector::default() }
 }
 
 fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {

@@ -1,9 +1,9 @@
 //! The PodMonitor: how a Prometheus finds the pods and their series.
 
 use super::{
-    deployment::PORT_NAME,
+    every_pod,
     external::{PodMetricsEndpoint, PodMonitor, PodMonitorSpec},
-    metadata, pod_selector,
+    metadata, ports,
 };
 use crate::validate::ValidatedService;
 
@@ -14,9 +14,9 @@ pub(super) fn build(service: &ValidatedService) -> Option<PodMonitor> {
     Some(PodMonitor {
         metadata,
         spec: PodMonitorSpec {
-            selector: pod_selector(service),
+            selector: every_pod(service),
             pod_metrics_endpoints: vec![PodMetricsEndpoint {
-                port: PORT_NAME.to_owned(),
+                port: ports::MANAGEMENT.to_owned(),
                 path: format!("{}/metrics", service.path_prefix),
                 interval: monitoring.interval.clone(),
             }],

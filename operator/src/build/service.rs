@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{deployment::PORT_NAME, labels, metadata};
+use super::{labels, metadata, ports};
 use crate::{api::SessionAffinity, validate::ValidatedService};
 
 pub(super) fn build(service: &ValidatedService) -> Service {
@@ -23,9 +23,9 @@ pub(super) fn build(service: &ValidatedService) -> Service {
                 SessionAffinity::ClientIp => Some("ClientIP".to_owned()),
             },
             ports: Some(vec![ServicePort {
-                name: Some(PORT_NAME.to_owned()),
+                name: Some(ports::HTTP.to_owned()),
                 port: service.service_port,
-                target_port: Some(IntOrString::String(PORT_NAME.to_owned())),
+                target_port: Some(IntOrString::String(ports::HTTP.to_owned())),
                 protocol: Some("TCP".to_owned()),
                 // Service meshes and gateways read the protocol here.
                 app_protocol: Some("http".to_owned()),

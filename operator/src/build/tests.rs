@@ -1,5 +1,9 @@
 //! A snapshot of every child, of the smallest and of the largest spec.
 
+mod pods;
+mod reached;
+
+use k8s_openapi::api::core::v1::{EnvVar, PodSpec};
 use serde_json::{Value, json};
 
 use super::*;
@@ -10,6 +14,16 @@ fn children(spec: Value) -> Children {
     // As if the ConfigMap were there.
     let references = References { config_hash: service.config_map.as_ref().map(|_| "0123456789abcdef".to_owned()) };
     build(&service, &references)
+}
+
+fn pod(spec: Value) -> PodSpec {
+    children(spec).deployment.spec.unwrap().template.spec.unwrap()
+}
+
+/// The values of all variables of a name.
+fn values<'a>(env: Option<&'a [EnvVar]>, name: &str) -> Vec<&'a str> {
+    let found = env.unwrap().iter().filter(|variable| variable.name == name);
+    found.map(|variable| variable.value.as_deref().unwrap()).collect()
 }
 
 fn full_spec() -> Value {
@@ -35,7 +49,8 @@ fn full_spec() -> Value {
             }}],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 120}},
         },
-        "resources": {"requests": {"cpu": 1}, "limits": {"cpu": "2", "memory": "2Gi"}},
+        "rollout": {"maxSurge": "25%", "maxUnavailable": 1},
+        "resources": {"requests": {"cpu": 1, "memory": "768Mi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
         "server": {
             "batching": {"maxBatchTokens": 4096, "maxBatchSize": 32, "queueCapacity": 512},
             "threads": 2,
@@ -74,6 +89,7 @@ fn full_spec() -> Value {
         "networkPolicy": {
             "ingressFrom": [{"namespaceSelector": {"matchLabels": {"team": "insights"}}}],
             "egressTo": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
+            "dnsTo": [{"ipBlock": {"cidr": "192.0.2.53/32"}}],
         },
         "monitoring": {"interval": "15s", "labels": {"release": "prometheus"}},
         "scheduling": {
@@ -131,65 +147,41 @@ fn no_field_of_the_spec_moves_the_selector() {
 }
 
 #[test]
-fn a_users_variable_replaces_the_operators() {
-    let deployment = children(json!({"env": [{"name": "MLOPS_PROFILE", "value": "local"}]})).deployment;
-    let env = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
-    let values: Vec<_> = env.iter().filter(|v| v.name == "MLOPS_PROFILE").map(|v| v.value.as_deref()).collect();
-    assert_eq!(values, [Some("local")]);
-}
-
-#[test]
-fn a_secret_that_is_asked_for_is_never_left_out() {
-    let deployment = children(full_spec()).deployment;
-    let container = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
-    // Kubernetes lets a variable of env win over one of envFrom.
-    assert!(container.env_from.is_some());
-    for (name, secret, key) in
-        [("MLOPS_API_KEY", "reviews-keys", "current"), ("MLOPS_REDIS_PASSWORD", "redis", "password")]
+fn nothing_but_the_spec_moves_the_server_away_from_its_probes() {
+    let spec = json!({
+        "envFrom": [{"configMapRef": {"name": "of-version-one"}}],
+        "configMapRef": {"name": "settings"},
+        "env": [{"name": "MLOPS_DEBUG", "value": " "}],
+        "monitoring": {},
+    });
+    let built = children(spec);
+    let container = built.deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
+    for (name, value) in
+        [("MLOPS_HOST", ""), ("MLOPS_PORT", "8000"), ("MLOPS_MANAGEMENT_PORT", "8081"), ("MLOPS_DEBUG", "false")]
     {
-        let found: Vec<_> = container.env.iter().flatten().filter(|variable| variable.name == name).collect();
-        assert_eq!(found.len(), 1, "{name}");
-        let reference = found[0].value_from.as_ref().unwrap().secret_key_ref.as_ref().unwrap();
-        assert_eq!((reference.name.as_str(), reference.key.as_str(), reference.optional), (secret, key, Some(false)));
+        assert_eq!(values(container.env.as_deref(), name), [value], "{name}");
     }
+    let ports: Vec<_> =
+        container.ports.unwrap().into_iter().map(|port| (port.name.unwrap(), port.container_port)).collect();
+    assert_eq!(ports, [("http".to_owned(), 8000), ("management".to_owned(), 8081)]);
+    for probe in [container.startup_probe, container.liveness_probe, container.readiness_probe] {
+        let asked = probe.unwrap().http_get.unwrap();
+        assert_eq!(json!(asked.port), "management");
+        assert!(asked.path.unwrap().starts_with("/api/v1/"));
+    }
+    assert_eq!(built.pod_monitor.unwrap().spec.pod_metrics_endpoints[0].port, "management");
 }
 
 #[test]
-fn a_stopping_pod_has_time_to_drain_and_to_answer() {
-    let pod = |spec| children(spec).deployment.spec.unwrap().template.spec.unwrap();
-    assert_eq!(pod(json!({})).termination_grace_period_seconds, Some(40));
-    let slow = json!({"server": {"drainSeconds": 20, "requestTimeout": 120}});
-    assert_eq!(pod(slow).termination_grace_period_seconds, Some(145));
-}
-
-#[test]
-fn a_policy_opens_what_the_spec_itself_needs() {
-    let egress = |spec| {
-        let policy = children(spec).network_policy.unwrap();
-        let rules = policy.spec.unwrap().egress.unwrap();
-        let port = |rule: &k8s_openapi::api::networking::v1::NetworkPolicyEgressRule| {
-            let peers = rule.to.clone().unwrap_or_default();
-            let cidr = peers.into_iter().find_map(|peer| Some(peer.ip_block?.cidr)).unwrap_or_default();
-            format!("{cidr}:{}", json!(rule.ports.as_ref().unwrap()[0].port))
-        };
-        rules.iter().skip(1).map(port).collect::<Vec<_>>()
+fn a_users_variable_replaces_the_operators() {
+    let of = |name: &str, value: &str| {
+        let env = pod(json!({"env": [{"name": name, "value": value}]})).containers.remove(0).env.unwrap();
+        let values = env.into_iter().filter(|variable| variable.name == name);
+        values.map(|variable| variable.value.unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!(egress(json!({})), [""; 0]);
-    assert_eq!(egress(json!({"cache": {"redis": {"host": "redis"}}})), [":6379"]);
-    assert_eq!(egress(json!({"cache": {"redis": {"host": "192.0.2.7", "port": 7000}}})), ["192.0.2.7/32:7000"]);
-    assert_eq!(egress(json!({"cache": {"redis": {"host": "2001:db8::7"}}})), ["2001:db8::7/128:6379"]);
-    for (endpoint, rule) in [
-        ("http://collector:4318", ":4318"),
-        ("https://collector.example.com/v1/traces", ":443"),
-        ("http://collector", ":80"),
-        ("http://192.0.2.9:4317", "192.0.2.9/32:4317"),
-        ("http://[2001:db8::9]:4317/", "2001:db8::9/128:4317"),
-        ("http://[2001:db8::9]/", "2001:db8::9/128:80"),
-    ] {
-        let spec = json!({"env": [{"name": "MLOPS_OTLP_ENDPOINT", "value": endpoint}]});
-        assert_eq!(egress(spec), [rule], "{endpoint}");
-    }
-    assert_eq!(children(json!({"networkPolicy": {"enabled": false}})).network_policy, None);
+    assert_eq!(of("MLOPS_PROFILE", "local"), ["local"]);
+    // What is no answer to a question is the server's to refuse, in its own words.
+    assert_eq!(of("MLOPS_DEBUG", "maybe"), ["maybe"]);
 }
 
 #[test]
@@ -200,6 +192,7 @@ fn one_pod_needs_no_budget() {
     assert!(budget(json!({"replicas": 1, "disruptionBudget": {"maxUnavailable": 1}})));
     assert!(budget(json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 2}})));
     assert!(budget(json!({"suspend": true})), "what is suspended comes back");
+    assert!(budget(json!({"autoscaling": {"external": {}}})), "there may be many");
 }
 
 #[test]
@@ -214,6 +207,14 @@ fn an_autoscaler_owns_the_number_of_pods() {
     assert_eq!((autoscaler.min_replicas, autoscaler.max_replicas), (Some(2), 4));
     let metric = autoscaler.metrics.unwrap().remove(0).resource.unwrap();
     assert_eq!((metric.name.as_str(), metric.target.average_utilization), ("cpu", Some(80)));
+}
+
+#[test]
+fn what_scales_the_deployment_finds_no_number_and_no_autoscaler_of_ours() {
+    let built = children(json!({"autoscaling": {"external": {}}}));
+    assert_eq!((built.deployment.spec.unwrap().replicas, built.autoscaler), (None, None));
+    let suspended = children(json!({"autoscaling": {"external": {}}, "suspend": true}));
+    assert_eq!(suspended.deployment.spec.unwrap().replicas, Some(0));
 }
 
 #[test]
@@ -248,6 +249,7 @@ fn debug_routes_move_every_path() {
     assert_eq!(children.pod_monitor.unwrap().spec.pod_metrics_endpoints[0].path, "/metrics");
     let container = children.deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
     assert_eq!(container.readiness_probe.unwrap().http_get.unwrap().path.as_deref(), Some("/ready"));
+    assert_eq!(values(container.env.as_deref(), "MLOPS_DEBUG"), ["true"]);
     let path = container.env.unwrap().into_iter().find(|variable| variable.name == "HEALTHCHECK_PATH");
     assert_eq!(path.unwrap().value.as_deref(), Some("/health"));
 }

@@ -66,6 +66,40 @@ pub enum Invalid {
         /// Key of the label.
         key: String,
     },
+    /// More labels or annotations than an object should carry.
+    #[error("spec.{field} has more than {most} entries: remove some")]
+    TooMany {
+        /// Path below `spec`.
+        field: &'static str,
+        /// The most that are allowed.
+        most: usize,
+    },
+    /// No key of a label or annotation is that long.
+    #[error("spec.{field} has a key of more than {most} characters: shorten it")]
+    LongKey {
+        /// Path below `spec`.
+        field: &'static str,
+        /// The most characters.
+        most: usize,
+    },
+    /// The value of a label or annotation is too long.
+    #[error("spec.{field}: the value of {key} has more than {most} characters: shorten it")]
+    LongValue {
+        /// Path below `spec`.
+        field: &'static str,
+        /// Its key.
+        key: String,
+        /// The most characters.
+        most: usize,
+    },
+    /// Annotations take too much together.
+    #[error("spec.{field} takes more than {most} characters together: keep what is long in a ConfigMap")]
+    TooMuch {
+        /// Path below `spec`.
+        field: &'static str,
+        /// The most characters.
+        most: usize,
+    },
     /// An environment variable is listed twice.
     #[error("spec.env lists {0} twice: keep one")]
     DuplicateEnv(String),
@@ -85,6 +119,34 @@ pub enum Invalid {
         /// `maxReplicas`.
         max: i32,
     },
+    /// Neither or both ways to autoscale.
+    #[error(
+        "spec.autoscaling: set exactly one of maxReplicas, for an autoscaler of the operator's, and external, where something else chooses the number of pods"
+    )]
+    AutoscalerOrExternal,
+    /// Settings of an autoscaler that there isn't.
+    #[error(
+        "spec.autoscaling.external leaves the number of pods to something else: leave minReplicas, the targets, metrics and behavior out, and set them there"
+    )]
+    ExternalSettings,
+    /// Nothing would bring the pods back.
+    #[error(
+        "spec.autoscaling.minReplicas is 0, and there may be no pod left to measure: add a metric of type External or Object, or set it to 1"
+    )]
+    NothingToMeasure,
+    /// Neither a pod more nor a pod less.
+    #[error("spec.rollout: maxSurge and maxUnavailable are both 0, so that no rollout could ever begin: raise one")]
+    NoRollout,
+    /// A bound of a rollout is no number of pods.
+    #[error(
+        "spec.rollout.{field}: \"{amount}\" is neither a number of pods from 0 to 1000, nor a percentage from 0% to 100%, such as 25%"
+    )]
+    RolloutAmount {
+        /// `maxSurge` or `maxUnavailable`.
+        field: &'static str,
+        /// What it is.
+        amount: String,
+    },
     /// Not exactly one bound of the budget is set.
     #[error("spec.disruptionBudget: set exactly one of minAvailable and maxUnavailable")]
     BudgetBounds,
@@ -96,7 +158,7 @@ pub enum Invalid {
         "spec.networkPolicy.{list}[{index}]: set an ipBlock, or a podSelector, a namespaceSelector, or the last two together"
     )]
     Peer {
-        /// `ingressFrom` or `egressTo`.
+        /// `ingressFrom`, `egressTo` or `dnsTo`.
         list: &'static str,
         /// Place in the list.
         index: usize,
@@ -107,9 +169,20 @@ pub enum Invalid {
     /// Not a probability below 1.
     #[error("spec.model.neutralBand is {0}: set it to a number from 0 to below 1")]
     NeutralBand(f64),
+    /// A parent of the route is no Gateway.
+    #[error(
+        "spec.route.parentRefs[{index}] is no Gateway: leave group and kind out, or set gateway.networking.k8s.io and Gateway"
+    )]
+    Parent {
+        /// Place in the list.
+        index: usize,
+    },
     /// A variable that would move the server away from its probes.
     #[error("spec.env: {0} is the operator's: set spec.service.port for another port of the Service")]
     OwnVariable(String),
+    /// A variable that moves the probes, from where the operator doesn't look.
+    #[error("spec.env: MLOPS_DEBUG moves the paths that the probes ask: give it a value, not a valueFrom")]
+    HiddenDebug,
     /// A variable beside the field for the same secret.
     #[error("spec.env: {variable} and spec.{field} are both set: keep one")]
     SecretTwice {

@@ -5,7 +5,9 @@
 //! and because a typed value spares every later step the doubt.
 
 mod cache;
+mod environment;
 mod invalid;
+mod metadata;
 mod network;
 mod resources;
 mod scale;
@@ -21,14 +23,14 @@ use kube::{Resource, ResourceExt};
 pub use self::{
     cache::{Cache, Redis, SecretKey},
     invalid::Invalid,
-    scale::{Autoscaler, Budget, Scale},
+    scale::{Autoscaler, Budget, Rollout, Scale},
 };
 use crate::{
     api::{
         Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, PullPolicy, QuantityMap, Route,
-        Scheduling, SentimentService, SentimentServiceSpec, Server, ServiceType, SessionAffinity,
+        Scheduling, SentimentService, Server, ServiceType, SessionAffinity, UserIds,
     },
-    image::{ImageReference, InvalidImage},
+    image::{DEFAULT_ARCHITECTURES, ImageReference, InvalidImage},
 };
 
 /// Name of the model when the spec gives none.
@@ -39,8 +41,6 @@ pub const DEFAULT_PORT: i32 = 8000;
 const DEFAULT_DRAIN_SECONDS: i32 = 5;
 /// The server's own default of `MLOPS_MAX_REQUEST_TIMEOUT`.
 const DEFAULT_REQUEST_TIMEOUT: i32 = 30;
-/// Variables that would move the server away from its probes and its Service.
-const OWN_VARIABLES: [&str; 2] = ["MLOPS_PORT", "MLOPS_HOST"];
 
 /// A service that can be built: every default is filled in and every rule holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,8 @@ pub struct ValidatedService {
     pub generation: Option<i64>,
     /// The server image.
     pub image: ImageReference,
+    /// The architectures that the image is built for; empty where nobody said.
+    pub architectures: Vec<String>,
     /// When the kubelet pulls the image.
     pub pull_policy: PullPolicy,
     /// Names of Secrets with registry credentials.
@@ -71,10 +73,14 @@ pub struct ValidatedService {
     pub suspended: bool,
     /// Pods that a drain of nodes must leave; `None` where there is nothing to guard.
     pub budget: Option<Budget>,
+    /// How far a rollout may go above and below the number of pods.
+    pub rollout: Rollout,
     /// Requests by resource name.
     pub requests: QuantityMap,
     /// Limits by resource name; never below a request.
     pub limits: QuantityMap,
+    /// Inference threads, where the server is told.
+    pub threads: Option<i32>,
     /// Server settings that were given.
     pub server: Server,
     /// Seconds that a stopping pod goes on serving.
@@ -113,6 +119,8 @@ pub struct ValidatedService {
     pub network_policy: Option<NetworkPolicy>,
     /// How Prometheus scrapes the pods.
     pub monitoring: Option<Monitoring>,
+    /// Who chooses the ids of the pods' user and groups.
+    pub user_ids: UserIds,
     /// Where the pods run.
     pub scheduling: Scheduling,
     /// A ServiceAccount that somebody else made.
@@ -124,13 +132,13 @@ pub struct ValidatedService {
 }
 
 impl ValidatedService {
-    /// What the Deployment's `replicas` must be, or `None` where the autoscaler decides.
+    /// What the Deployment's `replicas` must be, or `None` where something else decides.
     #[must_use]
     pub fn replicas(&self) -> Option<i32> {
         match self.scale {
             _ if self.suspended => Some(0),
             Scale::Fixed(replicas) => Some(replicas),
-            Scale::Auto(_) => None,
+            Scale::Auto(_) | Scale::External => None,
         }
     }
 }
@@ -184,8 +192,13 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
     let service_spec = spec.service.clone().unwrap_or_default();
     let pod_metadata = spec.pod_metadata.clone().unwrap_or_default();
     let monitoring = spec.monitoring.clone().filter(|monitoring| monitoring.enabled);
-    check_labels("podMetadata.labels", &pod_metadata.labels)?;
-    check_labels("monitoring.labels", monitoring.as_ref().map_or(&BTreeMap::new(), |monitoring| &monitoring.labels))?;
+    metadata::check_labels("podMetadata.labels", &pod_metadata.labels)?;
+    metadata::check_annotations("podMetadata.annotations", &pod_metadata.annotations)?;
+    metadata::check_annotations("service.annotations", &service_spec.annotations)?;
+    if let Some(monitoring) = &monitoring {
+        metadata::check_labels("monitoring.labels", &monitoring.labels)?;
+    }
+    let env = environment::env(spec)?;
     let scale = scale::scale(spec)?;
 
     Ok(ValidatedService {
@@ -193,6 +206,7 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         owner: service.controller_owner_ref(&()).ok_or(Invalid::Metadata("uid"))?,
         generation: service.metadata.generation,
         image: image(&image_spec, default_image)?,
+        architectures: architectures(&image_spec),
         pull_policy: image_spec.pull_policy.unwrap_or_default(),
         pull_secrets: image_spec.pull_secrets.into_iter().map(|secret| secret.name).collect(),
         profile: spec.profile,
@@ -201,6 +215,8 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         budget: scale::budget(spec.disruption_budget.as_ref(), &scale)?,
         scale,
         suspended: spec.suspend,
+        rollout: scale::rollout(spec.rollout.as_ref())?,
+        threads: resources::threads(&server, &env, &requests, &limits),
         requests,
         limits,
         drain_seconds: server.drain_seconds.unwrap_or(DEFAULT_DRAIN_SECONDS),
@@ -211,17 +227,18 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         startup: STARTUP.with(probes.startup),
         liveness: LIVENESS.with(probes.liveness),
         readiness: READINESS.with(probes.readiness),
-        env: env(spec)?,
         env_from: spec.env_from.clone(),
         config_map: spec.config_map_ref.as_ref().map(|config| config.name.clone()),
-        path_prefix: if debug_routes(&spec.env) { "" } else { "/api/v1" },
+        path_prefix: if environment::debug_routes(&env) { "" } else { "/api/v1" },
+        env,
         service_type: service_spec.type_.unwrap_or_default(),
         service_port: in_range("service.port", service_spec.port.unwrap_or(DEFAULT_PORT), 1, 65535)?,
         session_affinity: service_spec.session_affinity.unwrap_or_default(),
         service_annotations: service_spec.annotations,
-        route: spec.route.clone(),
+        route: network::route(spec.route.as_ref())?,
         network_policy: network::policy(spec.network_policy.as_ref())?,
         monitoring,
+        user_ids: spec.security.and_then(|security| security.user_ids).unwrap_or_default(),
         scheduling: spec.scheduling.clone().unwrap_or_default(),
         service_account: spec.service_account_name.clone(),
         pod_labels: pod_metadata.labels,
@@ -237,17 +254,6 @@ fn is_service_name(name: &str) -> bool {
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.last().is_some_and(|&last| last != b'-')
         && bytes.iter().all(|&byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-fn check_labels(field: &'static str, labels: &BTreeMap<String, String>) -> Result<(), Invalid> {
-    match labels.keys().find(|key| is_reserved(key)) {
-        Some(key) => Err(Invalid::ReservedLabel { field, key: key.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn is_reserved(label: &str) -> bool {
-    matches!(label.strip_prefix("app.kubernetes.io/"), Some("name" | "instance" | "managed-by" | "version"))
 }
 
 fn in_range(field: &'static str, value: i32, min: i32, max: i32) -> Result<i32, Invalid> {
@@ -304,47 +310,11 @@ fn image(spec: &Image, default: &ImageReference) -> Result<ImageReference, Inval
     if spec.debug { chosen.debug() } else { Ok(chosen) }
 }
 
-fn env(spec: &SentimentServiceSpec) -> Result<Vec<EnvVar>, Invalid> {
-    let env = &spec.env;
-    for (index, variable) in env.iter().enumerate() {
-        if env[..index].iter().any(|earlier| earlier.name == variable.name) {
-            return Err(Invalid::DuplicateEnv(variable.name.clone()));
-        }
-        if OWN_VARIABLES.contains(&variable.name.as_str()) {
-            return Err(Invalid::OwnVariable(variable.name.clone()));
-        }
-        check_secret(spec, variable)?;
-    }
-    Ok(env.clone())
-}
-
-/// A variable of a secret must not take the place of the field that asks for it, and a key not be left out where its
-/// Secret is missing: the server would serve whoever comes.
-fn check_secret(spec: &SentimentServiceSpec, variable: &EnvVar) -> Result<(), Invalid> {
-    let password = spec.cache.as_ref().and_then(|cache| cache.redis.as_ref()?.password_secret_ref.as_ref());
-    let (field, asked) = match variable.name.as_str() {
-        "MLOPS_API_KEY" | "MLOPS_API_KEY_FILE" => ("auth.apiKeySecretRef", spec.auth.is_some()),
-        "MLOPS_REDIS_PASSWORD" | "MLOPS_REDIS_PASSWORD_FILE" => ("cache.redis.passwordSecretRef", password.is_some()),
-        _ => return Ok(()),
-    };
-    if asked {
-        return Err(Invalid::SecretTwice { variable: variable.name.clone(), field });
-    }
-    let source = variable.value_from.as_ref();
-    let secret = source.and_then(|source| source.secret_key_ref.as_ref()?.optional);
-    let config_map = source.and_then(|source| source.config_map_key_ref.as_ref()?.optional);
-    if variable.name == "MLOPS_API_KEY" && secret.or(config_map) == Some(true) {
-        return Err(Invalid::OptionalKey);
-    }
-    Ok(())
-}
-
-/// The server leaves out the path prefix when `MLOPS_DEBUG` is true; the probes must follow.
-fn debug_routes(env: &[EnvVar]) -> bool {
-    env.iter()
-        .rfind(|variable| variable.name == "MLOPS_DEBUG")
-        .and_then(|variable| variable.value.as_deref())
-        .is_some_and(|value| matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"))
+/// Known of the operator's own image only: one that the spec names in any part may be built for others.
+fn architectures(spec: &Image) -> Vec<String> {
+    let is_own = spec.repository.is_none() && spec.tag.is_none() && spec.digest.is_none();
+    let known = if is_own { DEFAULT_ARCHITECTURES } else { &[] };
+    known.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

@@ -1,19 +1,36 @@
-//! Which traffic the pods take part in.
+//! Which traffic the pods take part in, and which Gateways lead to them.
 
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 
 use super::Invalid;
-use crate::api::NetworkPolicy;
+use crate::api::{NetworkPolicy, ParentRef, Route};
 
 /// On by default: a service that nobody thought about is the one that needs it.
 pub(super) fn policy(spec: Option<&NetworkPolicy>) -> Result<Option<NetworkPolicy>, Invalid> {
     let policy = spec.cloned().unwrap_or_default();
-    for (list, peers) in [("ingressFrom", &policy.ingress_from), ("egressTo", &policy.egress_to)] {
+    for (list, peers) in
+        [("ingressFrom", &policy.ingress_from), ("egressTo", &policy.egress_to), ("dnsTo", &policy.dns_to)]
+    {
         if let Some(index) = peers.iter().position(|peer| !is_peer(peer)) {
             return Err(Invalid::Peer { list, index });
         }
     }
     Ok(policy.enabled.then_some(policy))
+}
+
+/// Only Gateways: whoever may create a service gets a route through the operator, and must not reach with it what routes
+/// of their own would need a right for, such as a mesh's Services.
+pub(super) fn route(spec: Option<&Route>) -> Result<Option<Route>, Invalid> {
+    let parents = spec.iter().flat_map(|route| &route.parent_refs);
+    match parents.into_iter().position(|parent| !is_gateway(parent)) {
+        Some(index) => Err(Invalid::Parent { index }),
+        None => Ok(spec.cloned()),
+    }
+}
+
+fn is_gateway(parent: &ParentRef) -> bool {
+    parent.group.as_deref().is_none_or(|group| group == "gateway.networking.k8s.io")
+        && parent.kind.as_deref().is_none_or(|kind| kind == "Gateway")
 }
 
 fn is_peer(peer: &NetworkPolicyPeer) -> bool {

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{Invalid, in_range};
-use crate::api::{Autoscaling, DisruptionBudget, SentimentServiceSpec};
+use crate::api::{self, Autoscaling, DisruptionBudget, SentimentServiceSpec};
 
 /// A loss of one pod, or a rollout, must interrupt nobody.
 const DEFAULT_REPLICAS: i32 = 2;
@@ -20,8 +20,10 @@ const MOST_REPLICAS: i32 = 1000;
 pub enum Scale {
     /// This many.
     Fixed(i32),
-    /// As many as an autoscaler finds right.
+    /// As many as an autoscaler of ours finds right.
     Auto(Box<Autoscaler>),
+    /// As many as something else finds right that scales the Deployment, and none where it says so.
+    External,
 }
 
 /// What an autoscaler goes by. There is at least one target.
@@ -41,6 +43,15 @@ pub struct Autoscaler {
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
 }
 
+/// How far a rollout may go above and below the number of pods that is asked for; not both are 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// Pods beyond it.
+    pub max_surge: IntOrString,
+    /// Pods short of it.
+    pub max_unavailable: IntOrString,
+}
+
 /// Pods that a drain of nodes must leave, or may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Budget {
@@ -57,6 +68,7 @@ impl Scale {
         match self {
             Self::Fixed(replicas) => *replicas,
             Self::Auto(autoscaler) => autoscaler.min,
+            Self::External => 0,
         }
     }
 
@@ -66,6 +78,7 @@ impl Scale {
         match self {
             Self::Fixed(replicas) => *replicas,
             Self::Auto(autoscaler) => autoscaler.max,
+            Self::External => MOST_REPLICAS,
         }
     }
 }
@@ -73,17 +86,28 @@ impl Scale {
 pub(super) fn scale(spec: &SentimentServiceSpec) -> Result<Scale, Invalid> {
     match (spec.replicas, &spec.autoscaling) {
         (Some(_), Some(_)) => Err(Invalid::TwoScales),
-        (None, Some(autoscaling)) => autoscaler(autoscaling).map(Box::new).map(Scale::Auto),
+        (None, Some(autoscaling)) => match (autoscaling.max_replicas, autoscaling.external) {
+            (Some(max), None) => autoscaler(autoscaling, max).map(Box::new).map(Scale::Auto),
+            (None, Some(external)) => {
+                let alone = Autoscaling { external: Some(external), ..Autoscaling::default() };
+                if *autoscaling == alone { Ok(Scale::External) } else { Err(Invalid::ExternalSettings) }
+            }
+            _ => Err(Invalid::AutoscalerOrExternal),
+        },
         (replicas, None) => {
             in_range("replicas", replicas.unwrap_or(DEFAULT_REPLICAS), 0, MOST_REPLICAS).map(Scale::Fixed)
         }
     }
 }
 
-fn autoscaler(autoscaling: &Autoscaling) -> Result<Autoscaler, Invalid> {
-    let max = in_range("autoscaling.maxReplicas", autoscaling.max_replicas, 1, MOST_REPLICAS)?;
+fn autoscaler(autoscaling: &Autoscaling, max: i32) -> Result<Autoscaler, Invalid> {
+    let max = in_range("autoscaling.maxReplicas", max, 1, MOST_REPLICAS)?;
     let min = autoscaling.min_replicas.unwrap_or(DEFAULT_REPLICAS.min(max));
-    let min = in_range("autoscaling.minReplicas", min, 1, MOST_REPLICAS)?;
+    let min = in_range("autoscaling.minReplicas", min, 0, MOST_REPLICAS)?;
+    let without_pods = |metric: &MetricSpec| matches!(metric.type_.as_str(), "External" | "Object");
+    if min == 0 && !autoscaling.metrics.iter().any(without_pods) {
+        return Err(Invalid::NothingToMeasure);
+    }
     if min > max {
         return Err(Invalid::InvertedBounds { min, max });
     }
@@ -116,13 +140,40 @@ pub(super) fn budget(given: Option<&DisruptionBudget>, scale: &Scale) -> Result<
         return Ok((scale.most() > 1).then_some(Budget::MaxUnavailable(IntOrString::Int(1))));
     };
     match (&given.min_available, &given.max_unavailable) {
-        (Some(amount), None) => Ok(Some(Budget::MinAvailable(pods(amount)?))),
-        (None, Some(amount)) => Ok(Some(Budget::MaxUnavailable(pods(amount)?))),
+        (Some(amount), None) => pods(amount).map(Budget::MinAvailable).map(Some).map_err(Invalid::BudgetAmount),
+        (None, Some(amount)) => pods(amount).map(Budget::MaxUnavailable).map(Some).map_err(Invalid::BudgetAmount),
         _ => Err(Invalid::BudgetBounds),
     }
 }
 
-fn pods(amount: &IntOrString) -> Result<IntOrString, Invalid> {
+/// Without a word in the spec a pod comes before another goes, so that a rollout loses no capacity. Where none may come
+/// first, one has to go.
+pub(super) fn rollout(given: Option<&api::Rollout>) -> Result<Rollout, Invalid> {
+    let api::Rollout { max_surge, max_unavailable } = given.cloned().unwrap_or_default();
+    let amount = |field, given: Option<IntOrString>| match given.as_ref().map(pods) {
+        None => Ok(None),
+        Some(Ok(amount)) if !matches!(amount, IntOrString::Int(number) if number > MOST_REPLICAS) => Ok(Some(amount)),
+        Some(Ok(IntOrString::Int(number))) => Err(Invalid::RolloutAmount { field, amount: number.to_string() }),
+        Some(Ok(IntOrString::String(amount)) | Err(amount)) => Err(Invalid::RolloutAmount { field, amount }),
+    };
+    let max_surge = amount("maxSurge", max_surge)?.unwrap_or(IntOrString::Int(1));
+    let otherwise = || IntOrString::Int(i32::from(is_none(&max_surge)));
+    let max_unavailable = amount("maxUnavailable", max_unavailable)?.unwrap_or_else(otherwise);
+    if is_none(&max_surge) && is_none(&max_unavailable) {
+        return Err(Invalid::NoRollout);
+    }
+    Ok(Rollout { max_surge, max_unavailable })
+}
+
+fn is_none(amount: &IntOrString) -> bool {
+    match amount {
+        IntOrString::Int(number) => *number == 0,
+        IntOrString::String(percentage) => percentage.trim_end_matches('%').parse() == Ok(0),
+    }
+}
+
+/// A number or a percentage of pods; else what was written in its place.
+fn pods(amount: &IntOrString) -> Result<IntOrString, String> {
     let text = match amount {
         IntOrString::Int(number) => number.to_string(),
         IntOrString::String(text) => text.clone(),
@@ -132,6 +183,6 @@ fn pods(amount: &IntOrString) -> Result<IntOrString, Invalid> {
         (Some(..=100), _) => Ok(IntOrString::String(text)),
         // A number in quotes is one too.
         (None, Ok(number @ 0..)) => Ok(IntOrString::Int(number)),
-        _ => Err(Invalid::BudgetAmount(text)),
+        _ => Err(text),
     }
 }

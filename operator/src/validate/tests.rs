@@ -34,12 +34,40 @@ fn suspending_runs_nothing() {
 }
 
 #[test]
-fn default_resources_give_way_to_given_ones() {
+fn default_resources_give_way_to_a_given_map() {
     let small = check(json!({"resources": {"limits": {"memory": "256Mi", "cpu": 2}}})).unwrap();
     assert_eq!(small.requests, quantities(&[("cpu", "250m"), ("memory", "256Mi")]));
-    assert_eq!(small.limits, quantities(&[("cpu", "2"), ("memory", "256Mi")]));
     let large = check(json!({"resources": {"requests": {"memory": "4Gi"}}})).unwrap();
     assert_eq!(large.limits, quantities(&[("cpu", "500m"), ("memory", "4Gi")]));
+}
+
+#[test]
+fn a_given_map_of_resources_stands_as_it_is_written() {
+    let both = check(json!({"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}})).unwrap();
+    assert_eq!((both.requests, both.limits), (quantities(&[("cpu", "1")]), quantities(&[("memory", "1Gi")])));
+    let none = check(json!({"resources": {"limits": {}}})).unwrap();
+    assert_eq!(none.requests, quantities(&[("cpu", "250m"), ("memory", "512Mi")]));
+    assert_eq!(none.limits, quantities(&[]));
+}
+
+#[test]
+fn without_a_cpu_limit_the_threads_follow_the_request() {
+    let threads = |spec| check(spec).unwrap().threads;
+    let request = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"memory": "1Gi"}});
+    for (cpu, count) in [("1", 1), ("1001m", 2), ("2500m", 3), ("10m", 1), ("0", 1), ("900", 256)] {
+        assert_eq!(threads(json!({"resources": request(cpu)})), Some(count), "{cpu}");
+    }
+    assert_eq!(threads(json!({"resources": {"limits": {}}})), Some(1));
+    assert_eq!(threads(json!({"resources": {"requests": {"memory": "1Gi"}, "limits": {}}})), Some(1));
+    assert_eq!(threads(json!({"resources": {"limits": {"cpu": "0"}}})), Some(1), "to the kubelet 0 is no limit");
+    // The server finds them from its limit.
+    assert_eq!(threads(json!({})), None);
+    assert_eq!(threads(json!({"resources": {"limits": {"cpu": "2"}}})), None);
+    // Who says a number is heard.
+    assert_eq!(threads(json!({"resources": request("2"), "server": {"threads": 5}})), Some(5));
+    for name in ["MLOPS_THREADS", "MLOPS_ONNX_INTRA_OP_NUM_THREADS"] {
+        assert_eq!(threads(json!({"resources": request("2"), "env": [{"name": name, "value": "3"}]})), None, "{name}");
+    }
 }
 
 #[test]
@@ -51,13 +79,19 @@ fn probes_change_only_what_is_given() {
 
 #[test]
 fn probes_follow_the_servers_debug_routes() {
-    for (value, prefix) in [("true", ""), ("1", ""), ("false", "/api/v1"), ("", "/api/v1")] {
+    for (value, prefix) in [("true", ""), ("1", ""), (" Y ", ""), ("t", ""), ("false", "/api/v1"), ("", "/api/v1")] {
         let valid = check(json!({"env": [{"name": "MLOPS_DEBUG", "value": value}]})).unwrap();
         assert_eq!(valid.path_prefix, prefix, "MLOPS_DEBUG={value}");
     }
 }
 
+/// So many annotations of such values.
+fn many(count: usize, length: usize) -> serde_json::Value {
+    (0..count).map(|number| (format!("example.com/{number}"), json!("x".repeat(length)))).collect()
+}
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_predates_a_rule_is_refused_with_a_sentence() {
     let cases = [
         (json!({"replicas": -1}), "spec.replicas is -1; set it to a number from 0 to 1000"),
@@ -91,6 +125,14 @@ fn what_predates_a_rule_is_refused_with_a_sentence() {
             "spec.env: MLOPS_PORT is the operator's: set spec.service.port for another port of the Service",
         ),
         (
+            json!({"env": [{"name": "MLOPS_MANAGEMENT_PORT", "value": "9000"}]}),
+            "spec.env: MLOPS_MANAGEMENT_PORT is the operator's: set spec.service.port for another port of the Service",
+        ),
+        (
+            json!({"env": [{"name": "MLOPS_DEBUG", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
+            "spec.env: MLOPS_DEBUG moves the paths that the probes ask: give it a value, not a valueFrom",
+        ),
+        (
             json!({"auth": {"apiKeySecretRef": {"name": "keys"}}, "env": [{"name": "MLOPS_API_KEY_FILE"}]}),
             "spec.env: MLOPS_API_KEY_FILE and spec.auth.apiKeySecretRef are both set: keep one",
         ),
@@ -112,6 +154,62 @@ fn what_predates_a_rule_is_refused_with_a_sentence() {
         (
             json!({"autoscaling": {"maxReplicas": 0}}),
             "spec.autoscaling.maxReplicas is 0; set it to a number from 1 to 1000",
+        ),
+        (
+            json!({"autoscaling": {}}),
+            "spec.autoscaling: set exactly one of maxReplicas, for an autoscaler of the operator's, and external, where something else chooses the number of pods",
+        ),
+        (
+            json!({"autoscaling": {"external": {}, "minReplicas": 1}}),
+            "spec.autoscaling.external leaves the number of pods to something else: leave minReplicas, the targets, metrics and behavior out, and set them there",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 2}}),
+            "spec.autoscaling.minReplicas is 0, and there may be no pod left to measure: add a metric of type External or Object, or set it to 1",
+        ),
+        (
+            json!({"rollout": {"maxSurge": 0, "maxUnavailable": 0}}),
+            "spec.rollout: maxSurge and maxUnavailable are both 0, so that no rollout could ever begin: raise one",
+        ),
+        (
+            json!({"rollout": {"maxSurge": 1001}}),
+            "spec.rollout.maxSurge: \"1001\" is neither a number of pods from 0 to 1000, nor a percentage from 0% to 100%, such as 25%",
+        ),
+        (
+            json!({"rollout": {"maxUnavailable": "half"}}),
+            "spec.rollout.maxUnavailable: \"half\" is neither a number of pods from 0 to 1000, nor a percentage from 0% to 100%, such as 25%",
+        ),
+        (
+            json!({"route": {"parentRefs": [{"name": "g"}, {"name": "shop", "kind": "Service"}]}}),
+            "spec.route.parentRefs[1] is no Gateway: leave group and kind out, or set gateway.networking.k8s.io and Gateway",
+        ),
+        (
+            json!({"podMetadata": {"labels": {"a": "x".repeat(64)}}}),
+            "spec.podMetadata.labels: the value of a has more than 63 characters: shorten it",
+        ),
+        (
+            json!({"service": {"annotations": {"a": "x".repeat(4097)}}}),
+            "spec.service.annotations: the value of a has more than 4096 characters: shorten it",
+        ),
+        (
+            json!({"monitoring": {"labels": {"k".repeat(318): ""}}}),
+            "spec.monitoring.labels has a key of more than 317 characters: shorten it",
+        ),
+        (
+            json!({"podMetadata": {"annotations": many(65, 1)}}),
+            "spec.podMetadata.annotations has more than 64 entries: remove some",
+        ),
+        (
+            json!({"podMetadata": {"annotations": many(17, 4000)}}),
+            "spec.podMetadata.annotations takes more than 65536 characters together: keep what is long in a ConfigMap",
+        ),
+        (
+            json!({"podMetadata": {"labels": {"kubesentiment.io/track": "canary"}}}),
+            "spec.podMetadata.labels: kubesentiment.io/track is the operator's own label: choose another key",
+        ),
+        (
+            json!({"networkPolicy": {"dnsTo": [{}]}}),
+            "spec.networkPolicy.dnsTo[0]: set an ipBlock, or a podSelector, a namespaceSelector, or the last two together",
         ),
         (json!({"disruptionBudget": {}}), "spec.disruptionBudget: set exactly one of minAvailable and maxUnavailable"),
         (
@@ -156,7 +254,7 @@ fn a_name_must_do_for_a_service() {
 fn an_autoscaler_always_has_a_target() {
     let target = |autoscaling| match check(json!({"autoscaling": autoscaling})).unwrap().scale {
         Scale::Auto(autoscaler) => (autoscaler.min, autoscaler.cpu, autoscaler.memory),
-        Scale::Fixed(_) => panic!("there is an autoscaler"),
+        other => panic!("there is no autoscaler, but {other:?}"),
     };
     assert_eq!(target(json!({"maxReplicas": 5})), (2, Some(80), None));
     assert_eq!(target(json!({"maxReplicas": 1})), (1, Some(80), None));
@@ -164,6 +262,40 @@ fn an_autoscaler_always_has_a_target() {
     let custom =
         json!([{"type": "External", "external": {"metric": {"name": "m"}, "target": {"type": "Value", "value": 1}}}]);
     assert_eq!(target(json!({"maxReplicas": 5, "metrics": custom})), (2, None, None));
+}
+
+#[test]
+fn something_else_may_choose_the_number_of_pods() {
+    let valid = check(json!({"autoscaling": {"external": {}}})).unwrap();
+    assert_eq!(valid.scale, Scale::External);
+    assert_eq!((valid.scale.least(), valid.scale.most()), (0, 1000));
+    assert_eq!(valid.replicas(), None);
+    let suspended = check(json!({"autoscaling": {"external": {}}, "suspend": true})).unwrap();
+    assert_eq!(suspended.replicas(), Some(0));
+}
+
+#[test]
+fn a_rollout_can_always_begin() {
+    let rollout = |given| {
+        let Rollout { max_surge, max_unavailable } = check(json!({"rollout": given})).unwrap().rollout;
+        json!([max_surge, max_unavailable])
+    };
+    assert_eq!(rollout(json!({})), json!([1, 0]));
+    assert_eq!(rollout(json!({"maxSurge": 0})), json!([0, 1]));
+    assert_eq!(rollout(json!({"maxSurge": "0%"})), json!(["0%", 1]));
+    assert_eq!(rollout(json!({"maxUnavailable": "25%"})), json!([1, "25%"]));
+    assert_eq!(rollout(json!({"maxSurge": "3"})), json!([3, 0]), "a number in quotes is one too");
+}
+
+#[test]
+fn architectures_are_known_of_the_operators_own_image() {
+    let known = |image| check(json!({"image": image})).unwrap().architectures;
+    assert_eq!(known(json!({})), ["amd64"]);
+    assert_eq!(known(json!({"debug": true, "pullPolicy": "Always"})), ["amd64"]);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for image in [json!({"repository": "mirror/s"}), json!({"tag": "1"}), json!({"digest": digest})] {
+        assert_eq!(known(image), [""; 0]);
+    }
 }
 
 #[test]

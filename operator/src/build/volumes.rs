@@ -1,0 +1,72 @@
+//! What is mounted into the pods.
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount},
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::secret_files::{self, SecretFile};
+use crate::{api::UserIds, validate::ValidatedService};
+
+/// Name of the volume with the ConfigMap.
+const CONFIG: &str = "config";
+/// Directories that the server may write to, with the most that they may hold.
+const WRITABLE: [(&str, &str, &str); 2] = [("logs", "/app/logs", "64Mi"), ("tmp", "/app/tmp", "64Mi")];
+/// For the group that `fsGroup` gives the files to.
+const FOR_THE_GROUP: i32 = 0o440;
+/// Where the platform may set no `fsGroup`. Nothing but the server runs in the pod.
+const FOR_THE_POD: i32 = 0o444;
+
+pub(super) fn build(service: &ValidatedService) -> Vec<Volume> {
+    let writable = WRITABLE.iter().map(|(name, _, size)| Volume {
+        name: (*name).to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity((*size).to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    });
+    let config = service.config_map.iter().map(|name| Volume {
+        name: CONFIG.to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: name.clone(), ..ConfigMapVolumeSource::default() }),
+        ..Volume::default()
+    });
+    let secrets = secret_files::of(service).into_iter().map(|file| secret(service, &file));
+    writable.chain(config).chain(secrets).collect()
+}
+
+/// A pod waits for it, and doesn't do without: the server would serve whoever comes.
+fn secret(service: &ValidatedService, file: &SecretFile<'_>) -> Volume {
+    Volume {
+        name: file.volume.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(file.key.name.clone()),
+            items: Some(vec![KeyToPath { key: file.key.key.clone(), path: secret_files::FILE.to_owned(), mode: None }]),
+            default_mode: Some(match service.user_ids {
+                UserIds::Fixed => FOR_THE_GROUP,
+                UserIds::Platform => FOR_THE_POD,
+            }),
+            optional: Some(false),
+        }),
+        ..Volume::default()
+    }
+}
+
+pub(super) fn mounts(service: &ValidatedService) -> Vec<VolumeMount> {
+    let mount = |name: &str, path: String, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path,
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let writable = WRITABLE.iter().map(|(name, path, _)| mount(name, (*path).to_owned(), false));
+    let config = service.config_map.iter().map(|_| mount(CONFIG, "/app/config".to_owned(), true));
+    let secrets = secret_files::of(service);
+    let secrets = secrets.iter().map(|file| mount(file.volume, file.folder(), true));
+    writable.chain(config).chain(secrets).collect()
+}
+
+/// Names of the volumes that a node may be emptied in spite of: nothing in them outlives the pod.
+pub(super) fn expendable() -> String {
+    WRITABLE.map(|(name, ..)| name).join(",")
+}

@@ -1,17 +1,13 @@
 //! Looks up what a spec refers to and the pods depend on: the content of its ConfigMap.
 
-use std::{
-    collections::HashMap,
-    fmt::Write,
-    sync::{Arc, Mutex},
-};
+use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use ring::digest;
 use thiserror::Error;
 
-use crate::{lock::lock, validate::ValidatedService, watches::Stores};
+use crate::{api::version, controller::Memory, validate::ValidatedService, watches::Stores};
 
 /// Bytes of the hash that go into the annotation: enough to tell versions of one object apart.
 const HASH_BYTES: usize = 8;
@@ -41,60 +37,33 @@ pub enum DereferenceError {
     },
 }
 
-/// Looks things up, and remembers what it read for as long as that doesn't change.
-pub struct Dereferencer {
-    client: Client,
-    read: Mutex<HashMap<(String, String), Arc<Read>>>,
-}
-
-/// What was read of a ConfigMap.
-struct Read {
-    version: Option<String>,
-    hash: String,
-}
-
-impl Dereferencer {
-    /// One that has read nothing yet.
-    #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, read: Mutex::default() }
+/// Looks up what `service` refers to. Content is read anew only when the watch has seen a change of it.
+pub(crate) async fn dereference(
+    client: &Client,
+    service: &ValidatedService,
+    stores: &Stores,
+    memory: &Memory,
+) -> Result<References, DereferenceError> {
+    let Some(name) = &service.config_map else { return Ok(References::default()) };
+    let seen = stores.config_map_version(&service.namespace, name);
+    if let Some(hash) = seen.and_then(|version| memory.config(version)) {
+        return Ok(References { config_hash: Some(hash.to_string()) });
     }
-
-    /// Looks up what `service` refers to. Content is read anew only when the watch has seen a
-    /// change of it.
-    pub async fn dereference(
-        &self,
-        service: &ValidatedService,
-        stores: &Stores,
-    ) -> Result<References, DereferenceError> {
-        let Some(name) = &service.config_map else { return Ok(References::default()) };
-        let key = (service.namespace.clone(), name.clone());
-        let seen = stores.config_map_version(&service.namespace, name);
-        let known = lock(&self.read).get(&key).cloned();
-        if let Some(known) = known
-            && seen.is_some()
-            && known.version == seen
-        {
-            return Ok(References { config_hash: Some(known.hash.clone()) });
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &service.namespace);
+    let found = api
+        .get_opt(name)
+        .await
+        .map_err(|source| DereferenceError::Unreachable { name: name.clone(), source: Box::new(source) })?;
+    let Some(config_map) = found else {
+        // No pod of a suspended service would miss it.
+        if service.suspended {
+            return Ok(References::default());
         }
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &service.namespace);
-        let found = api
-            .get_opt(name)
-            .await
-            .map_err(|source| DereferenceError::Unreachable { name: name.clone(), source: Box::new(source) })?;
-        let Some(config_map) = found else {
-            lock(&self.read).remove(&key);
-            // No pod of a suspended service would miss it.
-            if service.suspended {
-                return Ok(References::default());
-            }
-            return Err(DereferenceError::NoConfigMap(name.clone()));
-        };
-        let hash = hash(&config_map);
-        let read = Read { version: config_map.resource_version(), hash: hash.clone() };
-        lock(&self.read).insert(key, Arc::new(read));
-        Ok(References { config_hash: Some(hash) })
-    }
+        return Err(DereferenceError::NoConfigMap(name.clone()));
+    };
+    let hash = hash(&config_map);
+    memory.note_config(version(&config_map.metadata), hash.as_str().into());
+    Ok(References { config_hash: Some(hash) })
 }
 
 /// A hash of the content alone: a label on the ConfigMap is no reason to roll pods.

@@ -284,14 +284,8 @@ mod tests {
     #[test]
     fn a_service_is_counted_under_its_last_reason_until_it_is_gone() {
         let metrics = Metrics::default();
-        let object = kube::core::DeserializeGuard(Ok(crate::api::SentimentService {
-            metadata: kube::core::ObjectMeta {
-                namespace: Some("demo".to_owned()),
-                name: Some("reviews".to_owned()),
-                ..Default::default()
-            },
-            ..Default::default()
-        }));
+        let object = serde_json::from_value(serde_json::json!({"metadata": {"namespace": "demo", "name": "reviews"}}));
+        let object: Stored = object.unwrap();
         let condition = |type_: &str, status: &str, reason: &str| {
             serde_json::json!({
                 "type": type_, "status": status, "reason": reason, "message": "",

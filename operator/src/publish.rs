@@ -15,10 +15,9 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    api::{ConditionType, MANAGER, Reason, SentimentService, SentimentServiceStatus},
+    api::{ConditionType, MANAGER, Reason, SentimentService, SentimentServiceStatus, Stored, version},
     apply::{Applied, Change},
     lock::lock,
-    watches::Guarded,
 };
 
 /// Events take at most 1 kB of text.
@@ -75,22 +74,22 @@ impl Publisher {
     }
 
     /// Writes `status`, and an Event for what is new in it against `previous`. Whether it is worth that,
-    /// [`worth_writing`](crate::status::worth_writing) decides.
+    /// [`worth_writing`](crate::status::worth_writing) decides. Returns the version of the object since.
     pub async fn publish(
         &self,
-        object: &Guarded,
+        object: &Stored,
         status: &SentimentServiceStatus,
         previous: &SentimentServiceStatus,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<u64, kube::Error> {
         let name = object.name_any();
-        let api: Api<SentimentService> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let api: Api<Stored> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let patch = json!({
             "apiVersion": SentimentService::api_version(&()),
             "kind": SentimentService::kind(&()),
             "metadata": {"name": name},
             "status": status,
         });
-        api.patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch)).await?;
+        let written = api.patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch)).await?;
 
         if let Some(ready) = status.condition(ConditionType::Ready)
             && status.reason() != previous.reason()
@@ -106,11 +105,11 @@ impl Publisher {
         for news in news(status, previous) {
             self.event(object, news.type_, news.reason, "Reconcile", &news.note).await;
         }
-        Ok(())
+        Ok(version(written.meta()))
     }
 
     /// Tells of children that somebody changed or removed, and that were put back.
-    pub async fn repairs(&self, object: &Guarded, applied: &Applied) {
+    pub async fn repairs(&self, object: &Stored, applied: &Applied) {
         let repaired: Vec<&str> = applied
             .changes
             .iter()
@@ -124,12 +123,12 @@ impl Publisher {
     }
 
     /// Tells of a pod that its node ends.
-    pub async fn evicted(&self, object: &Guarded, note: &str) {
+    pub async fn evicted(&self, object: &Stored, note: &str) {
         self.event(object, EventType::Warning, "PodEvicted", "Evict", note).await;
     }
 
     /// An Event that can't be written is no reason to fail: it only tells what was done.
-    async fn event(&self, object: &Guarded, type_: EventType, reason: &str, action: &str, note: &str) {
+    async fn event(&self, object: &Stored, type_: EventType, reason: &str, action: &str, note: &str) {
         let note: String = note.chars().take(LONGEST_NOTE).collect();
         let recorder = self.recorder((object.uid(), reason.to_owned(), note.clone()));
         let event =
@@ -150,7 +149,7 @@ impl Publisher {
     }
 }
 
-fn reference(object: &Guarded) -> ObjectReference {
+fn reference(object: &Stored) -> ObjectReference {
     ObjectReference {
         api_version: Some(SentimentService::api_version(&()).into_owned()),
         kind: Some(SentimentService::kind(&()).into_owned()),

@@ -11,21 +11,20 @@ use std::{
     time::Instant,
 };
 
-use kube::runtime::reflector::ObjectRef;
 use prometheus_client::{
     metrics::{gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use crate::{lock::lock, watches::Guarded};
+use crate::{api::ServiceRef, lock::lock};
 
-/// Seconds. The controller gathers events for 50 ms before it begins.
+/// Seconds. Of events that follow another within 50 ms, the controller takes one look at the end of these.
 const BUCKETS: [f64; 8] = [0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// The services that wait. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    waiting: Arc<Mutex<HashMap<ObjectRef<Guarded>, Instant>>>,
+    waiting: Arc<Mutex<HashMap<ServiceRef, Instant>>>,
     depth: Gauge,
     duration: Histogram,
 }
@@ -42,21 +41,21 @@ impl Queue {
         );
         registry.register(
             "queue_duration_seconds",
-            "Time from such a change to the beginning of the reconciliation, 50 ms of gathering included",
+            "Time from such a change to the beginning of the reconciliation, the pause of 50 ms between two looks included",
             queue.duration.clone(),
         );
         queue
     }
 
     /// Notes that a service has to be looked at.
-    pub fn enter(&self, service: ObjectRef<Guarded>) {
+    pub fn enter(&self, service: ServiceRef) {
         let mut waiting = lock(&self.waiting);
         waiting.entry(service).or_insert_with(Instant::now);
         self.show(&waiting);
     }
 
     /// Notes that a service is being looked at, or that there is nothing left to look at.
-    pub fn leave(&self, service: &ObjectRef<Guarded>) {
+    pub fn leave(&self, service: &ServiceRef) {
         let mut waiting = lock(&self.waiting);
         if let Some(since) = waiting.remove(service) {
             self.duration.observe(since.elapsed().as_secs_f64());
@@ -64,7 +63,7 @@ impl Queue {
         self.show(&waiting);
     }
 
-    fn show(&self, waiting: &HashMap<ObjectRef<Guarded>, Instant>) {
+    fn show(&self, waiting: &HashMap<ServiceRef, Instant>) {
         self.depth.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
     }
 }
@@ -76,7 +75,7 @@ mod tests {
     #[test]
     fn a_service_waits_once_however_often_it_changes() {
         let queue = Queue::register(&mut Registry::default());
-        let [reviews, mails] = ["reviews", "mails"].map(|name| ObjectRef::new(name).within("demo"));
+        let [reviews, mails] = ["reviews", "mails"].map(|name| ServiceRef::new(name).within("demo"));
         queue.enter(reviews.clone());
         queue.enter(reviews.clone());
         queue.enter(mails.clone());

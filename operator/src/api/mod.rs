@@ -17,6 +17,7 @@ mod rules;
 mod server;
 mod spec;
 mod status;
+mod stored;
 
 pub use autoscaling::{Autoscaling, DisruptionBudget, External, Rollout};
 pub use cache::{Auth, Cache, MemoryCache, Redis, SecretKeyRef};
@@ -29,6 +30,8 @@ pub use quantity::{InvalidQuantity, Quantity, QuantityMap};
 pub use server::{Batching, LogLevel, Server};
 pub use spec::{Profile, SentimentService, SentimentServiceSpec};
 pub use status::{ConditionType, ModelStatus, PartReason, Reason, SentimentServiceStatus};
+pub(crate) use stored::version;
+pub use stored::{ServiceRef, Stored};
 
 /// Server-side apply field manager, and the value of `app.kubernetes.io/managed-by` on every child.
 pub const MANAGER: &str = "kubesentiment-operator";

@@ -10,7 +10,6 @@
 mod allowance;
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -21,21 +20,23 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, Resource,
     api::{DeleteParams, EvictParams, ListParams, Preconditions, WatchEvent, WatchParams},
-    runtime::reflector::ObjectRef,
 };
 use tokio::time::{Instant, timeout};
 
 use self::allowance::Allowance;
 pub use self::allowance::Refusals;
 use crate::{
+    api::ServiceRef,
     backoff,
+    children::ChildKind,
+    controller::Memories,
     facts::{self, Eviction},
     lock::lock,
     metrics::Metrics,
     publish::Publisher,
-    watches::{self, Guarded, Scope, Stores, WATCH_SECONDS},
+    watches::{Kept, Meta, Scope, Stores, Uid, WATCH_SECONDS, owners},
 };
 
 /// Reasons of the Events that a kubelet writes before it ends a pod by itself: for want of something, or for the room
@@ -51,42 +52,39 @@ const KILLED_AFTER: Duration = Duration::from_secs(2);
 /// What becomes of a pod that the eviction API keeps.
 const KEPT: &str = "stays in the service until then: the eviction API did not let it go, most likely for its budget";
 
+/// What it takes to make something of an Event.
+#[derive(Clone, Copy)]
+pub(crate) struct Heard<'a> {
+    pub(crate) stores: &'a Stores,
+    pub(crate) memories: &'a Memories,
+    pub(crate) publisher: &'a Publisher,
+    pub(crate) metrics: &'a Metrics,
+}
+
 /// Takes pods that are evicted by their nodes out of their services.
 pub struct Evictions {
     client: Client,
-    /// The last one of each service.
-    announced: Mutex<HashMap<ObjectRef<Guarded>, Eviction>>,
     /// What may be asked for: an Event is only a word.
-    allowance: Mutex<Allowance<ObjectRef<Guarded>, ObjectRef<Pod>>>,
+    allowance: Mutex<Allowance<ServiceRef, (Arc<str>, Arc<str>)>>,
 }
 
 impl Evictions {
     /// Knows of none yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, announced: Mutex::default(), allowance: Mutex::default() }
-    }
-
-    /// What a kubelet last said of a pod of this service.
-    #[must_use]
-    pub fn last(&self, service: &ObjectRef<Guarded>) -> Option<Eviction> {
-        lock(&self.announced).get(service).cloned()
-    }
-
-    /// Drops what is known of a service that is gone.
-    pub fn forget(&self, service: &ObjectRef<Guarded>) {
-        lock(&self.announced).remove(service);
+        Self { client, allowance: Mutex::default() }
     }
 
     /// Listens for evictions in a scope. Has no end.
-    pub async fn follow(&self, scope: &Scope, stores: &Stores, publisher: &Publisher, metrics: &Metrics) {
+    pub(crate) async fn follow(&self, scope: &Scope, heard: Heard<'_>) {
         // A field selector takes one reason.
-        future::join_all(REASONS.map(|reason| self.listen(reason, scope, stores, publisher, metrics))).await;
+        future::join_all(REASONS.map(|reason| self.listen(reason, scope, heard))).await;
     }
 
-    async fn listen(&self, reason: &str, scope: &Scope, stores: &Stores, publisher: &Publisher, metrics: &Metrics) {
+    async fn listen(&self, reason: &str, scope: &Scope, heard: Heard<'_>) {
         let kind = Event::kind(&());
         let events = scope.api(&self.client);
+        let metrics = heard.metrics;
         metrics.watching(&kind);
         metrics.watch_started(&kind);
         let mut failures = 0;
@@ -95,7 +93,7 @@ impl Evictions {
                 let announcements = announcements(&events, reason).await?;
                 failures = 0;
                 let taken_out = |event| async move {
-                    self.take_out(&event, stores, publisher, metrics).await;
+                    self.take_out(&event, heard).await;
                     Ok(())
                 };
                 announcements.try_for_each_concurrent(AT_A_TIME, taken_out).await
@@ -111,17 +109,20 @@ impl Evictions {
     }
 
     /// Takes the pod that an Event speaks of out of its service, if it is ours and has not ended yet.
-    async fn take_out(&self, event: &Event, stores: &Stores, publisher: &Publisher, metrics: &Metrics) {
+    async fn take_out(&self, event: &Event, heard: Heard<'_>) {
+        let Heard { stores, memories, publisher, metrics } = heard;
         let Some((pod, service)) = concerned(event, stores) else { return };
         let why = event.note.as_deref().unwrap_or("the kubelet doesn't say why").trim();
         let reason = event.reason.as_deref().unwrap_or_default();
         let eviction = Eviction { at: Timestamp::now(), why: format!("{reason}: {why}").into() };
-        lock(&self.announced).insert(service.clone(), eviction);
+        if let Some(memory) = memories.known(&service) {
+            memory.note_eviction(eviction);
+        }
 
-        let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+        let (name, namespace) = (&*pod.meta.name, &*pod.meta.namespace);
         let asked = {
-            let gone = |pod: &ObjectRef<Pod>| stores.pods.get(pod).is_none();
-            let this = ObjectRef::from_obj(&*pod);
+            let gone = |(namespace, name): &(Arc<str>, Arc<str>)| stores.pods.get(namespace, name).is_none();
+            let this = (pod.meta.namespace.clone(), pod.meta.name.clone());
             lock(&self.allowance).ask(service.clone(), this, is_protected(&service, stores), gone, Instant::now())
         };
         if let Err(refused) = asked {
@@ -129,7 +130,7 @@ impl Evictions {
             tracing::warn!(name, namespace, why, %refused, "a pod is ended by its node and stays in the service until then");
             return;
         }
-        let outcome = match timeout(KILLED_AFTER, self.evict(&pod)).await {
+        let outcome = match timeout(KILLED_AFTER, self.evict(&pod.meta)).await {
             Ok(Ok(())) => "was taken out of the service",
             // It has gone meanwhile.
             Ok(Err(kube::Error::Api(status))) if [404, 409].contains(&status.code) => return,
@@ -141,35 +142,33 @@ impl Evictions {
             }
         };
         tracing::info!(name, namespace, why, "a pod is ended by its node and {outcome}");
-        if let Some(object) = stores.services_wanted.get(&service) {
+        if let Some(object) = stores.services.get(&service) {
             publisher.evicted(&object, &format!("pod {name} is ended by its node and {outcome}: {why}")).await;
         }
     }
 
-    async fn evict(&self, pod: &Pod) -> kube::Result<()> {
-        let pods: Api<Pod> =
-            Api::namespaced(self.client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default());
-        let this_one = Preconditions { uid: pod.uid(), resource_version: None };
+    async fn evict(&self, pod: &Meta) -> kube::Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let this_one = Preconditions { uid: Some(pod.uid.to_string()), resource_version: None };
         let delete = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
         let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
-        pods.evict(&pod.name_any(), &params).await.map(drop)
+        pods.evict(&pod.name, &params).await.map(drop)
     }
 }
 
 /// Whether a disruption budget keeps some of several pods.
-fn is_protected(service: &ObjectRef<Guarded>, stores: &Stores) -> bool {
+fn is_protected(service: &ServiceRef, stores: &Stores) -> bool {
     let namespace = service.namespace.as_deref().unwrap_or_default();
-    let has_budget = stores.disruption_budgets.get(&ObjectRef::new(&service.name).within(namespace)).is_some();
-    let deployment = stores.deployments.get(&ObjectRef::new(&service.name).within(namespace));
-    has_budget && deployment.and_then(|deployment| deployment.spec.as_ref()?.replicas).unwrap_or(1) > 1
+    let has_budget = stores.child(ChildKind::PodDisruptionBudget, namespace, &service.name).is_some();
+    has_budget && stores.deployment(namespace, &service.name).is_some_and(|deployment| deployment.wanted() > 1)
 }
 
 /// The pod that an Event speaks of, and its service.
-fn concerned(event: &Event, stores: &Stores) -> Option<(Arc<Pod>, ObjectRef<Guarded>)> {
+fn concerned(event: &Event, stores: &Stores) -> Option<(Arc<Kept<Arc<facts::Pod>>>, ServiceRef)> {
     let told = event.regarding.as_ref()?;
-    let pod = stores.pods.get(&ObjectRef::new(told.name.as_deref()?).within(told.namespace.as_deref()?))?;
-    let service = watches::owner_by_label(&*pod)?;
-    (pod.metadata.uid == told.uid && facts::Pod::of(&pod).is_live()).then_some((pod, service))
+    let pod = stores.pods.get(told.namespace.as_deref()?, told.name.as_deref()?)?;
+    let service = owners::of_pod(&pod.meta, stores)?;
+    (told.uid.as_deref().map(Uid::of) == Some(pod.meta.uid) && pod.facts.is_live()).then_some((pod, service))
 }
 
 /// What is announced for this reason from now on, until the watch has had its time.

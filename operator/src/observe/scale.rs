@@ -1,19 +1,18 @@
 //! As many pods as are meant to run: none, or all that serve.
 
 use super::{View, deployment::api_missing};
-use crate::{api::Reason, verdict::Verdict};
+use crate::{api::Reason, validate::Scale, verdict::Verdict};
 
 /// No pod is meant to run.
 pub(super) fn at_zero(view: &View<'_>) -> Option<Verdict> {
     if view.wanted() > 0 {
         return None;
     }
-    let why = if view.service.suspended {
-        "spec.suspend is true"
-    } else if view.service.replicas().is_some() {
-        "spec.replicas is 0"
-    } else {
-        "scaled to zero by its autoscaler"
+    let why = match view.service.scale {
+        _ if view.service.suspended => "spec.suspend is true",
+        Scale::Fixed(_) => "spec.replicas is 0",
+        Scale::Auto(_) => "its autoscaler wants no pod at present",
+        Scale::External => "what scales the Deployment wants no pod at present",
     };
     let message = match view.deployment.counts.total {
         0 => format!("{why}: no pod runs"),

@@ -18,23 +18,26 @@ use std::{collections::HashSet, sync::Mutex};
 
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::{
-    ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
-};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
+pub(crate) use self::template::keep;
 use self::{
     line::Line,
     template::{Cause, Template},
 };
-use crate::{build::labels, lock::lock, watches::Guarded};
+use crate::{
+    api::ServiceRef,
+    children::{ChildFacts, ChildKind},
+    facts,
+    lock::lock,
+    watches::{Stores, owners},
+};
 
 /// How many rollouts may be in progress unless the command line says otherwise.
 pub const DEFAULT_LIMIT: u16 = 5;
 
 /// A service.
-type Service = ObjectRef<Guarded>;
+type Service = ServiceRef;
 
 /// Wakes the controller of a scope: what is sent is reconciled.
 pub type Wake = UnboundedSender<Service>;
@@ -43,8 +46,8 @@ pub type Wake = UnboundedSender<Service>;
 pub struct Rollouts {
     limit: usize,
     line: Mutex<Line<Wake>>,
-    /// The Deployments of each scope.
-    stores: Mutex<Vec<Store<Deployment>>>,
+    /// What each scope has.
+    stores: Mutex<Vec<Stores>>,
     gauges: Gauges,
 }
 
@@ -111,13 +114,13 @@ impl Rollouts {
     }
 
     /// Counts the rollouts of one more scope.
-    pub fn watch(&self, deployments: Store<Deployment>) {
-        lock(&self.stores).push(deployments);
+    pub fn watch(&self, stores: Stores) {
+        lock(&self.stores).push(stores);
     }
 
     /// Decides on the template of `desired`, given what is live, and writes down on `desired` what
-    /// the next decision needs. A template that has to wait is replaced by the live one; the rest
-    /// of `desired` is applied at once all the same.
+    /// the next decision needs. A template that has to wait is for the caller to [`keep`]; the rest of
+    /// `desired` is applied at once all the same.
     ///
     /// `generation` is that of the service's spec. `wake` brings the service back when it is its turn.
     pub fn admit(
@@ -125,13 +128,13 @@ impl Rollouts {
         service: &Service,
         generation: Option<i64>,
         desired: &mut Deployment,
-        live: Option<&Deployment>,
+        live: Option<&facts::Deployment>,
         wake: &Wake,
     ) -> Option<Held> {
         let template = Template::of(desired, generation);
         let cause = template.cause(live);
         let held = match (cause, live) {
-            (Cause::Operator { serving }, Some(live)) => {
+            (Cause::Operator { serving }, Some(_)) => {
                 let taken = self.in_progress();
                 let answer = lock(&self.line).ask(service, serving, wake, &taken, self.limit);
                 match answer {
@@ -139,10 +142,7 @@ impl Rollouts {
                         template.note_rollout(desired, serving);
                         None
                     }
-                    Err(others) => {
-                        template::keep(desired, live);
-                        Some(Held::behind(others))
-                    }
+                    Err(others) => Some(Held::behind(others)),
                 }
             }
             (Cause::Unchanged, Some(live)) => {
@@ -180,15 +180,17 @@ impl Rollouts {
 
     /// Services whose Deployments show that they take a place.
     fn in_progress(&self) -> HashSet<Service> {
-        let stores = lock(&self.stores);
-        let deployments = stores.iter().flat_map(Store::state);
-        deployments
-            .filter(|deployment| template::takes_a_place(deployment))
-            .filter_map(|deployment| {
-                let name = deployment.labels().get(labels::INSTANCE)?;
-                Some(ObjectRef::new(name).within(deployment.metadata.namespace.as_deref()?))
-            })
-            .collect()
+        let mut taken = HashSet::new();
+        for stores in lock(&self.stores).iter() {
+            stores.children(ChildKind::Deployment).each(|kept| {
+                if let ChildFacts::Deployment(facts) = &kept.facts
+                    && template::takes_a_place(facts)
+                {
+                    taken.extend(owners::of_child(&kept.meta));
+                }
+            });
+        }
+        taken
     }
 }
 

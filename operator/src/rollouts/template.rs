@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 
-use crate::facts::{ROLLOUT, TEMPLATE_GENERATION as GENERATION, TEMPLATE_HASH as HASH};
+use crate::{
+    facts::{self, ROLLOUT, TEMPLATE_GENERATION as GENERATION, TEMPLATE_HASH as HASH},
+    hash::fnv1a,
+};
 
 const SERVING: &str = "serving";
 const BROKEN: &str = "broken";
@@ -40,17 +43,17 @@ impl Template {
         Self { hash: format!("{:016x}", fnv1a(&json)), generation: generation.unwrap_or_default().to_string() }
     }
 
-    pub(super) fn cause(&self, live: Option<&Deployment>) -> Cause {
+    pub(super) fn cause(&self, live: Option<&facts::Deployment>) -> Cause {
         let Some(live) = live else { return Cause::Wanted };
-        if live.annotations().get(HASH) == Some(&self.hash) {
+        if live.template_hash.as_deref() == Some(&self.hash) {
             return Cause::Unchanged;
         }
         // A Deployment without the annotation is of an operator that didn't write it.
-        let new_spec = live.annotations().get(GENERATION).is_some_and(|of| *of != self.generation);
-        if new_spec || wanted_replicas(live) == 0 {
+        let new_spec = live.template_generation.as_deref().is_some_and(|of| *of != self.generation);
+        if new_spec || live.wanted() == 0 {
             return Cause::Wanted;
         }
-        Cause::Operator { serving: is_complete(live) }
+        Cause::Operator { serving: live.is_complete() }
     }
 
     /// Notes a template that a user asked for.
@@ -68,17 +71,17 @@ impl Template {
     }
 
     /// Keeps the place until the rollout is complete.
-    pub(super) fn note_unchanged(&self, desired: &mut Deployment, live: &Deployment) {
+    pub(super) fn note_unchanged(&self, desired: &mut Deployment, live: &facts::Deployment) {
         self.note(desired);
-        if !is_complete(live) {
-            copy(live.annotations(), desired, ROLLOUT);
+        if let Some(before) = live.rollout.as_deref().filter(|_| !live.is_complete()) {
+            desired.annotations_mut().insert(ROLLOUT.to_owned(), before.to_owned());
         }
     }
 }
 
 /// Leaves the template of a Deployment as it is. Fields that others set in it are applied as ours
 /// for that time, with the values that they have, and are theirs alone again at the next template.
-pub(super) fn keep(desired: &mut Deployment, live: &Deployment) {
+pub(crate) fn keep(desired: &mut Deployment, live: &Deployment) {
     for key in [HASH, GENERATION, ROLLOUT] {
         copy(live.annotations(), desired, key);
     }
@@ -96,35 +99,9 @@ fn copy(from: &BTreeMap<String, String>, to: &mut Deployment, key: &str) {
 /// Whether a rollout that the operator began is in progress. One that fails keeps its place, so
 /// that the fault spreads no further; only of a service that was broken before nothing can be
 /// learnt, and it gives its place up after the Deployment's progress deadline.
-pub(super) fn takes_a_place(deployment: &Deployment) -> bool {
-    let Some(before) = deployment.annotations().get(ROLLOUT) else { return false };
-    !is_complete(deployment) && (before != BROKEN || !is_past_its_deadline(deployment))
-}
-
-/// As `kubectl rollout status` sees it.
-fn is_complete(deployment: &Deployment) -> bool {
-    let status = deployment.status.clone().unwrap_or_default();
-    let wanted = wanted_replicas(deployment);
-    let updated = status.updated_replicas.unwrap_or(0);
-    status.observed_generation >= deployment.metadata.generation
-        && updated >= wanted
-        && status.replicas.unwrap_or(0) == updated
-        && status.available_replicas.unwrap_or(0) >= wanted
-}
-
-fn wanted_replicas(deployment: &Deployment) -> i32 {
-    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
-}
-
-fn is_past_its_deadline(deployment: &Deployment) -> bool {
-    let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Progressing" && condition.status == "False")
-}
-
-/// FNV-1a, 64 bits, as Kubernetes' own template hash is FNV: it has to be the same in each release
-/// of the operator, which the standard library's hashes don't promise.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+pub(super) fn takes_a_place(deployment: &facts::Deployment) -> bool {
+    let Some(before) = deployment.rollout.as_deref() else { return false };
+    !deployment.is_complete() && (before != BROKEN || deployment.late.is_none())
 }
 
 #[cfg(test)]
@@ -169,7 +146,7 @@ mod tests {
     #[test]
     fn only_a_template_that_no_spec_explains_waits() {
         let cause = |image: &str, generation, live: &Deployment| {
-            Template::of(&desired(image), Some(generation)).cause(Some(live))
+            Template::of(&desired(image), Some(generation)).cause(Some(&facts::Deployment::of(live)))
         };
         let serving = live("v1", &complete());
         assert_eq!(Template::of(&desired("v1"), Some(1)).cause(None), Cause::Wanted, "a new service");
@@ -188,17 +165,23 @@ mod tests {
     fn a_hand_edit_of_the_template_is_no_new_template() {
         let mut edited = live("v1", &complete());
         edited.spec.as_mut().unwrap().template = desired("busybox").spec.unwrap().template;
-        assert_eq!(Template::of(&desired("v1"), Some(1)).cause(Some(&edited)), Cause::Unchanged);
+        assert_eq!(
+            Template::of(&desired("v1"), Some(1)).cause(Some(&facts::Deployment::of(&edited))),
+            Cause::Unchanged
+        );
     }
 
     #[test]
     fn a_place_is_taken_until_the_rollout_is_complete() {
         let with = |before: &str, status: &Value| deployment("v2", &json!({ ROLLOUT: before }), status);
-        assert!(takes_a_place(&with(SERVING, &half())));
-        assert!(!takes_a_place(&with(SERVING, &complete())));
-        assert!(!takes_a_place(&deployment("v2", &json!({}), &half())), "nobody but the operator's own take places");
+        assert!(takes_a_place(&facts::Deployment::of(&with(SERVING, &half()))));
+        assert!(!takes_a_place(&facts::Deployment::of(&with(SERVING, &complete()))));
+        assert!(
+            !takes_a_place(&facts::Deployment::of(&deployment("v2", &json!({}), &half()))),
+            "nobody but the operator's own take places"
+        );
         let unseen = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
-        assert!(takes_a_place(&with(SERVING, &unseen)), "the status is of the template before");
+        assert!(takes_a_place(&facts::Deployment::of(&with(SERVING, &unseen))), "the status is of the template before");
     }
 
     #[test]
@@ -206,8 +189,8 @@ mod tests {
         let mut late = half();
         late["conditions"] = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
         let with = |before: &str| deployment("v2", &json!({ ROLLOUT: before }), &late);
-        assert!(takes_a_place(&with(SERVING)));
-        assert!(!takes_a_place(&with(BROKEN)));
+        assert!(takes_a_place(&facts::Deployment::of(&with(SERVING))));
+        assert!(!takes_a_place(&facts::Deployment::of(&with(BROKEN))));
     }
 
     #[test]
@@ -218,7 +201,7 @@ mod tests {
         for (status, kept) in [(half(), true), (complete(), false)] {
             begun.status = serde_json::from_value(status).unwrap();
             let mut next = desired("v2");
-            template.note_unchanged(&mut next, &begun);
+            template.note_unchanged(&mut next, &facts::Deployment::of(&begun));
             assert_eq!(next.annotations().contains_key(ROLLOUT), kept);
             assert_eq!(next.annotations().get(HASH), begun.annotations().get(HASH));
         }
@@ -234,13 +217,9 @@ mod tests {
         assert_eq!(wanted_spec.template, live_spec.template);
         assert_eq!(wanted_spec.replicas, Some(7));
         assert_eq!(wanted.annotations(), live.annotations());
-        assert_eq!(Template::of(&desired("v2"), Some(1)).cause(Some(&wanted)), Cause::Operator { serving: false });
-    }
-
-    #[test]
-    fn the_hash_is_fnv() {
-        // From the authors' test vectors.
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+        assert_eq!(
+            Template::of(&desired("v2"), Some(1)).cause(Some(&facts::Deployment::of(&wanted))),
+            Cause::Operator { serving: false }
+        );
     }
 }

@@ -1,55 +1,71 @@
-//! What the operator watches, and the stores that hold it.
+//! What the operator watches, and what it keeps of it.
 //!
-//! Each watch is bounded in time (a load balancer may drop an idle connection without a word),
-//! limited by label to our own children where that is possible, and its objects are cut down to
-//! the fields in use.
+//! Each watch is bounded in time (a load balancer may drop an idle connection without a word), limited by label to our
+//! own children where that is possible, and of each object only what is read is kept. The first lists come one after the
+//! other and in small pages: their bodies are the most memory that the operator ever needs.
 
+mod cache;
+mod config_maps;
+mod followers;
+mod meta;
+mod names;
+mod objects;
 mod optional;
+pub(crate) mod owners;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
+use futures::{Stream, StreamExt, channel::mpsc, future, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{
-        apps::v1::{Deployment, ReplicaSet},
-        autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{ConfigMap, Pod, Service, ServiceAccount},
-        networking::v1::NetworkPolicy,
-        policy::v1::PodDisruptionBudget,
-    },
+    api::{apps::v1::ReplicaSet, core::v1::Pod},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta},
+    Api, Client, Resource,
+    core::DynamicObject,
     runtime::{
-        Controller, WatchStreamExt,
-        reflector::{self, ObjectRef, Store},
+        reflector::{self, Store},
         watcher,
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-pub use self::optional::Installed;
-use crate::{
-    api::{MANAGER, SentimentService},
-    build::{
-        external::{HttpRoute, PodMonitor},
-        labels,
-    },
-    facts::REVISION,
-    kind::Kind,
-    metrics::Metrics,
-    queue_metric::Queue,
+pub use self::{
+    cache::{Cache, Kept},
+    meta::{Meta, Owner, Uid},
+    names::Names,
+    optional::Installed,
 };
-
-/// A custom resource, or why it can't be read. An object that was stored under an older schema
-/// must not stop the watch of all others.
-pub type Guarded = DeserializeGuard<SentimentService>;
+use self::{
+    config_maps::ConfigMapSeen,
+    followers::{Below, Children, ConfigMaps, Running, Services, Triggers},
+    objects::{follow, is_missing},
+};
+use crate::{
+    api::{MANAGER, ServiceRef, Stored},
+    backoff,
+    build::labels,
+    children::{ChildFacts, ChildKind, Declaration, KINDS},
+    facts,
+    metrics::Metrics,
+};
 
 /// Shorter than the idle time-out of any common load balancer.
 pub(crate) const WATCH_SECONDS: u32 = 180;
+
+/// Objects in one page of a list. Those of others may carry what their users like: 250 kB in annotations each.
+const PAGE: u32 = 50;
+const PAGE_OF_OTHERS: u32 = 10;
+
+/// How long a watch waits for the one before it.
+const NEXT: Duration = Duration::from_secs(5);
+/// The longest time between two questions for a kind whose CustomResourceDefinition is there.
+const LATER: Duration = Duration::from_secs(10);
 
 /// Where a set of watches looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,290 +96,248 @@ impl Scope {
             Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
         }
     }
+
+    fn api_of(&self, declaration: &Declaration, client: &Client) -> Api<DynamicObject> {
+        let resource = (declaration.resource)();
+        match self {
+            Self::Cluster => Api::all_with(client.clone(), &resource),
+            Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        }
+    }
 }
 
-/// Everything that was watched, as last seen.
+/// Everything that was watched, as last seen. Clones share it.
 #[derive(Clone)]
 pub struct Stores {
     /// Custom resources.
-    pub services_wanted: Store<Guarded>,
-    /// Children.
-    pub service_accounts: Store<ServiceAccount>,
-    /// Children.
-    pub network_policies: Store<NetworkPolicy>,
-    /// Children.
-    pub services: Store<Service>,
-    /// Children.
-    pub deployments: Store<Deployment>,
-    /// Children.
-    pub autoscalers: Store<HorizontalPodAutoscaler>,
-    /// Children.
-    pub disruption_budgets: Store<PodDisruptionBudget>,
-    /// Children, where their API is installed.
-    pub pod_monitors: Store<PodMonitor>,
-    /// Whether it is.
-    pub pod_monitors_installed: Installed,
-    /// Children, where their API is installed.
-    pub routes: Store<HttpRoute>,
-    /// Whether it is.
-    pub routes_installed: Installed,
+    pub services: Store<Stored>,
     /// Children of the Deployments.
-    pub replica_sets: Store<ReplicaSet>,
+    pub replica_sets: Cache<facts::ReplicaSet>,
     /// Children of the ReplicaSets.
-    pub pods: Store<Pod>,
+    pub pods: Cache<Arc<facts::Pod>>,
+    /// Texts that they have in common.
+    pub names: Names,
+    /// By [`ChildKind`].
+    children: Arc<[Cache<ChildFacts>; KINDS.len()]>,
+    installed: Arc<[Installed; KINDS.len()]>,
     /// Of all ConfigMaps the name and version: those of users have no label of ours.
-    config_maps: Store<PartialObjectMeta<ConfigMap>>,
-    answered: Vec<CancellationToken>,
-    deployments_answered: CancellationToken,
+    config_maps: Cache<()>,
+    whole: Arc<[CancellationToken]>,
+    deployments_whole: CancellationToken,
 }
 
 impl Stores {
+    /// A child of this kind and name.
+    #[must_use]
+    pub fn child(&self, kind: ChildKind, namespace: &str, name: &str) -> Option<Arc<Kept<ChildFacts>>> {
+        self.children[kind as usize].get(namespace, name)
+    }
+
+    /// The children of a kind.
+    #[must_use]
+    pub fn children(&self, kind: ChildKind) -> &Cache<ChildFacts> {
+        &self.children[kind as usize]
+    }
+
+    /// Whether the cluster has this kind, as far as is known.
+    #[must_use]
+    pub fn installed(&self, kind: ChildKind) -> &Installed {
+        &self.installed[kind as usize]
+    }
+
+    /// The facts of a Deployment.
+    #[must_use]
+    pub fn deployment(&self, namespace: &str, name: &str) -> Option<Box<facts::Deployment>> {
+        match &self.child(ChildKind::Deployment, namespace, name)?.facts {
+            ChildFacts::Deployment(facts) => Some(facts.clone()),
+            _ => None,
+        }
+    }
+
     /// The `resourceVersion` of a ConfigMap, if the watch has seen it.
     #[must_use]
-    pub fn config_map_version(&self, namespace: &str, name: &str) -> Option<String> {
-        self.config_maps.get(&ObjectRef::new(name).within(namespace))?.resource_version()
+    pub fn config_map_version(&self, namespace: &str, name: &str) -> Option<u64> {
+        Some(self.config_maps.get(namespace, name)?.meta.version)
     }
 
-    /// The ReplicaSet of the current revision of a Deployment.
+    /// The pods of a Deployment's current revision, by name.
     #[must_use]
-    pub fn current_replica_set(&self, deployment: &Deployment) -> Option<Arc<ReplicaSet>> {
-        let revision = deployment.annotations().get(REVISION)?;
-        let owned = owned_by(&self.replica_sets, deployment.metadata.uid.as_deref());
-        owned.into_iter().find(|replica_set| replica_set.annotations().get(REVISION) == Some(revision))
+    pub fn current_pods(&self, deployment: Uid, facts: &facts::Deployment) -> Vec<Arc<Kept<Arc<facts::Pod>>>> {
+        let replica_sets = self.replica_sets.owned_by(deployment);
+        let current =
+            replica_sets.iter().find(|one| one.facts.revision.is_some() && one.facts.revision == facts.revision);
+        current.map(|replica_set| self.pods.owned_by(replica_set.meta.uid)).unwrap_or_default()
     }
 
-    /// Pods of a ReplicaSet, by name.
-    #[must_use]
-    pub fn pods_of(&self, replica_set: &ReplicaSet) -> Vec<Arc<Pod>> {
-        let mut pods = owned_by(&self.pods, replica_set.metadata.uid.as_deref());
-        pods.sort_by_key(|pod| pod.name_any());
-        pods
-    }
-
-    /// Waits until every watch has been answered once.
-    ///
-    /// Not by `Store::wait_until_ready`: it wakes one waiter only, and the controller is one.
-    pub async fn ready(&self) {
-        future::join_all(self.answered.iter().map(CancellationToken::cancelled)).await;
+    /// Waits until every watch has been answered in full once. A verdict of less would be wrong.
+    pub async fn whole(&self) {
+        future::join_all(self.whole.iter().map(CancellationToken::cancelled)).await;
     }
 
     /// Waits until all Deployments of this scope have been seen.
-    pub async fn deployments_ready(&self) {
-        self.deployments_answered.cancelled().await;
+    pub async fn deployments_whole(&self) {
+        self.deployments_whole.cancelled().await;
     }
 }
 
-fn owned_by<K>(store: &Store<K>, uid: Option<&str>) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    let owned = |object: &K| object.owner_references().iter().any(|owner| Some(owner.uid.as_str()) == uid);
-    store.state().into_iter().filter(|object| owned(object)).collect()
+/// The watches of a scope.
+pub struct Watches {
+    /// What they have seen.
+    pub stores: Stores,
+    /// The services that have to be looked at, as often as something tells of them.
+    pub looks: mpsc::UnboundedReceiver<ServiceRef>,
+    /// They run for as long as this is kept.
+    pub tasks: JoinSet<()>,
 }
 
-/// Starts the watches of a scope. The controller drives them and is triggered by them.
+/// Starts the watches of a scope.
 #[must_use]
-pub fn start(client: &Client, scope: &Scope, metrics: &Metrics) -> (Controller<Guarded>, Stores) {
-    let queue = &metrics.queue;
-    let wanted = watch::<Guarded>(scope.api(client), watcher_config(), metrics);
-    let deployments = watch_children::<Deployment>(client, scope, metrics);
-    let deployments_answered = deployments.answered.clone();
-    let (pod_monitors, pod_monitors_installed) = optional::watch_children::<PodMonitor>(client, scope, metrics);
-    let (routes, routes_installed) = optional::watch_children::<HttpRoute>(client, scope, metrics);
-
-    let mut answered = vec![wanted.answered];
-    let noted = queue.clone();
-    let events = wanted.events.inspect_ok(move |object| noted.enter(ObjectRef::from_obj(object)));
-    let mut controller = Controller::for_stream(events, wanted.store.clone());
-    // One line a kind: its store, and a controller that is triggered by it.
-    macro_rules! follow {
-        ($watch:expr, $owner:expr) => {{
-            let watch = $watch;
-            controller = controller.watches_stream(watch.events, $owner);
-            answered.push(watch.answered);
-            watch.store
-        }};
-    }
+pub fn start(client: &Client, scope: &Scope, metrics: &Metrics) -> Watches {
+    let (services, writer) = reflector::store();
+    let whole: Vec<CancellationToken> = (0..KINDS.len() + 4).map(|_| CancellationToken::new()).collect();
     let stores = Stores {
-        service_accounts: follow!(watch_children::<ServiceAccount>(client, scope, metrics), enter_owner(queue)),
-        network_policies: follow!(watch_children::<NetworkPolicy>(client, scope, metrics), enter_owner(queue)),
-        services: follow!(watch_children::<Service>(client, scope, metrics), enter_owner(queue)),
-        deployments: follow!(deployments, enter_owner(queue)),
-        autoscalers: follow!(watch_children::<HorizontalPodAutoscaler>(client, scope, metrics), enter_owner(queue)),
-        disruption_budgets: follow!(watch_children::<PodDisruptionBudget>(client, scope, metrics), enter_owner(queue)),
-        pod_monitors: follow!(pod_monitors, enter_owner(queue)),
-        routes: follow!(routes, enter_owner(queue)),
-        replica_sets: follow!(watch_children::<ReplicaSet>(client, scope, metrics), enter_owner(queue)),
-        pods: follow!(watch_children::<Pod>(client, scope, metrics), enter_owner(queue)),
-        config_maps: follow!(watch_config_maps(client, scope, metrics), users_of(wanted.store.clone(), queue)),
-        pod_monitors_installed: pod_monitors_installed.clone(),
-        routes_installed: routes_installed.clone(),
-        services_wanted: wanted.store,
-        answered,
-        deployments_answered,
+        services,
+        replica_sets: Cache::default(),
+        pods: Cache::default(),
+        names: Names::default(),
+        children: Arc::default(),
+        installed: Arc::default(),
+        config_maps: Cache::default(),
+        deployments_whole: whole[1 + ChildKind::Deployment as usize].clone(),
+        whole: whole.into(),
     };
-    // An API that comes or goes concerns every service that asks for a child of it.
-    let controller =
-        controller.reconcile_all_on(pod_monitors_installed.changes()).reconcile_all_on(routes_installed.changes());
-    (controller, stores)
+    let (sender, looks) = mpsc::unbounded();
+    let triggers = Triggers { looks: sender, metrics: metrics.clone() };
+    let mut starts = Starts { stores: &stores, metrics, tasks: JoinSet::new(), started: 0 };
+
+    let events = watcher(scope.api::<Stored>(client), config(PAGE_OF_OTHERS));
+    let follower = Services { writer, triggers: triggers.clone(), listing: false };
+    starts.watch(&Stored::kind(&()), events, follower);
+    for declaration in &KINDS {
+        let api = scope.api_of(declaration, client);
+        let (of_kind, triggers) = (stores.clone(), triggers.clone());
+        let follower = move || Children { declaration, stores: of_kind.clone(), triggers: triggers.clone() };
+        let kind = (declaration.resource)().kind;
+        if let Some(missing) = declaration.optional {
+            let installed = stores.installed(declaration.kind).clone();
+            starts.watch_optional(kind, api, follower, missing.definition, installed, client.clone());
+        } else {
+            starts.watch(&kind, watcher(api, children_config()), follower());
+        }
+    }
+    starts.watch_below::<ReplicaSet>(client, scope, &triggers);
+    starts.watch_below::<Pod>(client, scope, &triggers);
+    let events = watcher(scope.api::<ConfigMapSeen>(client), config(PAGE_OF_OTHERS));
+    let follower = ConfigMaps { stores: stores.clone(), triggers };
+    starts.watch(&ConfigMapSeen::kind(&()), events, follower);
+    let tasks = starts.tasks;
+    Watches { stores, looks, tasks }
 }
 
-/// One watch: what it has seen, what it sees, and whether it has been answered.
-struct Watch<K: Resource<DynamicType = ()> + 'static> {
-    store: Store<K>,
-    events: BoxStream<'static, watcher::Result<K>>,
-    answered: CancellationToken,
+/// Starts watches one after the other: each begins when the one before has been answered.
+struct Starts<'a> {
+    stores: &'a Stores,
+    metrics: &'a Metrics,
+    tasks: JoinSet<()>,
+    started: usize,
 }
 
-fn watcher_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
+impl Starts<'_> {
+    fn watch<K>(
+        &mut self,
+        kind: &str,
+        events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+        follower: impl objects::Follow<K> + 'static,
+    ) where
+        K: Resource + Clone + Debug + Send + 'static,
+    {
+        let (kind, metrics) = (kind.to_owned(), self.metrics.clone());
+        self.start(&kind.clone(), |whole| async move { follow(&kind, events, follower, whole, metrics).await });
+    }
+
+    fn watch_below<K>(&mut self, client: &Client, scope: &Scope, triggers: &Triggers)
+    where
+        K: Below + Resource<Scope = NamespaceResourceScope> + DeserializeOwned,
+    {
+        let follower = Running { stores: self.stores.clone(), triggers: triggers.clone() };
+        self.watch::<K>(&K::kind(&()), watcher(scope.api::<K>(client), children_config()), follower);
+    }
+
+    /// Like [`watch`](Self::watch), but the absence of the kind is a state and no fault.
+    fn watch_optional<F: objects::Follow<DynamicObject> + 'static>(
+        &mut self,
+        kind: String,
+        api: Api<DynamicObject>,
+        follower: impl Fn() -> F + Send + 'static,
+        definition: &'static str,
+        installed: Installed,
+        client: Client,
+    ) {
+        let metrics = self.metrics.clone();
+        self.start(&kind.clone(), |whole| async move {
+            let mut tries = 0;
+            loop {
+                let events = watcher(api.clone(), children_config()).map(move |event| (is_gone(&event), event));
+                // The watch ends where it is told that there is no such kind.
+                let events = events.take_while(|(is_gone, _)| future::ready(!is_gone)).map(|(_, event)| event);
+                let found = installed.clone();
+                let events = events.inspect(move |event| {
+                    if matches!(event, Ok(watcher::Event::InitDone)) {
+                        found.set(true);
+                    }
+                });
+                follow(&kind, events, follower(), whole.clone(), metrics.clone()).await;
+                let mut left = follower();
+                left.begins();
+                left.complete();
+                tries = if installed.is_missing() { tries + 1 } else { 1 };
+                installed.set(false);
+                whole.cancel();
+                // One that was just made is served a moment later.
+                sleep(backoff::delay(tries, fastrand::f64()).min(LATER)).await;
+                optional::may_be_there(&client, definition).await;
+            }
+        });
+    }
+
+    fn start<T: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        kind: &str,
+        task: impl FnOnce(CancellationToken) -> T,
+    ) {
+        self.metrics.watching(kind);
+        let whole = self.stores.whole[self.started].clone();
+        let before = self.started.checked_sub(1).map(|place| self.stores.whole[place].clone());
+        self.started += 1;
+        let task = task(whole);
+        self.tasks.spawn(async move {
+            if let Some(before) = before {
+                // One that isn't answered must not keep the others from being watched for ever.
+                let _ = timeout(NEXT, before.cancelled()).await;
+            }
+            task.await;
+        });
+    }
+}
+
+fn is_gone(event: &watcher::Result<watcher::Event<DynamicObject>>) -> bool {
+    event.as_ref().is_err_and(is_missing)
+}
+
+/// Items for each time that an optional kind was found, or found to be gone.
+pub(crate) fn installations(stores: &Stores) -> impl Stream<Item = ()> + Send + Sync + 'static {
+    let optional = KINDS.iter().filter(|declaration| declaration.optional.is_some());
+    let changes = optional.map(|declaration| -> Pin<Box<dyn Stream<Item = ()> + Send + Sync>> {
+        Box::pin(stores.installed(declaration.kind).changes())
+    });
+    stream::select_all(changes)
+}
+
+fn config(page: u32) -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS).page_size(page)
 }
 
 /// Our own children, by label.
 fn children_config() -> watcher::Config {
-    watcher_config().labels(&format!("{}={MANAGER}", labels::MANAGED_BY))
-}
-
-fn watch_children<K: Kind>(client: &Client, scope: &Scope, metrics: &Metrics) -> Watch<K> {
-    watch(scope.api(client), children_config(), metrics)
-}
-
-fn watch<K>(api: Api<K>, config: watcher::Config, metrics: &Metrics) -> Watch<K>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    follow(watcher(api, config), trim, required, metrics)
-}
-
-fn watch_config_maps(client: &Client, scope: &Scope, metrics: &Metrics) -> Watch<PartialObjectMeta<ConfigMap>> {
-    let events = watcher(scope.api::<PartialObjectMeta<ConfigMap>>(client), watcher_config());
-    let trim = |config_map: &mut PartialObjectMeta<ConfigMap>| {
-        config_map.metadata.labels = None;
-        config_map.metadata.annotations = None;
-        config_map.metadata.owner_references = None;
-        config_map.metadata.managed_fields = None;
-    };
-    follow(events, trim, required, metrics)
-}
-
-/// What an event means for the watch as a whole.
-enum Told {
-    /// It has been answered in full.
-    Answered,
-    /// It goes on.
-    Nothing,
-    /// It was interrupted, and tries again.
-    Failed(String),
-}
-
-/// A kind that has to be there.
-fn required<K>(event: &watcher::Result<watcher::Event<K>>) -> Told {
-    match event {
-        Ok(watcher::Event::InitDone) => Told::Answered,
-        Ok(_) => Told::Nothing,
-        Err(error) => Told::Failed(describe(error)),
-    }
-}
-
-/// Keeps what a stream of events tells, cut down by `trim` and understood by `tell`.
-fn follow<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-    trim: impl Fn(&mut K) + Send + 'static,
-    tell: impl Fn(&watcher::Result<watcher::Event<K>>) -> Told + Send + 'static,
-    metrics: &Metrics,
-) -> Watch<K>
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    let answered = CancellationToken::new();
-    let done = answered.clone();
-    let kind = K::kind(&());
-    metrics.watching(&kind);
-    let metrics = metrics.clone();
-    let events = events
-        .default_backoff()
-        .modify(trim)
-        .reflect(writer)
-        .inspect(move |event| {
-            if matches!(event, Ok(watcher::Event::Init)) {
-                metrics.watch_started(&kind);
-            }
-            match tell(event) {
-                Told::Answered => done.cancel(),
-                Told::Nothing => {}
-                Told::Failed(error) => {
-                    metrics.watch_failed(&kind);
-                    tracing::warn!(%kind, error, "watch interrupted, trying again");
-                }
-            }
-        })
-        .touched_objects()
-        // The controller has no use for the error: the watch has said it, and has its own back-off.
-        .filter(|event| future::ready(event.is_ok()))
-        .boxed();
-    Watch { store, events, answered }
-}
-
-/// Bookkeeping of other managers is half of an object's size, and nobody reads it here.
-fn trim<K: Resource>(object: &mut K) {
-    object.managed_fields_mut().clear();
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-}
-
-/// The custom resource of a child, a ReplicaSet or a pod.
-pub(crate) fn owner_by_label<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
-    let name = object.labels().get(labels::INSTANCE)?;
-    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
-}
-
-/// Finds the custom resource of an object, which now waits to be looked at.
-fn enter_owner<K: Resource>(queue: &Queue) -> impl Fn(K) -> Option<ObjectRef<Guarded>> + Send + Sync + 'static {
-    let queue = queue.clone();
-    move |object| {
-        let owner = owner_by_label(&object)?;
-        queue.enter(owner.clone());
-        Some(owner)
-    }
-}
-
-/// The custom resources that name a ConfigMap, which now wait to be looked at.
-fn users_of(
-    wanted: Store<Guarded>,
-    queue: &Queue,
-) -> impl Fn(PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Guarded>> + Send + Sync + 'static {
-    let queue = queue.clone();
-    move |config_map| {
-        let uses = |object: &Guarded| {
-            object.meta().namespace == config_map.metadata.namespace
-                && object.0.as_ref().is_ok_and(|service| {
-                    let name = service.spec.config_map_ref.as_ref().map(|reference| &reference.name);
-                    name.is_some() && name == config_map.metadata.name.as_ref()
-                })
-        };
-        let found: Vec<_> =
-            wanted.state().iter().filter(|object| uses(object)).map(|object| ObjectRef::from_obj(&**object)).collect();
-        for service in &found {
-            queue.enter(service.clone());
-        }
-        found
-    }
-}
-
-fn describe(error: &watcher::Error) -> String {
-    if is_missing(error) {
-        "this API is not installed in the cluster; for SentimentService, apply the CustomResourceDefinition that comes with the operator".to_owned()
-    } else {
-        error.to_string()
-    }
-}
-
-/// Whether an API isn't there at all.
-fn is_missing(error: &watcher::Error) -> bool {
-    matches!(
-        error,
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            if status.code == 404
-    )
+    config(PAGE).labels(&format!("{}={MANAGER}", labels::MANAGED_BY))
 }

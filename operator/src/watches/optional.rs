@@ -1,27 +1,35 @@
-//! Watches of kinds that a cluster may or may not have.
+//! Kinds that a cluster may or may not have.
 //!
-//! The watch itself is the discovery: it is answered with 404 until the API is installed, and
-//! tries again at most 30 s later. That needs no right to read CustomResourceDefinitions, which a
-//! Role can't give.
+//! Whether one is there is told by a watch of its CustomResourceDefinition, and of no other. A Role can't give the right
+//! to read that; there, and where it is missing, the kind itself is asked for from time to time.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
-use futures::{Stream, stream};
-use kube::{Client, runtime::watcher};
-use tokio::sync::watch;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client,
+    core::PartialObjectMeta,
+    runtime::{WatchStreamExt, watcher},
+};
+use tokio::{sync::watch, time::sleep};
 
-use super::{Scope, Told, Watch, children_config, follow, is_missing, required, trim};
-use crate::{kind::Kind, metrics::Metrics};
+use super::WATCH_SECONDS;
 
-/// Whether an API is installed, as far as its watch has been told. Clones share what they know.
+/// How often a kind is asked for where its CustomResourceDefinition can't be watched.
+const AGAIN: Duration = Duration::from_mins(1);
+
+/// Whether an API is installed, as far as is known. Clones share what they know.
 #[derive(Clone, Debug)]
 pub struct Installed(Arc<watch::Sender<Option<bool>>>);
 
-impl Installed {
-    fn unknown() -> Self {
+impl Default for Installed {
+    fn default() -> Self {
         Self(Arc::new(watch::Sender::new(None)))
     }
+}
 
+impl Installed {
     /// Whether the API server has said that there is no such API.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -36,7 +44,8 @@ impl Installed {
         })
     }
 
-    fn set(&self, installed: bool) {
+    /// Notes what was found.
+    pub(super) fn set(&self, installed: bool) {
         self.0.send_if_modified(|known| {
             let is_new = *known != Some(installed);
             *known = Some(installed);
@@ -45,20 +54,34 @@ impl Installed {
     }
 }
 
-/// Like a watch of children, but the absence of their API is a state and no fault.
-pub(super) fn watch_children<K: Kind>(client: &Client, scope: &Scope, metrics: &Metrics) -> (Watch<K>, Installed) {
-    let installed = Installed::unknown();
-    let found = installed.clone();
-    let tell = move |event: &watcher::Result<watcher::Event<K>>| match event {
-        Err(error) if is_missing(error) => {
-            found.set(false);
-            Told::Answered
+/// Waits until the kind may be there: its CustomResourceDefinition was made or changed, or, where that can't be watched,
+/// some time has passed.
+pub(super) async fn may_be_there(client: &Client, definition: &str) {
+    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client.clone());
+    let config = watcher::Config::default().fields(&format!("metadata.name={definition}")).timeout(WATCH_SECONDS);
+    let seen = async {
+        let events = watcher(definitions, config).default_backoff();
+        let mut forbidden = pin!(events.map_err(|error| is_forbidden(&error)).filter_map(|event| async move {
+            match event {
+                Ok(watcher::Event::InitApply(_) | watcher::Event::Apply(_)) => Some(Ok(())),
+                Err(true) => Some(Err(())),
+                _ => None,
+            }
+        }));
+        match forbidden.next().await {
+            Some(Ok(())) => {}
+            Some(Err(())) => sleep(AGAIN).await,
+            None => pending().await,
         }
-        Ok(watcher::Event::InitDone) => {
-            found.set(true);
-            Told::Answered
-        }
-        _ => required(event),
     };
-    (follow(watcher(scope.api(client), children_config()), trim, tell, metrics), installed)
+    seen.await;
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 403
+    )
 }

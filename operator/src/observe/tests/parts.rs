@@ -111,6 +111,11 @@ fn published_is_absent_without_a_route() {
     let mut unmade = routed(60, json!([]));
     unmade.route = None;
     assert_eq!(published(&unmade).0, None);
-    unmade.missing.push(MissingApi { kind: "HTTPRoute", provider: "the Gateway API", field: "spec.route" });
+    unmade.missing.push(MissingApi {
+        kind: "HTTPRoute",
+        definition: "httproutes",
+        provider: "the Gateway API",
+        field: "spec.route",
+    });
     assert_eq!(published(&unmade).1, PartReason::DependencyMissing);
 }

@@ -43,7 +43,7 @@ fn suspended_says_what_is_left() {
 fn scaled_to_zero_by_somebody_else_is_a_state() {
     let mut idle = case(json!({"autoscaling": {"maxReplicas": 9}}), counts(0, 0, 0));
     idle.replicas = Some(0);
-    assert_eq!(idle.verdict(), (Reason::Suspended, "scaled to zero by its autoscaler: no pod runs".into()));
+    assert_eq!(idle.verdict(), (Reason::Suspended, "its autoscaler wants no pod at present: no pod runs".into()));
     idle.replicas = Some(3);
     assert_eq!(idle.verdict().0, Reason::RollingOut);
     let mut fixed = case(json!({"replicas": 2}), counts(0, 0, 0));
@@ -135,7 +135,12 @@ fn a_rollout_that_takes_too_long_says_so() {
 fn a_missing_api_is_said_unless_worse_is_the_matter() {
     let with = |status: Value| {
         let mut case = case(json!({}), status);
-        case.missing.push(MissingApi { kind: "HTTPRoute", provider: "the Gateway API", field: "spec.route" });
+        case.missing.push(MissingApi {
+            kind: "HTTPRoute",
+            definition: "httproutes",
+            provider: "the Gateway API",
+            field: "spec.route",
+        });
         case
     };
     for status in [counts(2, 2, 2), counts(2, 1, 1)] {

@@ -1,0 +1,247 @@
+//! What is remembered of each service: one place, dropped as a whole when the service is gone.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    api::{SentimentServiceStatus, ServiceRef, Stored},
+    apply::Answered,
+    children::ChildKind,
+    facts::{self, Eviction},
+    lock::lock,
+    status,
+    watches::Uid,
+};
+
+/// How long the words of a kubelet stand for a pod before it is asked again.
+const WARNING_STANDS: Duration = Duration::from_secs(30);
+
+/// The services that are known.
+#[derive(Default)]
+pub(crate) struct Memories(Mutex<HashMap<ServiceRef, Arc<Memory>>>);
+
+/// What is remembered of one service.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// The uid: another service of the same name begins anew.
+    uid: Option<Uid>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was answered for each child.
+    answered: HashMap<(ChildKind, String), Answered>,
+    /// The Deployment as it was answered to our last write.
+    deployment: Option<(Uid, Box<facts::Deployment>)>,
+    /// See [`kept_template`](Memory::kept_template).
+    kept_template: Option<(i64, u64)>,
+    /// Pods that were last meant to run.
+    replicas: Option<i32>,
+    /// The hash of a ConfigMap at a version.
+    config: Option<(u64, Arc<str>)>,
+    /// Failures in a row.
+    failures: u32,
+    /// What the last one was about, and until when it isn't tried again.
+    failed: Option<(Situation, Instant)>,
+    /// The last status that was written, its version, and when.
+    written: Option<(u64, SentimentServiceStatus, Instant)>,
+    /// What a kubelet last said of a pod that it ends.
+    eviction: Option<Eviction>,
+    /// What a kubelet last warned of, of which pod, and when it was asked.
+    warning: Option<(Uid, Option<Arc<str>>, Instant)>,
+}
+
+/// What a reconciliation depends on: where none of it has moved, a failure would only be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Situation {
+    /// Of the service's spec.
+    pub(super) generation: Option<i64>,
+    /// Of all children and of the ConfigMap, in one.
+    pub(super) versions: u64,
+}
+
+impl Memories {
+    /// What is remembered of this service.
+    pub(crate) fn of(&self, service: &ServiceRef, uid: Option<&str>) -> Arc<Memory> {
+        let uid = uid.map(Uid::of);
+        let mut memories = lock(&self.0);
+        if let Some(known) = memories.get(service).filter(|known| known.uid == uid) {
+            return known.clone();
+        }
+        let memory = Arc::new(Memory { uid, state: Mutex::default() });
+        memories.insert(service.clone(), memory.clone());
+        memory
+    }
+
+    /// What is remembered of this service, if it is known.
+    pub(crate) fn known(&self, service: &ServiceRef) -> Option<Arc<Memory>> {
+        lock(&self.0).get(service).cloned()
+    }
+
+    /// Drops what is remembered of a service that is gone.
+    pub(crate) fn forget(&self, service: &ServiceRef) {
+        lock(&self.0).remove(service);
+    }
+}
+
+impl Memory {
+    /// What was answered for a child.
+    pub(crate) fn answered(&self, child: &(ChildKind, String)) -> Option<Answered> {
+        lock(&self.state).answered.get(child).cloned()
+    }
+
+    /// Notes what was answered for a child.
+    pub(crate) fn note(&self, child: (ChildKind, String), answered: Answered) {
+        lock(&self.state).answered.insert(child, answered);
+    }
+
+    /// Drops what was answered for a child that is no longer asked for.
+    pub(crate) fn forget_child(&self, child: &(ChildKind, String)) {
+        lock(&self.state).answered.remove(child);
+    }
+
+    /// The Deployment as it was answered to our last write.
+    pub(crate) fn deployment(&self) -> Option<(Uid, Box<facts::Deployment>)> {
+        lock(&self.state).deployment.clone()
+    }
+
+    /// Notes a Deployment that was answered.
+    pub(crate) fn note_deployment(&self, uid: Uid, facts: Box<facts::Deployment>) {
+        lock(&self.state).deployment = Some((uid, facts));
+    }
+
+    /// The generation, and the rest of what was asked for, that a live template was last kept in.
+    pub(crate) fn kept_template(&self) -> Option<(i64, u64)> {
+        lock(&self.state).kept_template
+    }
+
+    /// Notes that a live template is kept.
+    pub(crate) fn note_kept_template(&self, kept: (i64, u64)) {
+        lock(&self.state).kept_template = Some(kept);
+    }
+
+    /// Pods that were last meant to run.
+    pub(crate) fn replicas(&self) -> Option<i32> {
+        lock(&self.state).replicas
+    }
+
+    pub(super) fn note_replicas(&self, replicas: Option<i32>) {
+        if replicas.is_some() {
+            lock(&self.state).replicas = replicas;
+        }
+    }
+
+    /// The hash of the ConfigMap at this version.
+    pub(crate) fn config(&self, version: u64) -> Option<Arc<str>> {
+        lock(&self.state).config.as_ref().filter(|(known, _)| *known == version).map(|(_, hash)| hash.clone())
+    }
+
+    /// Notes the hash of the ConfigMap at a version.
+    pub(crate) fn note_config(&self, version: u64, hash: Arc<str>) {
+        lock(&self.state).config = Some((version, hash));
+    }
+
+    /// How long to wait before this is tried again, where it failed and nothing has moved since.
+    pub(super) fn waits(&self, situation: Situation, now: Instant) -> Option<Duration> {
+        let state = lock(&self.state);
+        let (failed, until) = state.failed.as_ref()?;
+        (*failed == situation && *until > now).then(|| until.duration_since(now))
+    }
+
+    /// Counts a failure, and tells how many there were in a row.
+    pub(super) fn count_failure(&self) -> u32 {
+        let mut state = lock(&self.state);
+        state.failures = state.failures.saturating_add(1);
+        state.failures
+    }
+
+    /// Notes that a failure isn't tried again for so long, unless something moves.
+    pub(super) fn note_failure(&self, situation: Situation, until: Instant) {
+        lock(&self.state).failed = Some((situation, until));
+    }
+
+    /// Notes that a reconciliation came to its end.
+    pub(super) fn note_success(&self) {
+        let mut state = lock(&self.state);
+        (state.failures, state.failed) = (0, None);
+    }
+
+    /// The status that the service has: the one that was written last, until the watch has shown it.
+    pub(super) fn previous(&self, object: &Stored) -> SentimentServiceStatus {
+        match &lock(&self.state).written {
+            Some((version, status, _)) if *version > object.version() => status.clone(),
+            _ => status::of_unreadable(&object.status()),
+        }
+    }
+
+    /// Time since a status was written.
+    pub(super) fn since_last_write(&self, now: Instant) -> Duration {
+        lock(&self.state).written.as_ref().map_or(Duration::MAX, |(_, _, at)| now.duration_since(*at))
+    }
+
+    /// Notes a status that was written.
+    pub(super) fn note_written(&self, version: u64, status: SentimentServiceStatus, now: Instant) {
+        lock(&self.state).written = Some((version, status, now));
+    }
+
+    /// What a kubelet last said of a pod that it ends.
+    pub(super) fn eviction(&self) -> Option<Eviction> {
+        lock(&self.state).eviction.clone()
+    }
+
+    /// Notes what a kubelet says of a pod that it ends.
+    pub(crate) fn note_eviction(&self, eviction: Eviction) {
+        lock(&self.state).eviction = Some(eviction);
+    }
+
+    /// What a kubelet last warned of, if this pod was asked about of late.
+    pub(super) fn warning(&self, pod: Uid, now: Instant) -> Option<Option<Arc<str>>> {
+        let state = lock(&self.state);
+        let (of, words, at) = state.warning.as_ref()?;
+        (*of == pod && now.duration_since(*at) < WARNING_STANDS).then(|| words.clone())
+    }
+
+    /// Notes what a kubelet last warned of.
+    pub(super) fn note_warning(&self, pod: Uid, words: Option<Arc<str>>, now: Instant) {
+        lock(&self.state).warning = Some((pod, words, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service() -> ServiceRef {
+        ServiceRef::new("reviews").within("demo")
+    }
+
+    #[test]
+    fn another_service_of_the_same_name_begins_anew() {
+        let memories = Memories::default();
+        memories.of(&service(), Some("a")).count_failure();
+        assert_eq!(memories.of(&service(), Some("a")).count_failure(), 2);
+        assert_eq!(memories.of(&service(), Some("b")).count_failure(), 1);
+        memories.forget(&service());
+        assert!(memories.known(&service()).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_not_repeated_until_its_time_or_until_something_moves() {
+        let memory = Memory::default();
+        let situation = Situation { generation: Some(1), versions: 7 };
+        let now = Instant::now();
+        memory.note_failure(situation, now + Duration::from_secs(5));
+        assert_eq!(memory.waits(situation, now), Some(Duration::from_secs(5)));
+        assert_eq!(memory.waits(Situation { versions: 8, ..situation }, now), None);
+        assert_eq!(memory.waits(Situation { generation: Some(2), ..situation }, now), None);
+        assert_eq!(memory.waits(situation, now + Duration::from_secs(5)), None);
+        memory.note_success();
+        assert_eq!(memory.waits(situation, now), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! The controller: what all reconciliations share, and what drives them. [`steps`] is what one does.
+
+mod memory;
+mod pace;
+mod steps;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, channel::mpsc, future, stream};
+use kube::{
+    Client,
+    runtime::{Controller, controller},
+};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::memory::{Memories, Memory};
+pub use self::steps::Error;
+use crate::{
+    api::{ServiceRef, Stored},
+    evictions::{Evictions, Heard},
+    image::ImageReference,
+    metrics::Metrics,
+    publish::Publisher,
+    rollouts::{self, Rollouts, Wake},
+    runtime::watchdog::Watchdog,
+    watches::{self, Scope, Stores},
+};
+
+/// How long one namespace, whose Deployments can't be listed, may keep the others waiting at the start.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// What all reconciliations share.
+pub struct Operator {
+    client: Client,
+    default_image: ImageReference,
+    publisher: Publisher,
+    evictions: Evictions,
+    metrics: Metrics,
+    rollouts: Rollouts,
+    memories: Memories,
+    watchdog: Watchdog,
+}
+
+/// What the reconciliations of one scope share.
+struct Context {
+    operator: Arc<Operator>,
+    stores: Stores,
+    wake: Wake,
+}
+
+impl Operator {
+    /// An operator that deploys `default_image` where a spec names none.
+    #[must_use]
+    pub fn new(client: Client, default_image: ImageReference, metrics: Metrics) -> Self {
+        Self {
+            publisher: Publisher::new(client.clone()),
+            evictions: Evictions::new(client.clone()),
+            client,
+            default_image,
+            rollouts: Rollouts::new(rollouts::DEFAULT_LIMIT, metrics.rollouts.clone()),
+            metrics,
+            memories: Memories::default(),
+            watchdog: Watchdog::default(),
+        }
+    }
+
+    /// Changes how many rollouts the operator begins by itself at a time.
+    #[must_use]
+    pub fn max_rollouts(mut self, limit: u16) -> Self {
+        self.rollouts = Rollouts::new(limit, self.metrics.rollouts.clone());
+        self
+    }
+
+    /// What finds out that nothing goes on any more.
+    #[must_use]
+    pub const fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
+    }
+
+    /// Runs until `stop` is cancelled and the reconciliations that have begun are done.
+    ///
+    /// `concurrency` is the most reconciliations at a time in each scope; `ready` is called when all watches of all scopes
+    /// have been answered.
+    pub async fn run(
+        self: Arc<Self>,
+        scopes: &[Scope],
+        concurrency: u16,
+        ready: impl FnOnce() + Send + 'static,
+        stop: CancellationToken,
+    ) {
+        let mut tasks = JoinSet::new();
+        let mut controllers = Vec::new();
+        let mut all_stores = Vec::new();
+        // The Deployments of all scopes have been seen, or that takes too long.
+        let settled = CancellationToken::new();
+        for scope in scopes {
+            let watches = watches::start(&self.client, scope, &self.metrics);
+            let stores = watches.stores.clone();
+            all_stores.push(stores.clone());
+            self.rollouts.watch(stores.clone());
+            let (wake, woken) = mpsc::unbounded();
+            let queue = self.metrics.queue.clone();
+            let woken = woken.inspect(move |service: &ServiceRef| queue.enter(service.clone()));
+            let (paced, looks) = mpsc::unbounded();
+            let (scope_stores, scope_settled) = (stores.clone(), settled.clone());
+            let begin = async move {
+                // No verdict of half of what there is.
+                scope_stores.whole().await;
+                scope_settled.cancelled().await;
+            };
+            let installations = watches::installations(&stores);
+            let coming = stream::select(watches.looks, woken);
+            let mut watching = watches.tasks;
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = pace::pace(begin, coming, paced) => {}
+                    _ = watching.join_next() => {}
+                }
+            });
+            let context = Arc::new(Context { operator: self.clone(), stores: stores.clone(), wake });
+            let on_error =
+                |object: Arc<Stored>, error: &Error, context: Arc<Context>| steps::on_error(&object, error, &context);
+            controllers.push(
+                Controller::for_stream(stream::pending(), stores.services.clone())
+                    .with_config(controller::Config::default().concurrency(concurrency))
+                    .reconcile_on(looks)
+                    .reconcile_all_on(installations)
+                    .graceful_shutdown_on(stop.clone().cancelled_owned())
+                    .run(steps::reconcile, on_error, context),
+            );
+            let (operator, scope) = (self.clone(), scope.clone());
+            tasks.spawn(async move {
+                let Self { memories, publisher, metrics, .. } = &*operator;
+                operator.evictions.follow(&scope, Heard { stores: &stores, memories, publisher, metrics }).await;
+            });
+        }
+        let begun = CancellationToken::new();
+        let has_begun = begun.clone();
+        tasks.spawn(async move {
+            let _ = timeout(SETTLING, future::join_all(all_stores.iter().map(Stores::deployments_whole))).await;
+            settled.cancel();
+            for stores in &all_stores {
+                stores.whole().await;
+            }
+            has_begun.cancel();
+            ready();
+            future::pending().await
+        });
+        let reconciled = stream::select_all(controllers.into_iter().map(StreamExt::boxed)).for_each(|outcome| {
+            if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
+                self.forget(&ServiceRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
+            }
+            future::ready(())
+        });
+        // A controller that hasn't begun has nothing to finish, and would wait for its first list.
+        let stopped_early = async {
+            stop.cancelled().await;
+            if begun.is_cancelled() {
+                future::pending().await
+            }
+        };
+        tokio::select! {
+            () = reconciled => {}
+            () = stopped_early => {}
+        }
+    }
+
+    /// Drops what was remembered of a service that is gone.
+    fn forget(&self, service: &ServiceRef) {
+        self.memories.forget(service);
+        self.rollouts.leave(service);
+        self.metrics.forget(service.namespace.as_deref().unwrap_or_default(), &service.name);
+        self.metrics.queue.leave(service);
+    }
+}

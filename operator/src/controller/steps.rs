@@ -1,0 +1,305 @@
+//! One reconciliation, as a table of contents: fetch, validate, dereference, build, admit, apply, observe, report.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt, runtime::controller::Action};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::{Context, Memory, memory::Situation};
+use crate::{
+    api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
+    apply::{self, Applied, ApplyError, Asked, Template},
+    backoff,
+    build::build,
+    children::{ChildFacts, ChildKind, KINDS},
+    dereference::{DereferenceError, References, dereference},
+    facts, observe,
+    rollouts::Held,
+    status::{self, Write, worth_writing},
+    validate::{ValidatedService, validate},
+    verdict::Verdict,
+    warnings,
+    watches::{Kept, Stores},
+};
+
+/// Every wake-up has a second chance: a service is looked at after this time, whether anything tells of it or not. A look
+/// at one that hasn't changed costs no request.
+const SECOND_LOOK: Duration = Duration::from_mins(10);
+
+/// Why a reconciliation has to be tried again.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A reference could not be looked up.
+    #[error(transparent)]
+    Dereference(#[from] DereferenceError),
+    /// A child could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The status could not be written.
+    #[error("the status could not be written: {0}")]
+    Report(#[source] Box<kube::Error>),
+}
+
+/// Looks at a service, unless a failure would only be repeated.
+pub(super) async fn reconcile(object: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
+    let operator = &context.operator;
+    let service = ServiceRef::from_obj(&*object);
+    operator.metrics.queue.leave(&service);
+    let memory = operator.memories.of(&service, object.meta().uid.as_deref());
+    if let Some(left) = memory.waits(situation(&object, &context.stores), Instant::now()) {
+        return Ok(Action::requeue(left));
+    }
+    let mark = operator.watchdog.begin();
+    let counted = operator.metrics.begin();
+    let step = Step { object: &object, service: &service, context: &context, memory: &memory };
+    let result = step.run().await;
+    counted.finish(result.is_ok());
+    mark.finish();
+    if result.is_ok() {
+        memory.note_success();
+    }
+    result
+}
+
+/// Puts a service off that failed: twice as long each time, and until something moves.
+pub(super) fn on_error(object: &Stored, error: &Error, context: &Context) -> Action {
+    let memory = context.operator.memories.of(&ServiceRef::from_obj(object), object.meta().uid.as_deref());
+    let failures = memory.count_failure();
+    let delay = backoff::delay(failures, fastrand::f64()).max(asked_to_wait(error).unwrap_or_default());
+    memory.note_failure(situation(object, &context.stores), Instant::now() + delay);
+    tracing::warn!(
+        name = object.meta().name,
+        namespace = object.meta().namespace,
+        %error,
+        failures,
+        retry_in_seconds = delay.as_secs_f64(),
+        "reconciliation failed"
+    );
+    Action::requeue(delay)
+}
+
+/// What the API server asks for with a 429.
+fn asked_to_wait(error: &Error) -> Option<Duration> {
+    let source = match error {
+        Error::Apply(ApplyError::Unreachable { source, .. })
+        | Error::Dereference(DereferenceError::Unreachable { source, .. })
+        | Error::Report(source) => source,
+        _ => return None,
+    };
+    let kube::Error::Api(status) = &**source else { return None };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (status.code == 429).then(|| Duration::from_secs(seconds.into()))
+}
+
+fn situation(object: &Stored, stores: &Stores) -> Situation {
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    let children = KINDS
+        .iter()
+        .map(|declaration| stores.child(declaration.kind, namespace, name).map_or(0, |child| child.meta.version));
+    let config = object.config_map().and_then(|name| stores.config_map_version(namespace, name));
+    let versions = children.chain(config).fold(0_u64, |all, version| all.wrapping_mul(31).wrapping_add(version));
+    Situation { generation: object.meta().generation, versions }
+}
+
+/// One reconciliation.
+struct Step<'a> {
+    object: &'a Stored,
+    service: &'a ServiceRef,
+    context: &'a Context,
+    memory: &'a Memory,
+}
+
+impl Step<'_> {
+    async fn run(&self) -> Result<Action, Error> {
+        let Context { operator, stores, .. } = self.context;
+        if self.object.meta().deletion_timestamp.is_some() {
+            operator.rollouts.leave(self.service);
+            // The garbage collector removes the children; there is nothing to wait for.
+            return Ok(Action::await_change());
+        }
+
+        // Fetch: the watch has done it.
+        let service = match self.object.read() {
+            Ok(service) => service,
+            Err(error) => {
+                let message = format!(
+                    "the stored object breaks the schema ({error}): apply it again, and the API server names the field"
+                );
+                return self.fail(&Verdict::new(Reason::InvalidSpec, message)).await;
+            }
+        };
+
+        // Validate.
+        let valid = match validate(&service, &operator.default_image) {
+            Ok(valid) => valid,
+            // Trying again can't help: the next change of it will.
+            Err(invalid) => return self.fail(&Verdict::new(Reason::InvalidSpec, invalid.to_string())).await,
+        };
+
+        // Dereference. What doesn't depend on a ConfigMap that isn't there goes on.
+        let (references, in_vain) = match dereference(&operator.client, &valid, stores, self.memory).await {
+            Ok(references) => (references, None),
+            Err(error @ DereferenceError::NoConfigMap(_)) => (References::default(), Some(error)),
+            Err(error) => return Err(error.into()),
+        };
+
+        // Build.
+        let mut children = build(&valid, &references);
+
+        // Admit: a template that the spec doesn't explain may have to wait for its turn.
+        let live = stores.deployment(&valid.namespace, &valid.name);
+        let held = if in_vain.is_some() {
+            operator.rollouts.leave(self.service);
+            None
+        } else {
+            self.admit(&valid, &mut children.deployment, live.as_deref())
+        };
+        let template = if held.is_some() || in_vain.is_some() { Template::Kept } else { Template::Applied };
+
+        // Apply.
+        let asked = Asked { service: &valid, children: &children, template, stores, memory: self.memory };
+        let applied = match apply::apply(&operator.client, asked).await {
+            Ok(applied) => applied,
+            // The service itself will be deleted next.
+            Err(ApplyError::Terminating(_)) => {
+                operator.rollouts.leave(self.service);
+                return Ok(Action::await_change());
+            }
+            Err(error) => {
+                match error.reason() {
+                    Some(reason) => drop(self.fail(&Verdict::new(reason, error.to_string())).await?),
+                    None => operator.rollouts.leave(self.service),
+                }
+                return Err(error.into());
+            }
+        };
+        operator.publisher.repairs(self.object, &applied).await;
+        if let Some(error) = in_vain {
+            return self.fail(&Verdict::new(Reason::DependencyMissing, error.to_string())).await;
+        }
+
+        // Observe and report.
+        self.observe(&valid, &applied, held).await
+    }
+
+    fn admit(
+        &self,
+        valid: &ValidatedService,
+        desired: &mut k8s_openapi::api::apps::v1::Deployment,
+        live: Option<&facts::Deployment>,
+    ) -> Option<Held> {
+        let Context { operator, wake, .. } = self.context;
+        operator.rollouts.admit(self.service, valid.generation, desired, live, wake)
+    }
+
+    async fn observe(&self, valid: &ValidatedService, applied: &Applied, held: Option<Held>) -> Result<Action, Error> {
+        let stores = &self.context.stores;
+        let Some((uid, deployment)) = &applied.deployment else {
+            let message = "the Deployment's controller has yet to take up the current spec";
+            return self.fail(&Verdict::new(Reason::RollingOut, message)).await;
+        };
+        self.memory.note_replicas(deployment.replicas);
+        let kept = stores.current_pods(*uid, deployment);
+        let pods: Vec<Arc<facts::Pod>> = kept.iter().map(|pod| pod.facts.clone()).collect();
+        let child = |kind| stores.child(kind, &valid.namespace, &valid.name);
+        let (autoscaler, route) = (child(ChildKind::HorizontalPodAutoscaler), child(ChildKind::HttpRoute));
+        let eviction = self.memory.eviction();
+        let view = observe::View {
+            service: valid,
+            deployment,
+            pods: &pods,
+            missing: &applied.missing,
+            eviction: eviction.as_ref(),
+            autoscaler: autoscaler.as_ref().and_then(|kept| match &kept.facts {
+                ChildFacts::Autoscaler(facts) => Some(&**facts),
+                _ => None,
+            }),
+            route: route.as_ref().and_then(|kept| match &kept.facts {
+                ChildFacts::Route(facts) => Some(&**facts),
+                _ => None,
+            }),
+            warning: None,
+            now: Timestamp::now(),
+        };
+        let warning = match observe::silent_pod(&view).and_then(|place| kept.get(place)) {
+            Some(pod) => self.warning(pod).await,
+            None => None,
+        };
+        let view = observe::View { warning: warning.as_deref(), ..view };
+        let observation = observe::observe(&view);
+        let previous = self.memory.previous(self.object);
+        let mut status = status::observed(valid, &observation, &previous, view.now);
+        if let Some(held) = held {
+            status::tell_held(&mut status, held, deployment.image.as_deref(), &previous, view.now);
+        }
+        let later = self.report(&status, &previous).await?;
+        Ok(look_again([later, observation.look_again]))
+    }
+
+    /// The last warning of a pod's kubelet, which is asked for rarely.
+    async fn warning(&self, pod: &Kept<Arc<facts::Pod>>) -> Option<Arc<str>> {
+        let now = Instant::now();
+        if let Some(known) = self.memory.warning(pod.meta.uid, now) {
+            return known;
+        }
+        let (client, uid) = (&self.context.operator.client, pod.meta.uid.to_string());
+        match warnings::last_warning(client, &pod.meta.namespace, &pod.meta.name, &uid).await {
+            Ok(words) => {
+                let words: Option<Arc<str>> = words.map(Into::into);
+                self.memory.note_warning(pod.meta.uid, words.clone(), now);
+                words
+            }
+            Err(error) => {
+                tracing::warn!(pod = &*pod.meta.name, namespace = &*pod.meta.namespace, %error, "its Events can't be read");
+                None
+            }
+        }
+    }
+
+    /// Reports that the current spec isn't in force, and what still serves. Such a service neither waits for its turn to
+    /// roll out nor takes a place.
+    async fn fail(&self, verdict: &Verdict) -> Result<Action, Error> {
+        let Context { operator, stores, .. } = self.context;
+        operator.rollouts.leave(self.service);
+        let meta = self.object.meta();
+        let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), self.object.name_any());
+        let counts = stores.deployment(namespace, &name).map(|live| live.counts).unwrap_or_default();
+        let previous = self.memory.previous(self.object);
+        let status = status::failed(meta.generation, verdict, counts, &previous, Timestamp::now());
+        let later = self.report(&status, &previous).await?;
+        Ok(look_again([later, None]))
+    }
+
+    /// Writes a status, or says after which time it should be.
+    async fn report(
+        &self,
+        status: &SentimentServiceStatus,
+        previous: &SentimentServiceStatus,
+    ) -> Result<Option<Duration>, Error> {
+        let operator = &self.context.operator;
+        operator.metrics.observed(self.object, status);
+        let now = Instant::now();
+        match worth_writing(previous, status, self.memory.since_last_write(now)) {
+            Write::No => return Ok(None),
+            Write::Later(delay) => return Ok(Some(delay)),
+            Write::Now => {}
+        }
+        match operator.publisher.publish(self.object, status, previous).await {
+            Ok(version) => {
+                self.memory.note_written(version, status.clone(), now);
+                Ok(None)
+            }
+            // Deleted in the meantime.
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
+            Err(error) => Err(Error::Report(Box::new(error))),
+        }
+    }
+}
+
+fn look_again(times: [Option<Duration>; 2]) -> Action {
+    let at_last = SECOND_LOOK.mul_f64(0.8 + 0.4 * fastrand::f64());
+    Action::requeue(times.into_iter().flatten().min().unwrap_or(at_last).min(at_last))
+}

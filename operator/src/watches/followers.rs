@@ -1,0 +1,268 @@
+//! What is kept of each kind of object, and which service has to be looked at for it.
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
+use kube::{
+    Resource, ResourceExt,
+    core::DynamicObject,
+    runtime::{reflector::store::Writer, watcher},
+};
+use serde_json::Value;
+
+use super::{Kept, Meta, Stores, config_maps::ConfigMapSeen, names::Names, objects::Follow, owners};
+use crate::{
+    api::{ServiceRef, Stored},
+    children::{ChildFacts, Declaration},
+    facts,
+    metrics::Metrics,
+};
+
+/// Where services are sent that have to be looked at.
+#[derive(Clone)]
+pub(super) struct Triggers {
+    pub(super) looks: UnboundedSender<ServiceRef>,
+    pub(super) metrics: Metrics,
+}
+
+impl Triggers {
+    pub(super) fn look_at(&self, service: ServiceRef) {
+        self.metrics.queue.enter(service.clone());
+        // It fails when the controller has stopped, and then nothing is looked at any more.
+        let _ = self.looks.unbounded_send(service);
+    }
+
+    fn look_at_some(&self, service: Option<ServiceRef>) {
+        if let Some(service) = service {
+            self.look_at(service);
+        }
+    }
+}
+
+/// The custom resources themselves.
+pub(super) struct Services {
+    pub(super) writer: Writer<Stored>,
+    pub(super) triggers: Triggers,
+    /// Whether a list comes in: it is kept apart until it is complete.
+    pub(super) listing: bool,
+}
+
+impl Services {
+    fn all(&self) -> Vec<ServiceRef> {
+        self.writer.as_reader().state().iter().map(|object| ServiceRef::from_obj(&**object)).collect()
+    }
+}
+
+impl Follow<Stored> for Services {
+    fn begins(&mut self) {
+        self.listing = true;
+        self.writer.apply_watcher_event(&watcher::Event::Init);
+    }
+
+    fn seen(&mut self, object: Stored) {
+        if self.listing {
+            self.writer.apply_watcher_event(&watcher::Event::InitApply(object));
+        } else {
+            let service = ServiceRef::from_obj(&object);
+            self.writer.apply_watcher_event(&watcher::Event::Apply(object));
+            self.triggers.look_at(service);
+        }
+    }
+
+    fn gone(&mut self, object: Stored) {
+        let service = ServiceRef::from_obj(&object);
+        self.writer.apply_watcher_event(&watcher::Event::Delete(object));
+        self.triggers.look_at(service);
+    }
+
+    fn complete(&mut self) {
+        let before = self.all();
+        self.listing = false;
+        self.writer.apply_watcher_event(&watcher::Event::InitDone);
+        for service in before.into_iter().chain(self.all()) {
+            self.triggers.look_at(service);
+        }
+    }
+}
+
+/// Children of one kind.
+pub(super) struct Children {
+    pub(super) declaration: &'static Declaration,
+    pub(super) stores: Stores,
+    pub(super) triggers: Triggers,
+}
+
+impl Children {
+    fn cache(&self) -> &super::Cache<ChildFacts> {
+        &self.stores.children[self.declaration.kind as usize]
+    }
+
+    fn look_at_owners(&self, metas: [Option<&Meta>; 2]) {
+        let [now, before] = metas.map(|meta| meta.and_then(owners::of_child));
+        if before != now {
+            self.triggers.look_at_some(before);
+        }
+        self.triggers.look_at_some(now);
+    }
+}
+
+impl Follow<DynamicObject> for Children {
+    fn begins(&mut self) {
+        self.cache().list_begins();
+    }
+
+    fn seen(&mut self, object: DynamicObject) {
+        let Some(meta) = Meta::of(&object.metadata, &self.stores.names) else { return };
+        // What belongs to no service is none of our business, whatever its labels say.
+        if owners::of_child(&meta).is_none() {
+            let before = self.cache().drop(&meta.namespace, &meta.name, meta.version);
+            self.look_at_owners([None, before.as_ref().map(|kept| &kept.meta)]);
+            return;
+        }
+        let facts = (self.declaration.facts)(serde_json::to_value(object).unwrap_or(Value::Null));
+        let before = self.cache().keep(Kept { meta: meta.clone(), facts });
+        self.look_at_owners([Some(&meta), before.as_ref().map(|kept| &kept.meta)]);
+    }
+
+    fn gone(&mut self, object: DynamicObject) {
+        let Some(meta) = Meta::of(&object.metadata, &self.stores.names) else { return };
+        let before = self.cache().drop(&meta.namespace, &meta.name, meta.version);
+        self.look_at_owners([Some(&meta), before.as_ref().map(|kept| &kept.meta)]);
+    }
+
+    fn complete(&mut self) {
+        for kept in self.cache().list_ends() {
+            self.look_at_owners([Some(&kept.meta), None]);
+        }
+    }
+}
+
+/// What runs below the Deployments: ReplicaSets and pods.
+pub(super) trait Below: Resource<DynamicType = ()> + Clone + Debug + Send + 'static {
+    /// What is kept of one.
+    type Facts: Send + Sync + 'static;
+
+    fn facts(&self) -> Self::Facts;
+    fn cache(stores: &Stores) -> &super::Cache<Self::Facts>;
+    fn service(meta: &Meta, stores: &Stores) -> Option<ServiceRef>;
+    /// The kind of its controller.
+    const CONTROLLER: &'static str;
+}
+
+impl Below for ReplicaSet {
+    type Facts = facts::ReplicaSet;
+
+    const CONTROLLER: &'static str = "Deployment";
+
+    fn facts(&self) -> facts::ReplicaSet {
+        facts::ReplicaSet::of(self)
+    }
+
+    fn cache(stores: &Stores) -> &super::Cache<facts::ReplicaSet> {
+        &stores.replica_sets
+    }
+
+    fn service(meta: &Meta, stores: &Stores) -> Option<ServiceRef> {
+        owners::of_replica_set(meta, stores)
+    }
+}
+
+impl Below for Pod {
+    type Facts = Arc<facts::Pod>;
+
+    const CONTROLLER: &'static str = "ReplicaSet";
+
+    fn facts(&self) -> Arc<facts::Pod> {
+        Arc::new(facts::Pod::of(self))
+    }
+
+    fn cache(stores: &Stores) -> &super::Cache<Arc<facts::Pod>> {
+        &stores.pods
+    }
+
+    fn service(meta: &Meta, stores: &Stores) -> Option<ServiceRef> {
+        owners::of_pod(meta, stores)
+    }
+}
+
+/// Keeps one of these kinds.
+pub(super) struct Running {
+    pub(super) stores: Stores,
+    pub(super) triggers: Triggers,
+}
+
+impl<K: Below> Follow<K> for Running {
+    fn begins(&mut self) {
+        K::cache(&self.stores).list_begins();
+    }
+
+    fn seen(&mut self, object: K) {
+        let Some(meta) = Meta::of(object.meta(), &self.stores.names) else { return };
+        if meta.owner.as_ref().is_none_or(|owner| &*owner.kind != K::CONTROLLER) {
+            K::cache(&self.stores).drop(&meta.namespace, &meta.name, meta.version);
+            return;
+        }
+        // Nobody applies these but their controllers.
+        let meta = Meta { fields: None, applied: None, ..meta };
+        K::cache(&self.stores).keep(Kept { meta: meta.clone(), facts: object.facts() });
+        self.triggers.look_at_some(K::service(&meta, &self.stores));
+    }
+
+    fn gone(&mut self, object: K) {
+        let Some(meta) = Meta::of(object.meta(), &self.stores.names) else { return };
+        K::cache(&self.stores).drop(&meta.namespace, &meta.name, meta.version);
+        self.triggers.look_at_some(K::service(&meta, &self.stores));
+    }
+
+    fn complete(&mut self) {
+        for kept in K::cache(&self.stores).list_ends() {
+            self.triggers.look_at_some(K::service(&kept.meta, &self.stores));
+        }
+    }
+}
+
+/// The ConfigMaps of users: their versions.
+pub(super) struct ConfigMaps {
+    pub(super) stores: Stores,
+    pub(super) triggers: Triggers,
+}
+
+impl ConfigMaps {
+    fn look_at_users(&self, namespace: &str, name: &str) {
+        let uses = |object: &Stored| {
+            object.config_map() == Some(name) && object.meta().namespace.as_deref() == Some(namespace)
+        };
+        for service in self.stores.services.state_filter(uses) {
+            self.triggers.look_at(ServiceRef::from_obj(&*service));
+        }
+    }
+
+    fn meta(&self, object: &ConfigMapSeen, names: &Names) -> Option<Meta> {
+        Meta::of(object.meta(), names)
+    }
+}
+
+impl Follow<ConfigMapSeen> for ConfigMaps {
+    fn begins(&mut self) {
+        self.stores.config_maps.list_begins();
+    }
+
+    fn seen(&mut self, object: ConfigMapSeen) {
+        let Some(meta) = self.meta(&object, &self.stores.names) else { return };
+        self.stores.config_maps.keep(Kept { meta, facts: () });
+        self.look_at_users(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+
+    fn gone(&mut self, object: ConfigMapSeen) {
+        let Some(meta) = self.meta(&object, &self.stores.names) else { return };
+        self.stores.config_maps.drop(&meta.namespace, &meta.name, meta.version);
+        self.look_at_users(&meta.namespace, &meta.name);
+    }
+
+    fn complete(&mut self) {
+        for kept in self.stores.config_maps.list_ends() {
+            self.look_at_users(&kept.meta.namespace, &kept.meta.name);
+        }
+    }
+}

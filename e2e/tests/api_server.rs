@@ -10,6 +10,7 @@ mod api_server {
     pub mod electing;
     pub mod evicting;
     pub mod permitting;
+    pub mod pods;
     pub mod refusing;
     pub mod reporting;
     pub mod scaling;

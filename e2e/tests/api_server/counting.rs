@@ -17,12 +17,18 @@ pub(super) fn requests(metrics: &Metrics) -> Vec<String> {
     requests.filter(|line| !line.contains("verb=\"watch\"") && !looked_for(line)).map(str::to_owned).collect()
 }
 
-/// A service costs what it takes to make it, and nothing while it stays as it is. An operator of
-/// its own works on the same namespace as the others' operator, which asks for the same.
+/// A service costs what it takes to make it and nothing while it stays as it is; an operator that starts later, as after
+/// a restart, sends nothing at all for what hasn't moved.
 pub async fn quiet(config: Config) -> Outcome {
     let metrics = Metrics::default();
     let client = connect(config, &metrics.api_requests).map_err(failure)?;
     let namespace = namespace(&client, "counting").await?;
+    service(&client, &namespace, "reviews", json!({})).await.map_err(failure)?;
+    eventually("the status", || ready(&client, &namespace, "reviews", "False", "RollingOut")).await?;
+    // The words of what began may come a second late.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let of_the_test = requests(&metrics);
     let stop = CancellationToken::new();
     let operator = Operator::new(client.clone(), crate::IMAGE.parse().map_err(failure)?, metrics.clone());
     let scope = Scope::Namespace(namespace.clone());
@@ -30,34 +36,28 @@ pub async fn quiet(config: Config) -> Outcome {
         let stop = stop.clone();
         tokio::spawn(async move { Arc::new(operator).run(&[scope], 2, || (), stop).await })
     };
-
-    service(&client, &namespace, "reviews", json!({})).await.map_err(failure)?;
-    eventually("the status", || ready(&client, &namespace, "reviews", "False", "RollingOut")).await?;
     eventually("the counts", || async {
         let text = metrics.render().map_err(failure)?;
         for line in [
-            r#"api_requests_total{verb="list",resource="sentimentservices",code="200"} 1"#,
             r#"api_requests_total{verb="watch",resource="deployments",code="200"} 1"#,
             r#"services{reason="RollingOut"} 1"#,
             r#"watch_starts_total{kind="Deployment"} 1"#,
+            r#"reconciles_total{result="error"} 0"#,
             "queue_depth 0",
             "reconciles_in_progress 0",
         ] {
             let line = format!("kubesentiment_operator_{line}");
             ensure!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
         }
-        let applied = r#"api_requests_total{verb="patch",resource="deployments",code="#;
-        ensure!(text.contains(applied), "{applied} is missing in:\n{text}");
         Ok(())
     })
     .await?;
-
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let before = requests(&metrics);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let after = requests(&metrics);
     stop.cancel();
     running.await.map_err(failure)?;
-    ensure!(before == after, "requests went from {before:?} to {after:?}");
+    let is_a_list = |line: &String| line.contains("verb=\"list\"");
+    let sent: Vec<String> =
+        requests(&metrics).into_iter().filter(|line| !is_a_list(line) && !of_the_test.contains(line)).collect();
+    ensure!(sent.is_empty(), "it sent {sent:?}");
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Pods that their nodes evict, as a kubelet tells of them.
 
 use k8s_openapi::api::{
-    apps::v1::Deployment,
     core::v1::{Event as CoreEvent, Pod},
     events::v1::Event,
     policy::v1::PodDisruptionBudget,
@@ -13,22 +12,14 @@ use kube::{
 use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure, namespace, service};
 use serde_json::json;
 
+use super::pods::pod_on_a_node;
+
 const WHY: &str = "Usage of EmptyDir volume \"tmp\" exceeds the limit \"64Mi\". ";
 
-/// A pod that serves, made from the template of a service's Deployment.
+/// A pod of a service that serves.
 async fn serving_pod(client: &Client, namespace: &str, service: &str, name: &str) -> Result<Pod, Failure> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let template = eventually("the Deployment", || async {
-        let deployment = deployments.get(service).await.map_err(failure)?;
-        deployment.spec.map(|spec| spec.template).ok_or_else(|| "no spec".to_owned())
-    })
-    .await?;
-    let labels = template.metadata.and_then(|metadata| metadata.labels);
-    let mut spec = json!(template.spec);
-    spec["nodeName"] = json!("a-node");
-    let pod = json!({"metadata": {"name": name, "labels": labels}, "spec": spec});
+    pod_on_a_node(client, namespace, service, name).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    pods.create(&PostParams::default(), &serde_json::from_value(pod).map_err(failure)?).await.map_err(failure)?;
     let serves = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
     pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&serves)).await.map_err(failure)
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, ReplicaSet},
+        apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{Event as CoreEvent, Pod, Service},
         events::v1::Event,
@@ -23,6 +23,8 @@ use kubesentiment_e2e::{
 use kubesentiment_operator::{api::SentimentService, controller::Operator, metrics::Metrics, watches::Scope};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use super::pods::pod_on_a_node;
 
 /// Reports of a Deployment what its controller would.
 async fn report(deployments: &Api<Deployment>, replicas: i32, updated: i32, available: i32) -> Outcome {
@@ -84,7 +86,7 @@ pub async fn scale_and_suspend(client: Client) -> Outcome {
     let scale = services.get_scale("reviews").await.map_err(failure)?;
     let status = scale.status.unwrap_or_default();
     ensure!(status.replicas == 1, "scale says {} replicas", status.replicas);
-    let selector = "app.kubernetes.io/instance=reviews,app.kubernetes.io/name=sentiment-service";
+    let selector = "app.kubernetes.io/instance=reviews,app.kubernetes.io/name=sentiment-service,kubesentiment.io/track=stable";
     ensure!(status.selector.as_deref() == Some(selector), "the selector is {:?}", status.selector);
     let four = json!({"spec": {"replicas": 4}});
     services.patch_scale("reviews", &PatchParams::default(), &Patch::Merge(&four)).await.map_err(failure)?;
@@ -288,34 +290,6 @@ pub async fn published() -> Outcome {
     running.await.map_err(failure)
 }
 
-/// A pod of the current revision on a node, made from the Deployment's template.
-async fn pod_on_a_node(client: &Client, namespace: &str) -> Result<Pod, Failure> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let made = eventually("the Deployment", || async { deployments.get("reviews").await.map_err(failure) }).await?;
-    let revision = json!({"deployment.kubernetes.io/revision": "1"});
-    let noted = json!({"metadata": {"annotations": revision}});
-    deployments.patch("reviews", &PatchParams::default(), &Patch::Merge(&noted)).await.map_err(failure)?;
-    let template = json!(made.spec.unwrap_or_default().template);
-    let labels = template["metadata"]["labels"].clone();
-    let owner = |kind: &str, name: &str, uid: Option<&String>| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
-    let replica_set = json!({
-        "metadata": {
-            "name": "reviews-1", "labels": labels, "annotations": revision,
-            "ownerReferences": owner("Deployment", "reviews", made.metadata.uid.as_ref()),
-        },
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-    });
-    let replica_sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
-    let replica_set = serde_json::from_value(replica_set).map_err(failure)?;
-    let replica_set = replica_sets.create(&PostParams::default(), &replica_set).await.map_err(failure)?;
-    let mut spec = template["spec"].clone();
-    spec["nodeName"] = json!("a-node");
-    let owners = owner("ReplicaSet", "reviews-1", replica_set.metadata.uid.as_ref());
-    let pod = json!({"metadata": {"name": "reviews-1-a", "labels": labels, "ownerReferences": owners}, "spec": spec});
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    pods.create(&PostParams::default(), &serde_json::from_value(pod).map_err(failure)?).await.map_err(failure)
-}
-
 /// Waits until `Ready` is False for a reason, in words that end so.
 async fn fails_with(client: &Client, namespace: &str, reason: &str, words: &str) -> Outcome {
     eventually(words, || async {
@@ -331,7 +305,7 @@ async fn fails_with(client: &Client, namespace: &str, reason: &str, words: &str)
 pub async fn words_of_a_kubelet(client: Client) -> Outcome {
     let namespace = namespace(&client, "kubelet").await?;
     service(&client, &namespace, "reviews", json!({"replicas": 1})).await.map_err(failure)?;
-    let pod = pod_on_a_node(&client, &namespace).await?;
+    let pod = pod_on_a_node(&client, &namespace, "reviews", "reviews-1-a").await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     report(&deployments, 1, 1, 0).await?;
     let event = json!({

@@ -23,19 +23,18 @@ pub async fn pod_on_a_node(client: &Client, namespace: &str, service: &str, name
     let owned_by = |kind: &str, name: &str, uid: Option<&String>| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
     let replica_sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
     let current = format!("{service}-1");
-    let replica_set = match replica_sets.get_opt(&current).await.map_err(failure)? {
-        Some(replica_set) => replica_set,
-        None => {
-            let replica_set = json!({
-                "metadata": {
-                    "name": current, "labels": labels, "annotations": revision,
-                    "ownerReferences": owned_by("Deployment", service, made.metadata.uid.as_ref()),
-                },
-                "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-            });
-            let replica_set = serde_json::from_value(replica_set).map_err(failure)?;
-            replica_sets.create(&PostParams::default(), &replica_set).await.map_err(failure)?
-        }
+    let replica_set = if let Some(replica_set) = replica_sets.get_opt(&current).await.map_err(failure)? {
+        replica_set
+    } else {
+        let replica_set = json!({
+            "metadata": {
+                "name": current, "labels": labels, "annotations": revision,
+                "ownerReferences": owned_by("Deployment", service, made.metadata.uid.as_ref()),
+            },
+            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+        });
+        let replica_set = serde_json::from_value(replica_set).map_err(failure)?;
+        replica_sets.create(&PostParams::default(), &replica_set).await.map_err(failure)?
     };
     let mut spec = template["spec"].clone();
     spec["nodeName"] = json!("a-node");

@@ -86,7 +86,8 @@ pub async fn scale_and_suspend(client: Client) -> Outcome {
     let scale = services.get_scale("reviews").await.map_err(failure)?;
     let status = scale.status.unwrap_or_default();
     ensure!(status.replicas == 1, "scale says {} replicas", status.replicas);
-    let selector = "app.kubernetes.io/instance=reviews,app.kubernetes.io/name=sentiment-service,kubesentiment.io/track=stable";
+    let selector =
+        "app.kubernetes.io/instance=reviews,app.kubernetes.io/name=sentiment-service,kubesentiment.io/track=stable";
     ensure!(status.selector.as_deref() == Some(selector), "the selector is {:?}", status.selector);
     let four = json!({"spec": {"replicas": 4}});
     services.patch_scale("reviews", &PatchParams::default(), &Patch::Merge(&four)).await.map_err(failure)?;

@@ -117,6 +117,7 @@ impl Resource for Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::SentimentServiceSpec;
 
     fn stored(object: Value) -> Stored {
         serde_json::from_value(object).unwrap()
@@ -142,6 +143,6 @@ mod tests {
 
     #[test]
     fn an_object_without_a_spec_is_one_with_an_empty_spec() {
-        assert_eq!(stored(json!({"metadata": {"name": "a"}})).read().unwrap().spec, Default::default());
+        assert_eq!(stored(json!({"metadata": {"name": "a"}})).read().unwrap().spec, SentimentServiceSpec::default());
     }
 }

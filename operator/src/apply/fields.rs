@@ -68,6 +68,8 @@ fn is_named(item: &Value, keys: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
+
     use serde_json::json;
 
     use super::*;

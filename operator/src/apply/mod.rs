@@ -136,13 +136,11 @@ async fn ensure(
     let live = asked.stores.child(declaration.kind, &asked.service.namespace, name);
     let body = if is_deployment && asked.template == Template::Kept {
         let Some(live) = &live else { return Ok(()) };
-        match with_live_template(client, asked, body, live).await? {
-            Some(body) => body,
-            None => {
-                applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
-                return Ok(());
-            }
-        }
+        let Some(body) = with_live_template(client, asked, body, live).await? else {
+            applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
+            return Ok(());
+        };
+        body
     } else {
         body
     };
@@ -165,10 +163,11 @@ async fn ensure(
             }
             return Ok(());
         }
-        Plan::Create(change) => match child.create().await? {
-            Some(made) => (after_making(&child, asked, declaration, made).await?, Some(change)),
-            // The watch sees what bears our label and belongs to a service; this is something else, or quite new.
-            None => {
+        Plan::Create(change) => {
+            if let Some(made) = child.create().await? {
+                (after_making(&child, asked, declaration, made).await?, Some(change))
+            } else {
+                // The watch sees what bears our label and belongs to a service; this is something else, or quite new.
                 let found = child.api.get(&wanted.name).await.map_err(|error| child.failed(error))?;
                 let Some(meta) = Meta::of(&found.metadata, &asked.stores.names) else { return Ok(()) };
                 adopt(&wanted, &asked.service.owner, &meta, &found.metadata)?;
@@ -176,7 +175,7 @@ async fn ensure(
                 let moved = found.resource_version() != after.resource_version();
                 (after, moved.then_some(if answered.is_some() { Change::Repaired } else { Change::Updated }))
             }
-        },
+        }
         Plan::Update(change) => {
             if is_deployment
                 && let Some(live) = &live

@@ -57,6 +57,14 @@ struct State {
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
 }
 
+/// Whether a kubelet's last warning was asked for.
+pub(super) enum Asked {
+    /// Not, or too long ago.
+    Not,
+    /// Of late, and there was one or not.
+    OfLate(Option<Arc<str>>),
+}
+
 /// What a reconciliation depends on: where none of it has moved, a failure would only be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
@@ -201,10 +209,13 @@ impl Memory {
     }
 
     /// What a kubelet last warned of, if this pod was asked about of late.
-    pub(super) fn warning(&self, pod: Uid, now: Instant) -> Option<Option<Arc<str>>> {
-        let state = lock(&self.state);
-        let (of, words, at) = state.warning.as_ref()?;
-        (*of == pod && now.duration_since(*at) < WARNING_STANDS).then(|| words.clone())
+    pub(super) fn warning(&self, pod: Uid, now: Instant) -> Asked {
+        match &lock(&self.state).warning {
+            Some((of, words, at)) if *of == pod && now.duration_since(*at) < WARNING_STANDS => {
+                Asked::OfLate(words.clone())
+            }
+            _ => Asked::Not,
+        }
     }
 
     /// Notes what a kubelet last warned of.

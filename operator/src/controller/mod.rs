@@ -145,7 +145,7 @@ impl Operator {
             }
             has_begun.cancel();
             ready();
-            future::pending().await
+            future::pending::<()>().await;
         });
         let reconciled = stream::select_all(controllers.into_iter().map(StreamExt::boxed)).for_each(|outcome| {
             if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
@@ -157,7 +157,7 @@ impl Operator {
         let stopped_early = async {
             stop.cancelled().await;
             if begun.is_cancelled() {
-                future::pending().await
+                future::pending::<()>().await;
             }
         };
         tokio::select! {

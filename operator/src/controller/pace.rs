@@ -26,13 +26,12 @@ pub(super) async fn pace<T: Clone + Eq + Hash>(
         tokio::select! {
             item = coming.next() => {
                 let Some(item) = item else { return };
-                match resting.get_mut(&item) {
-                    Some(came_again) => *came_again = true,
-                    None => {
-                        resting.insert(item.clone(), false);
-                        rests.insert(item.clone(), REST);
-                        let _ = going.unbounded_send(item);
-                    }
+                if let Some(came_again) = resting.get_mut(&item) {
+                    *came_again = true;
+                } else {
+                    resting.insert(item.clone(), false);
+                    rests.insert(item.clone(), REST);
+                    let _ = going.unbounded_send(item);
                 }
             }
             Some(rested) = rests.next(), if !rests.is_empty() => {

@@ -7,10 +7,13 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::{Context, Memory, memory::Situation};
+use super::{
+    Context, Memory,
+    memory::{Asked, Situation},
+};
 use crate::{
     api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
-    apply::{self, Applied, ApplyError, Asked, Template},
+    apply::{self, Applied, ApplyError, Template},
     backoff,
     build::build,
     children::{ChildFacts, ChildKind, KINDS},
@@ -54,7 +57,7 @@ pub(super) async fn reconcile(object: Arc<Stored>, context: Arc<Context>) -> Res
     let mark = operator.watchdog.begin();
     let counted = operator.metrics.begin();
     let step = Step { object: &object, service: &service, context: &context, memory: &memory };
-    let result = step.run().await;
+    let result = Box::pin(step.run()).await;
     counted.finish(result.is_ok());
     mark.finish();
     if result.is_ok() {
@@ -82,11 +85,11 @@ pub(super) fn on_error(object: &Stored, error: &Error, context: &Context) -> Act
 
 /// What the API server asks for with a 429.
 fn asked_to_wait(error: &Error) -> Option<Duration> {
-    let source = match error {
-        Error::Apply(ApplyError::Unreachable { source, .. })
-        | Error::Dereference(DereferenceError::Unreachable { source, .. })
-        | Error::Report(source) => source,
-        _ => return None,
+    let (Error::Apply(ApplyError::Unreachable { source, .. })
+    | Error::Dereference(DereferenceError::Unreachable { source, .. })
+    | Error::Report(source)) = error
+    else {
+        return None;
     };
     let kube::Error::Api(status) = &**source else { return None };
     let seconds = status.details.as_ref()?.retry_after_seconds;
@@ -160,7 +163,7 @@ impl Step<'_> {
         let template = if held.is_some() || in_vain.is_some() { Template::Kept } else { Template::Applied };
 
         // Apply.
-        let asked = Asked { service: &valid, children: &children, template, stores, memory: self.memory };
+        let asked = apply::Asked { service: &valid, children: &children, template, stores, memory: self.memory };
         let applied = match apply::apply(&operator.client, asked).await {
             Ok(applied) => applied,
             // The service itself will be deleted next.
@@ -169,9 +172,10 @@ impl Step<'_> {
                 return Ok(Action::await_change());
             }
             Err(error) => {
-                match error.reason() {
-                    Some(reason) => drop(self.fail(&Verdict::new(reason, error.to_string())).await?),
-                    None => operator.rollouts.leave(self.service),
+                if let Some(reason) = error.reason() {
+                    self.fail(&Verdict::new(reason, error.to_string())).await?;
+                } else {
+                    operator.rollouts.leave(self.service);
                 }
                 return Err(error.into());
             }
@@ -242,8 +246,8 @@ impl Step<'_> {
     /// The last warning of a pod's kubelet, which is asked for rarely.
     async fn warning(&self, pod: &Kept<Arc<facts::Pod>>) -> Option<Arc<str>> {
         let now = Instant::now();
-        if let Some(known) = self.memory.warning(pod.meta.uid, now) {
-            return known;
+        if let Asked::OfLate(words) = self.memory.warning(pod.meta.uid, now) {
+            return words;
         }
         let (client, uid) = (&self.context.operator.client, pod.meta.uid.to_string());
         match warnings::last_warning(client, &pod.meta.namespace, &pod.meta.name, &uid).await {

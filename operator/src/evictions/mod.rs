@@ -52,6 +52,9 @@ const KILLED_AFTER: Duration = Duration::from_secs(2);
 /// What becomes of a pod that the eviction API keeps.
 const KEPT: &str = "stays in the service until then: the eviction API did not let it go, most likely for its budget";
 
+/// Namespace and name of a pod.
+type PodName = (Arc<str>, Arc<str>);
+
 /// What it takes to make something of an Event.
 #[derive(Clone, Copy)]
 pub(crate) struct Heard<'a> {
@@ -65,7 +68,7 @@ pub(crate) struct Heard<'a> {
 pub struct Evictions {
     client: Client,
     /// What may be asked for: an Event is only a word.
-    allowance: Mutex<Allowance<ServiceRef, (Arc<str>, Arc<str>)>>,
+    allowance: Mutex<Allowance<ServiceRef, PodName>>,
 }
 
 impl Evictions {
@@ -121,7 +124,7 @@ impl Evictions {
 
         let (name, namespace) = (&*pod.meta.name, &*pod.meta.namespace);
         let asked = {
-            let gone = |(namespace, name): &(Arc<str>, Arc<str>)| stores.pods.get(namespace, name).is_none();
+            let gone = |(namespace, name): &PodName| stores.pods.get(namespace, name).is_none();
             let this = (pod.meta.namespace.clone(), pod.meta.name.clone());
             lock(&self.allowance).ask(service.clone(), this, is_protected(&service, stores), gone, Instant::now())
         };

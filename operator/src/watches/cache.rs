@@ -37,12 +37,18 @@ impl<F> Default for Cache<F> {
     }
 }
 
+/// Namespace and name.
+type Name = (Arc<str>, Arc<str>);
+
+/// The objects of a namespace, by name.
+type OfNamespace<F> = HashMap<Arc<str>, Arc<Kept<F>>>;
+
 #[derive(Debug)]
 struct Objects<F> {
-    by_name: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Kept<F>>>>,
-    by_owner: HashMap<Uid, Vec<(Arc<str>, Arc<str>)>>,
+    by_name: HashMap<Arc<str>, OfNamespace<F>>,
+    by_owner: HashMap<Uid, Vec<Name>>,
     /// While a list comes in: whom it has named. The others are gone when it is complete.
-    listed: Option<HashSet<(Arc<str>, Arc<str>)>>,
+    listed: Option<HashSet<Name>>,
     /// The highest version that was seen.
     version: u64,
 }

@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Kept, Meta, Stores, config_maps::ConfigMapSeen, names::Names, objects::Follow, owners};
+use super::{Kept, Meta, Stores, config_maps::ConfigMapSeen, objects::Follow, owners};
 use crate::{
     api::{ServiceRef, Stored},
     children::{ChildFacts, Declaration},
@@ -237,10 +237,6 @@ impl ConfigMaps {
             self.triggers.look_at(ServiceRef::from_obj(&*service));
         }
     }
-
-    fn meta(&self, object: &ConfigMapSeen, names: &Names) -> Option<Meta> {
-        Meta::of(object.meta(), names)
-    }
 }
 
 impl Follow<ConfigMapSeen> for ConfigMaps {
@@ -249,13 +245,13 @@ impl Follow<ConfigMapSeen> for ConfigMaps {
     }
 
     fn seen(&mut self, object: ConfigMapSeen) {
-        let Some(meta) = self.meta(&object, &self.stores.names) else { return };
+        let Some(meta) = Meta::of(object.meta(), &self.stores.names) else { return };
         self.stores.config_maps.keep(Kept { meta, facts: () });
         self.look_at_users(&object.namespace().unwrap_or_default(), &object.name_any());
     }
 
     fn gone(&mut self, object: ConfigMapSeen) {
-        let Some(meta) = self.meta(&object, &self.stores.names) else { return };
+        let Some(meta) = Meta::of(object.meta(), &self.stores.names) else { return };
         self.stores.config_maps.drop(&meta.namespace, &meta.name, meta.version);
         self.look_at_users(&meta.namespace, &meta.name);
     }

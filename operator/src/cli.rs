@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     api::{self, MANAGER},
-    image::ImageReference,
+    image::{DEFAULT_ARCHITECTURE, ImageReference},
     reference, rollouts,
     runtime::{
         logging::LogFormat,
@@ -42,6 +42,9 @@ pub struct Run {
     /// Server image for services that name none
     #[arg(long, env, default_value = "sentiment-service:distroless")]
     pub(crate) default_image: ImageReference,
+    /// Architectures that this image is built for, separated by commas; pods of it go to no other nodes. Any when empty
+    #[arg(long, env, value_delimiter = ',', default_value = DEFAULT_ARCHITECTURE)]
+    pub(crate) image_architectures: Vec<String>,
     /// Where /metrics, /healthz and /readyz are served
     #[arg(long, env, default_value = "0.0.0.0:8080")]
     pub(crate) listen_address: SocketAddr,

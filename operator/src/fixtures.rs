@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{
     api::SentimentService,
-    image::ImageReference,
+    image::ServerImage,
     validate::{ValidatedService, validate},
 };
 
 /// The server image of the operator's release.
-pub(crate) fn default_image() -> ImageReference {
+pub(crate) fn default_image() -> ServerImage {
     "sentiment-service:distroless".parse().unwrap()
 }
 

@@ -4,8 +4,26 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// The architectures of the server image that comes with the operator.
-pub const DEFAULT_ARCHITECTURES: &[&str] = &["amd64"];
+/// The architecture of the server image that comes with the operator.
+pub const DEFAULT_ARCHITECTURE: &str = "amd64";
+
+/// The server image of services that name none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerImage {
+    /// Its name.
+    pub reference: ImageReference,
+    /// The architectures that it is built for, as nodes call them; empty where nobody knows.
+    pub architectures: Vec<String>,
+}
+
+impl FromStr for ServerImage {
+    type Err = InvalidImage;
+
+    /// One that is built as our own is.
+    fn from_str(text: &str) -> Result<Self, InvalidImage> {
+        Ok(Self { reference: text.parse()?, architectures: vec![DEFAULT_ARCHITECTURE.to_owned()] })
+    }
+}
 
 /// A container image: `repository:tag`, or `repository@sha256:…`.
 #[derive(Clone, Debug, PartialEq, Eq)]

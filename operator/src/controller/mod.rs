@@ -19,7 +19,7 @@ pub use self::steps::Error;
 use crate::{
     api::{ServiceRef, Stored},
     evictions::{Evictions, Heard},
-    image::ImageReference,
+    image::ServerImage,
     metrics::Metrics,
     publish::Publisher,
     rollouts::{self, Rollouts, Wake},
@@ -33,7 +33,7 @@ const SETTLING: Duration = Duration::from_secs(30);
 /// What all reconciliations share.
 pub struct Operator {
     client: Client,
-    default_image: ImageReference,
+    default_image: ServerImage,
     publisher: Publisher,
     evictions: Evictions,
     metrics: Metrics,
@@ -52,7 +52,7 @@ struct Context {
 impl Operator {
     /// An operator that deploys `default_image` where a spec names none.
     #[must_use]
-    pub fn new(client: Client, default_image: ImageReference, metrics: Metrics) -> Self {
+    pub fn new(client: Client, default_image: ServerImage, metrics: Metrics) -> Self {
         Self {
             publisher: Publisher::new(client.clone()),
             evictions: Evictions::new(client.clone()),

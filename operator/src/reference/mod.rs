@@ -97,7 +97,7 @@ mod tests {
     use kube::core::ObjectMeta;
 
     use super::*;
-    use crate::{api::SentimentService, image::ImageReference, validate::validate};
+    use crate::{api::SentimentService, validate::validate};
 
     #[test]
     fn the_reference_is_up_to_date() {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_example_is_a_valid_service() {
-        let image: ImageReference = "sentiment-service:distroless".parse().unwrap();
+        let image = crate::fixtures::default_image();
         for (path, example) in examples().unwrap() {
             let spec = serde_json::from_value(example.spec(&path).unwrap());
             let service = SentimentService {

@@ -15,7 +15,7 @@ use super::{
     stopping::{GRACE, until_stopped},
     watchdog::{PATIENCE, Watchdog},
 };
-use crate::{cli::Run, controller::Operator, metrics::Metrics, watches::Scope};
+use crate::{cli::Run, controller::Operator, image::ServerImage, metrics::Metrics, watches::Scope};
 
 /// Why the controller could not run, or can't go on.
 #[derive(Debug, Error)]
@@ -60,8 +60,7 @@ pub async fn run(settings: Run) -> Result<(), ProcessError> {
     let metrics = Metrics::default();
     let config = Config::infer().await.map_err(|error| Box::new(kube::Error::InferConfig(error)))?;
     let client = client::connect(config, &metrics.api_requests).map_err(Box::new)?;
-    // An empty variable means all namespaces, not one without a name.
-    let namespaces: Vec<String> = settings.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    let namespaces = named(settings.watch_namespaces);
     let scopes = Scope::of(&namespaces);
     let health = Health::new(metrics.clone());
     let address = settings.listen_address;
@@ -80,7 +79,9 @@ pub async fn run(settings: Run) -> Result<(), ProcessError> {
     let signals = signals::cancel_at_signal(stop.clone()).map_err(ProcessError::Signal)?;
     let elector = (!settings.lease_namespace.is_empty())
         .then(|| Elector::new(client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity));
-    let operator = Operator::new(client, settings.default_image, metrics.clone()).max_rollouts(settings.max_rollouts);
+    let default_image =
+        ServerImage { reference: settings.default_image, architectures: named(settings.image_architectures) };
+    let operator = Operator::new(client, default_image, metrics.clone()).max_rollouts(settings.max_rollouts);
     let watchdog = operator.watchdog().clone();
     let operator = Arc::new(operator);
     let ready = {
@@ -108,6 +109,11 @@ pub async fn run(settings: Run) -> Result<(), ProcessError> {
         tracing::info!("stopped");
     }
     outcome
+}
+
+/// What a list names: an empty variable names nothing, and not one thing without a name.
+fn named(list: Vec<String>) -> Vec<String> {
+    list.into_iter().filter(|name| !name.is_empty()).collect()
 }
 
 /// Stands by until the lease is ours, and then works for as long as it is. However the work ends, a lease that is still
@@ -196,7 +202,7 @@ mod tests {
     async fn a_signal_ends_an_operator_whose_first_lists_are_out() {
         let (server, stop, metrics) = (Server::new(), CancellationToken::new(), Metrics::default());
         server.faults().inject(requests("list", "*"), Fault::Unanswered);
-        let image = "sentiment-service:distroless".parse().unwrap();
+        let image = crate::fixtures::default_image();
         let operator = Arc::new(Operator::new(server.client(), image, metrics));
         let (began, stopping) = (Instant::now(), stop.clone());
         tokio::spawn(async move {

@@ -30,7 +30,7 @@ use crate::{
         Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, PullPolicy, QuantityMap, Route,
         Scheduling, SentimentService, Server, ServiceType, SessionAffinity, UserIds,
     },
-    image::{DEFAULT_ARCHITECTURES, ImageReference, InvalidImage},
+    image::{ImageReference, InvalidImage, ServerImage},
 };
 
 /// Name of the model when the spec gives none.
@@ -176,7 +176,7 @@ impl ProbeTiming {
 /// Checks a custom resource and fills in its defaults.
 ///
 /// `default_image` is the server image of the operator's own release.
-pub fn validate(service: &SentimentService, default_image: &ImageReference) -> Result<ValidatedService, Invalid> {
+pub fn validate(service: &SentimentService, default_image: &ServerImage) -> Result<ValidatedService, Invalid> {
     let spec = &service.spec;
     let name = service.name_any();
     if !is_service_name(&name) {
@@ -205,8 +205,8 @@ pub fn validate(service: &SentimentService, default_image: &ImageReference) -> R
         namespace: service.namespace().ok_or(Invalid::Metadata("namespace"))?,
         owner: service.controller_owner_ref(&()).ok_or(Invalid::Metadata("uid"))?,
         generation: service.metadata.generation,
-        image: image(&image_spec, default_image)?,
-        architectures: architectures(&image_spec),
+        image: image(&image_spec, &default_image.reference)?,
+        architectures: architectures(&image_spec, default_image),
         pull_policy: image_spec.pull_policy.unwrap_or_default(),
         pull_secrets: image_spec.pull_secrets.into_iter().map(|secret| secret.name).collect(),
         profile: spec.profile,
@@ -311,10 +311,9 @@ fn image(spec: &Image, default: &ImageReference) -> Result<ImageReference, Inval
 }
 
 /// Known of the operator's own image only: one that the spec names in any part may be built for others.
-fn architectures(spec: &Image) -> Vec<String> {
+fn architectures(spec: &Image, default: &ServerImage) -> Vec<String> {
     let is_own = spec.repository.is_none() && spec.tag.is_none() && spec.digest.is_none();
-    let known = if is_own { DEFAULT_ARCHITECTURES } else { &[] };
-    known.iter().map(ToString::to_string).collect()
+    if is_own { default.architectures.clone() } else { Vec::new() }
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ fn a_name_must_do_for_a_service() {
     for name in ["1st", "a.b", "a-", &long] {
         let mut object = service(json!({}));
         object.metadata.name = Some(name.to_owned());
-        let error = validate(&object, &"s:1".parse().unwrap()).unwrap_err();
+        let error = validate(&object, &default_image()).unwrap_err();
         assert_eq!(error, Invalid::Name(name.to_owned()));
     }
 }
@@ -296,6 +296,8 @@ fn architectures_are_known_of_the_operators_own_image() {
     for image in [json!({"repository": "mirror/s"}), json!({"tag": "1"}), json!({"digest": digest})] {
         assert_eq!(known(image), [""; 0]);
     }
+    let of_both = ServerImage { architectures: vec!["amd64".to_owned(), "arm64".to_owned()], ..default_image() };
+    assert_eq!(validate(&service(json!({})), &of_both).unwrap().architectures, ["amd64", "arm64"]);
 }
 
 #[test]

@@ -111,11 +111,20 @@ api-server: tools ## The operator against a real kube-apiserver
 
 .PHONY: e2e
 e2e: deploy ## The real node: images, operator, pods, failures, and the node itself
-	@e2e/cluster/build-tools.sh helm lua metrics-server kube-router flux
+	@e2e/cluster/build-tools.sh helm lua metrics-server
 	@scripts/test-images.sh
-	@cargo test --locked -p kubesentiment-e2e --test node
+	@cargo test --locked -p kubesentiment-e2e --test node -- $(foreach case,$(OTHERS),--skip $(case))
 	@scripts/test-monitoring.sh
 	@e2e/cluster/selftest.sh
+
+# What the node is asked to do by programs of others that are slow to build. By hand, before a release.
+OTHERS := flux_ a_network_policy_
+
+.PHONY: test-all
+test-all: test ## All of `make test`, and the node with Flux and with kube-router
+	@e2e/cluster/build-tools.sh kube-router flux
+	@scripts/timed.sh "node with Flux and kube-router" \
+	  cargo test --locked -p kubesentiment-e2e --test node -- $(OTHERS)
 
 .PHONY: bench
 bench: onnxruntime deploy ## Sizes, start times, throughput and memory

@@ -14,7 +14,9 @@ mod node {
     pub mod namespaced;
     pub mod operating;
     pub mod refused;
+    pub mod releasing;
     pub mod rolling;
+    pub mod running;
     pub mod serving;
 }
 
@@ -23,8 +25,8 @@ use std::{process::ExitCode, sync::Arc};
 use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
 use node::{
-    autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, rolling,
-    serving,
+    autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, releasing,
+    rolling, running, serving,
 };
 use tokio::runtime::Runtime;
 
@@ -57,6 +59,11 @@ fn main() -> ExitCode {
         case("a_resumed_service_loses_no_request", rolling::resume),
         case("scale_suspend_and_resume", healing::scale_and_suspend),
         case("a_change_is_followed_from_a_terminal", following::progress),
+        case("version_1_settings_move_no_port", running::version_1_settings),
+        case("a_rotated_key_needs_no_restart", running::rotated_key),
+        case("ids_may_be_the_platforms", running::ids_of_the_platform),
+        case("one_restart_is_no_crash_loop", running::one_restart),
+        case("a_container_of_somebody_else_is_named", running::injected_container),
         case("a_wrong_tag_is_told_while_the_old_pods_serve", failing::wrong_tag),
         case("a_late_push_heals", failing::late_push),
         case("a_model_that_is_not_there_is_named", failing::model_missing),
@@ -76,6 +83,7 @@ fn main() -> ExitCode {
         case("flux_deploys_a_folder_and_prunes", flux::folder),
         case("flux_tells_a_failure_at_once", flux::failure_is_told),
         case("an_operator_for_listed_namespaces_needs_roles_only", namespaced::roles_only),
+        case("a_release_of_another_name_takes_the_definition_over", releasing::under_another_name),
         case("the_operator_stops_in_order_and_disturbs_nothing", operating::restart),
         case("a_hanging_leader_is_replaced", operating::hanging_leader),
         case("the_operators_endpoints_answer", operating::endpoints),

@@ -84,8 +84,8 @@ async fn with_release(client: &Client, home: &str, mine: &str, foreign: &str) ->
     let children: Vec<&String> =
         left_alone.iter().filter(|line| line.starts_with("Deployment") || line.starts_with("Service/")).collect();
     ensure!(children.is_empty(), "it made {children:?} in {foreign}");
-    let reported: Vec<String> =
-        listed.iter().filter(|service| service.status.is_some()).map(ResourceExt::name_any).collect();
+    let is_reported = |service: &&SentimentService| service.status.as_ref().is_some_and(|it| !it.is_unreported());
+    let reported: Vec<String> = listed.iter().filter(is_reported).map(ResourceExt::name_any).collect();
     ensure!(reported.is_empty(), "it reported on {reported:?} in {foreign}");
     Ok(())
 }

@@ -7,7 +7,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Resource,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use super::{ApplyError, fields, write::Child};
 use crate::{
     facts,
     validate::{Scale, ValidatedService},
-    watches::Meta,
+    watches::{Meta, Uid},
 };
 
 /// The manager of `replicas` from our letting go to the autoscaler's first change.
@@ -31,30 +31,31 @@ pub(super) fn before_writing(service: &ValidatedService, live: Option<(&Meta, Op
     (service.replicas().is_none() && is_ours).then(|| running.unwrap_or(0).max(least))
 }
 
-/// The number that a Deployment that was just made has to have, given what its autoscaler last chose and what ran before
-/// it was deleted, if anybody did: it comes back as it was.
-pub(super) fn after_making(
+/// The number that a Deployment is made with where somebody else decides, given what its autoscaler last chose and what
+/// ran before it was deleted, if anybody did: it comes back as it was. It is ours until the first that scales takes it, or
+/// until the Deployment is written again. A request of its own could fail, and the number would be lost.
+pub(super) fn at_making(
     service: &ValidatedService,
     autoscaler: Option<&facts::Autoscaler>,
     before: Option<i32>,
-    made: Option<i32>,
 ) -> Option<i32> {
     let least = service.scale.least();
     let chosen = autoscaler.and_then(|autoscaler| autoscaler.desired);
     // Where nobody has chosen yet, the fewest; and where that is none, what the API server makes of it: an autoscaler of
     // somebody else may take 0 for a wish to stay there.
     let wanted = chosen.or(before).map(|chosen| chosen.max(least)).or((least > 0).then_some(least))?;
-    (service.replicas().is_none() && made != Some(wanted)).then_some(wanted)
+    service.replicas().is_none().then_some(wanted)
 }
 
-/// Sets `replicas` as the manager that holds it for the autoscaler.
-pub(super) async fn hold(child: &Child<'_>, replicas: i32) -> Result<DynamicObject, ApplyError> {
+/// Sets `replicas` of the Deployment of this uid, as the manager that holds it for the autoscaler.
+pub(super) async fn hold(child: &Child<'_>, uid: Uid, replicas: i32) -> Result<(), ApplyError> {
     let patch = json!({
         "apiVersion": Deployment::api_version(&()),
         "kind": Deployment::kind(&()),
-        "metadata": {"name": child.wanted.name},
+        "metadata": {"name": child.wanted.name, "uid": uid.to_string()},
         "spec": {"replicas": replicas},
     });
     let params = PatchParams::apply(MANAGER).force();
-    child.api.patch(&child.wanted.name, &params, &Patch::Apply(&patch)).await.map_err(|error| child.failed(error))
+    let held = child.api.patch(&child.wanted.name, &params, &Patch::Apply(&patch)).await;
+    held.map(drop).map_err(|error| child.failed(error))
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, DynamicObject, Preconditions},
+    api::{DeleteParams, Preconditions},
 };
 use serde_json::Value;
 
@@ -134,7 +134,8 @@ async fn ensure(
     let is_deployment = declaration.kind == ChildKind::Deployment;
     let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let live = asked.stores.child(declaration.kind, &asked.service.namespace, name);
-    let body = if is_deployment && asked.template == Template::Kept {
+    let is_anothers = live.as_ref().is_some_and(|live| !live.meta.is_owned_by(Uid::of(&asked.service.owner.uid)));
+    let body = if is_deployment && asked.template == Template::Kept && !is_anothers {
         let Some(live) = &live else { return Ok(()) };
         let Some(body) = with_live_template(client, asked, body, live).await? else {
             applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
@@ -148,7 +149,8 @@ async fn ensure(
     let child = Child::new(client, &resource, &wanted);
     let key = (declaration.kind, wanted.name.clone());
     let answered = asked.memory.answered(&key);
-    let seen = asked.stores.children(declaration.kind).version();
+    let cache = asked.stores.children(declaration.kind);
+    let seen = cache.seen(answered.as_ref().map_or(u64::MAX, |answered| answered.lists));
     let meta = live.as_ref().map(|live| &live.meta);
     let (after, change) = match plan(&wanted, &asked.service.owner, meta, seen, answered.as_ref()) {
         Plan::Refuse(refusal) => return Err(refusal),
@@ -158,34 +160,36 @@ async fn ensure(
                 // The watch has yet to show what we wrote: what it has is of an older spec.
                 applied.deployment = asked.memory.deployment();
             } else if let Some(live) = &live {
-                asked.memory.note(key, Answered::of(&wanted, &live.meta));
+                asked.memory.note(key, Answered::of(&wanted, &live.meta, cache.lists()));
                 applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
             }
             return Ok(());
         }
         Plan::Create(change) => {
-            if let Some(made) = child.create().await? {
-                (after_making(&child, asked, declaration, made).await?, Some(change))
+            if let Some(made) = child.create(at_making(asked, declaration)).await? {
+                (made, Some(change))
             } else {
                 // The watch sees what bears our label and belongs to a service; this is something else, or quite new.
                 let found = child.api.get(&wanted.name).await.map_err(|error| child.failed(error))?;
                 let Some(meta) = Meta::of(&found.metadata, &asked.stores.names) else { return Ok(()) };
                 adopt(&wanted, &asked.service.owner, &meta, &found.metadata)?;
-                let after = child.update().await?;
-                let moved = found.resource_version() != after.resource_version();
+                let version = found.resource_version();
+                if is_deployment {
+                    let facts = (declaration.facts)(serde_json::to_value(found).unwrap_or_default());
+                    hand_over(&child, asked, &meta, &facts).await?;
+                }
+                let after = child.update(meta.uid).await?;
+                let moved = version != after.resource_version();
                 (after, moved.then_some(if answered.is_some() { Change::Repaired } else { Change::Updated }))
             }
         }
         Plan::Update(change) => {
-            if is_deployment
-                && let Some(live) = &live
-                && let Some(replicas) =
-                    handover::before_writing(asked.service, Some((&live.meta, replicas(&live.facts))))
-            {
-                handover::hold(&child, replicas).await?;
+            let Some(live) = &live else { return Ok(()) };
+            if is_deployment {
+                hand_over(&child, asked, &live.meta, &live.facts).await?;
             }
-            let after = child.update().await?;
-            let moved = meta.is_none_or(|meta| meta.version != crate::api::version(&after.metadata));
+            let after = child.update(live.meta.uid).await?;
+            let moved = live.meta.version != crate::api::version(&after.metadata);
             (after, moved.then_some(change))
         }
     };
@@ -193,7 +197,7 @@ async fn ensure(
         applied.note(&wanted, change);
     }
     let Some(meta) = Meta::of(&after.metadata, &asked.stores.names) else { return Ok(()) };
-    asked.memory.note(key, Answered::of(&wanted, &meta));
+    asked.memory.note(key, Answered::of(&wanted, &meta, cache.lists()));
     let facts = (declaration.facts)(serde_json::to_value(after).unwrap_or_default());
     if let ChildFacts::Deployment(facts) = &facts {
         asked.memory.note_deployment(meta.uid, facts.clone());
@@ -203,14 +207,9 @@ async fn ensure(
 }
 
 /// A Deployment that was deleted comes back with as many pods as its autoscaler held.
-async fn after_making(
-    child: &Child<'_>,
-    asked: Asked<'_>,
-    declaration: &Declaration,
-    made: DynamicObject,
-) -> Result<DynamicObject, ApplyError> {
+fn at_making(asked: Asked<'_>, declaration: &Declaration) -> Option<i32> {
     if declaration.kind != ChildKind::Deployment {
-        return Ok(made);
+        return None;
     }
     let autoscaler =
         asked.stores.child(ChildKind::HorizontalPodAutoscaler, &asked.service.namespace, &asked.service.name);
@@ -218,10 +217,18 @@ async fn after_making(
         ChildFacts::Autoscaler(facts) => Some(&**facts),
         _ => None,
     });
-    let now = made.data.pointer("/spec/replicas").and_then(Value::as_i64).and_then(|count| i32::try_from(count).ok());
-    match handover::after_making(asked.service, autoscaler, asked.memory.replicas(), now) {
-        Some(replicas) => handover::hold(child, replicas).await,
-        None => Ok(made),
+    handover::at_making(asked.service, autoscaler, asked.memory.replicas())
+}
+
+/// Holds the number of pods of a Deployment that is to be written, where that is needed.
+async fn hand_over(child: &Child<'_>, asked: Asked<'_>, live: &Meta, facts: &ChildFacts) -> Result<(), ApplyError> {
+    let replicas = match facts {
+        ChildFacts::Deployment(facts) => facts.replicas,
+        _ => None,
+    };
+    match handover::before_writing(asked.service, Some((live, replicas))) {
+        Some(replicas) => handover::hold(child, live.uid, replicas).await,
+        None => Ok(()),
     }
 }
 
@@ -263,13 +270,6 @@ fn seen_of(live: Option<&Meta>, seen: u64) -> u64 {
     live.map_or(seen, |live| live.version)
 }
 
-fn replicas(facts: &ChildFacts) -> Option<i32> {
-    match facts {
-        ChildFacts::Deployment(facts) => facts.replicas,
-        _ => None,
-    }
-}
-
 /// Deletes the children of this kind that an earlier spec asked for, where this one doesn't. Without one, it asks
 /// nothing.
 async fn prune(
@@ -303,8 +303,8 @@ async fn prune(
 }
 
 impl Answered {
-    fn of(wanted: &Wanted, meta: &Meta) -> Self {
-        Self { hash: wanted.hash, fields: meta.fields.clone(), version: meta.version }
+    fn of(wanted: &Wanted, meta: &Meta, lists: u64) -> Self {
+        Self { hash: wanted.hash, fields: meta.fields.clone(), version: meta.version, lists }
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Answered {
     pub(super) fields: Option<Arc<str>>,
     /// The version.
     pub(super) version: u64,
+    /// How many lists the watch had begun by then.
+    pub(super) lists: u64,
 }
 
 /// What to do about a child.
@@ -92,7 +94,13 @@ pub(super) fn plan(
     if live.applied == Some(wanted.hash) {
         let is_intact = same.is_some_and(|same| same.fields == live.fields)
             || live.fields.as_deref().is_some_and(|ours| fields::cover(ours, &wanted.body));
-        return if is_intact { Plan::Keep } else { Plan::Update(Change::Repaired) };
+        // An entry of ours beside that of our applies is what a repair that was cut short leaves.
+        let is_tidy = !live.has_strays || same.is_some_and(|same| same.version == live.version);
+        return match (is_intact, is_tidy) {
+            (true, true) => Plan::Keep,
+            (true, false) => Plan::Update(Change::Updated),
+            (false, _) => Plan::Update(Change::Repaired),
+        };
     }
     Plan::Update(if same.is_some() { Change::Repaired } else { Change::Updated })
 }

@@ -9,7 +9,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{ApplyError, handover, plan::Wanted};
-use crate::api::MANAGER;
+use crate::{
+    api::MANAGER,
+    watches::{Uid, is_stray},
+};
 
 /// The version of no object: with it, an object is made where there is none of its name, and refused where there is one.
 const OF_NONE: &str = "1";
@@ -25,10 +28,13 @@ impl<'a> Child<'a> {
         Self { api: Api::namespaced_with(client.clone(), &wanted.namespace, resource), wanted }
     }
 
-    /// Makes it. `None`: something of its name is there already.
-    pub(super) async fn create(&self) -> Result<Option<DynamicObject>, ApplyError> {
+    /// Makes it, with so many replicas where the number is given. `None`: something of its name is there already.
+    pub(super) async fn create(&self, replicas: Option<i32>) -> Result<Option<DynamicObject>, ApplyError> {
         let mut body = self.wanted.body.clone();
         body["metadata"]["resourceVersion"] = Value::from(OF_NONE);
+        if let Some(replicas) = replicas {
+            body["spec"]["replicas"] = Value::from(replicas);
+        }
         match self.api.patch(&self.wanted.name, &PatchParams::apply(MANAGER), &Patch::Apply(&body)).await {
             Ok(made) => Ok(Some(made)),
             Err(kube::Error::Api(status)) if status.code == 409 && !is_terminating(&status) => Ok(None),
@@ -36,23 +42,26 @@ impl<'a> Child<'a> {
         }
     }
 
-    /// Writes over what is there: a field that was changed by hand is taken back; one that another tool declares is not,
-    /// since the two would go on for ever.
-    pub(super) async fn update(&self) -> Result<DynamicObject, ApplyError> {
-        let after = match self.apply(false).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => self.take_back(status).await?,
-            Err(kube::Error::Api(status)) if status.code == 422 => self.overwrite(status).await?,
+    /// Writes over the object of this uid: a field that was changed by hand is taken back; one that another tool declares
+    /// is not, since the two would go on for ever. An object of the name that somebody has made since isn't touched, and
+    /// none is made.
+    pub(super) async fn update(&self, uid: Uid) -> Result<DynamicObject, ApplyError> {
+        let mut body = self.wanted.body.clone();
+        body["metadata"]["uid"] = Value::from(uid.to_string());
+        let after = match self.apply(&body, false).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => self.take_back(&body, status).await?,
+            Err(kube::Error::Api(status)) if status.code == 422 => self.overwrite(&body, status).await?,
             written => written.map_err(|error| self.failed(error))?,
         };
         self.disown(after).await
     }
 
-    async fn apply(&self, force: bool) -> kube::Result<DynamicObject> {
+    async fn apply(&self, body: &Value, force: bool) -> kube::Result<DynamicObject> {
         let params = PatchParams { force, ..PatchParams::apply(MANAGER) };
-        self.api.patch(&self.wanted.name, &params, &Patch::Apply(&self.wanted.body)).await
+        self.api.patch(&self.wanted.name, &params, &Patch::Apply(body)).await
     }
 
-    async fn take_back(&self, conflict: Box<Status>) -> Result<DynamicObject, ApplyError> {
+    async fn take_back(&self, body: &Value, conflict: Box<Status>) -> Result<DynamicObject, ApplyError> {
         let live = self.api.get_metadata(&self.wanted.name).await.map_err(|error| self.failed(error))?;
         let contested = contested_fields(&conflict, live.managed_fields());
         if !contested.is_empty() {
@@ -62,8 +71,8 @@ impl<'a> Child<'a> {
                 conflicts: contested.join(", "),
             });
         }
-        match self.apply(true).await {
-            Err(kube::Error::Api(status)) if status.code == 422 => self.overwrite(status).await,
+        match self.apply(body, true).await {
+            Err(kube::Error::Api(status)) if status.code == 422 => self.overwrite(body, status).await,
             written => written.map_err(|error| self.failed(error)),
         }
     }
@@ -71,22 +80,26 @@ impl<'a> Child<'a> {
     /// Some edits by hand can't be merged with what we apply: another port of the same name, a `valueFrom` beside our
     /// `value`. A merge patch replaces whole lists, and so undoes them; the apply after it takes the fields back. What
     /// can't be written that way either was refused for its own sake, with the answer `refusal`.
-    async fn overwrite(&self, refusal: Box<Status>) -> Result<DynamicObject, ApplyError> {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        if self.api.patch(&self.wanted.name, &params, &Patch::Merge(&self.wanted.body)).await.is_err() {
-            return Err(self.failed(kube::Error::Api(refusal)));
+    async fn overwrite(&self, body: &Value, refusal: Box<Status>) -> Result<DynamicObject, ApplyError> {
+        let live = self.api.get_metadata(&self.wanted.name).await.map_err(|error| self.failed(error))?;
+        if live.uid().as_deref() != body.pointer("/metadata/uid").and_then(Value::as_str) {
+            // A lost race: what this is now is for the next look to find out.
+            return Err(self.failed(kube::Error::Api(Box::new(Status { code: 409, ..*refusal }))));
         }
-        self.apply(true).await.map_err(|error| self.failed(error))
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        match self.api.patch(&self.wanted.name, &params, &Patch::Merge(body)).await {
+            Ok(_) => self.apply(body, true).await.map_err(|error| self.failed(error)),
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
+                Err(self.failed(kube::Error::Api(refusal)))
+            }
+            // Whether it can be written that way is still to be seen.
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// Leaves one entry of ours among the managers: that of our applies. The one of an overwrite would hold fields that
     /// we no longer set, and be in conflict with us.
     async fn disown(&self, after: DynamicObject) -> Result<DynamicObject, ApplyError> {
-        let is_stray = |entry: &ManagedFieldsEntry| {
-            entry.manager.as_deref() == Some(MANAGER)
-                && entry.operation.as_deref() == Some("Update")
-                && entry.subresource.as_deref().unwrap_or_default().is_empty()
-        };
         let managers = after.managed_fields();
         if !managers.iter().any(is_stray) {
             return Ok(after);

@@ -47,8 +47,8 @@ struct State {
     config: Option<(u64, Arc<str>)>,
     /// Failures in a row.
     failures: u32,
-    /// What the last one was about, and until when it isn't tried again.
-    failed: Option<(Situation, Instant)>,
+    /// The last one.
+    failed: Option<Failure>,
     /// The last status that was written, its version, and when.
     written: Option<(u64, SentimentServiceStatus, Instant)>,
     /// What a kubelet last said of a pod that it ends.
@@ -63,6 +63,17 @@ pub(super) enum Asked {
     Not,
     /// Of late, and there was one or not.
     OfLate(Option<Arc<str>>),
+}
+
+/// A failure that isn't to be repeated at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    /// What it was about.
+    pub(super) situation: Situation,
+    /// Whether it says nothing of the children: then none of what they do is a reason to ask earlier.
+    pub(super) is_unanswered: bool,
+    /// Until when it isn't tried again.
+    pub(super) until: Instant,
 }
 
 /// What a reconciliation depends on: where none of it has moved, a failure would only be repeated.
@@ -158,8 +169,9 @@ impl Memory {
     /// How long to wait before this is tried again, where it failed and nothing has moved since.
     pub(super) fn waits(&self, situation: Situation, now: Instant) -> Option<Duration> {
         let state = lock(&self.state);
-        let (failed, until) = state.failed.as_ref()?;
-        (*failed == situation && *until > now).then(|| until.duration_since(now))
+        let Failure { situation: failed, is_unanswered, until } = state.failed?;
+        let is_same = failed.generation == situation.generation && (is_unanswered || failed == situation);
+        (is_same && until > now).then(|| until.duration_since(now))
     }
 
     /// Counts a failure, and tells how many there were in a row.
@@ -170,8 +182,8 @@ impl Memory {
     }
 
     /// Notes that a failure isn't tried again for so long, unless something moves.
-    pub(super) fn note_failure(&self, situation: Situation, until: Instant) {
-        lock(&self.state).failed = Some((situation, until));
+    pub(super) fn note_failure(&self, failure: Failure) {
+        lock(&self.state).failed = Some(failure);
     }
 
     /// Notes that a reconciliation came to its end.
@@ -247,11 +259,15 @@ mod tests {
         let memory = Memory::default();
         let situation = Situation { generation: Some(1), versions: 7 };
         let now = Instant::now();
-        memory.note_failure(situation, now + Duration::from_secs(5));
+        let until = now + Duration::from_secs(5);
+        memory.note_failure(Failure { situation, is_unanswered: false, until });
         assert_eq!(memory.waits(situation, now), Some(Duration::from_secs(5)));
         assert_eq!(memory.waits(Situation { versions: 8, ..situation }, now), None);
         assert_eq!(memory.waits(Situation { generation: Some(2), ..situation }, now), None);
         assert_eq!(memory.waits(situation, now + Duration::from_secs(5)), None);
+        memory.note_failure(Failure { situation, is_unanswered: true, until });
+        assert!(memory.waits(Situation { versions: 8, ..situation }, now).is_some(), "the server is as it was");
+        assert_eq!(memory.waits(Situation { generation: Some(2), ..situation }, now), None);
         memory.note_success();
         assert_eq!(memory.waits(situation, now), None);
     }

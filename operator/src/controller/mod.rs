@@ -78,7 +78,7 @@ impl Operator {
         &self.watchdog
     }
 
-    /// Runs until `stop` is cancelled and the reconciliations that have begun are done.
+    /// Runs until `stop` is cancelled and the reconciliations that have begun are done, or until a watch has ended.
     ///
     /// `concurrency` is the most reconciliations at a time in each scope; `ready` is called when all watches of all scopes
     /// have been answered.
@@ -94,6 +94,8 @@ impl Operator {
         let mut all_stores = Vec::new();
         // The Deployments of all scopes have been seen, or that takes too long.
         let settled = CancellationToken::new();
+        // A watch has no end, unless it panics. Who is deaf must not go on: the next process may hear.
+        let deaf = CancellationToken::new();
         for scope in scopes {
             let watches = watches::start(&self.client, scope, &self.metrics);
             let stores = watches.stores.clone();
@@ -101,6 +103,12 @@ impl Operator {
             self.rollouts.watch(stores.clone());
             let (wake, woken) = mpsc::unbounded();
             let queue = self.metrics.queue.clone();
+            let all = stores.services.clone();
+            // A kind that was found or is gone concerns all, but not before their verdicts are due.
+            let concerned = watches::installations(&stores).flat_map(move |()| {
+                stream::iter(all.state().into_iter().map(|object| ServiceRef::from_obj(&*object)).collect::<Vec<_>>())
+            });
+            let woken = stream::select(woken, concerned);
             let woken = woken.inspect(move |service: &ServiceRef| queue.enter(service.clone()));
             let (paced, looks) = mpsc::unbounded();
             let (scope_stores, scope_settled) = (stores.clone(), settled.clone());
@@ -109,10 +117,11 @@ impl Operator {
                 scope_stores.whole().await;
                 scope_settled.cancelled().await;
             };
-            let installations = watches::installations(&stores);
             let coming = stream::select(watches.looks, woken);
             let mut watching = watches.tasks;
+            let is_deaf = deaf.clone().drop_guard();
             tasks.spawn(async move {
+                let _is_deaf = is_deaf;
                 tokio::select! {
                     () = pace::pace(begin, coming, paced) => {}
                     _ = watching.join_next() => {}
@@ -125,7 +134,6 @@ impl Operator {
                 Controller::for_stream(stream::pending(), stores.services.clone())
                     .with_config(controller::Config::default().concurrency(concurrency))
                     .reconcile_on(looks)
-                    .reconcile_all_on(installations)
                     .graceful_shutdown_on(stop.clone().cancelled_owned())
                     .run(steps::reconcile, on_error, context),
             );
@@ -163,6 +171,7 @@ impl Operator {
         tokio::select! {
             () = reconciled => {}
             () = stopped_early => {}
+            () = deaf.cancelled() => tracing::error!("a watch has come to an end; ending"),
         }
     }
 

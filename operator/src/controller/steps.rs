@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     Context, Memory,
-    memory::{Asked, Situation},
+    memory::{Asked, Failure, Situation},
 };
 use crate::{
     api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
@@ -70,8 +70,12 @@ pub(super) async fn reconcile(object: Arc<Stored>, context: Arc<Context>) -> Res
 pub(super) fn on_error(object: &Stored, error: &Error, context: &Context) -> Action {
     let memory = context.operator.memories.of(&ServiceRef::from_obj(object), object.meta().uid.as_deref());
     let failures = memory.count_failure();
-    let delay = backoff::delay(failures, fastrand::f64()).max(asked_to_wait(error).unwrap_or_default());
-    memory.note_failure(situation(object, &context.stores), Instant::now() + delay);
+    let is_unanswered = is_unanswered(error);
+    let longest = if is_unanswered { backoff::LONGEST_UNANSWERED } else { backoff::LONGEST };
+    let asked = asked_to_wait(error).unwrap_or_default().min(longest);
+    let delay = backoff::delay(failures, fastrand::f64(), longest).max(asked);
+    let situation = situation(object, &context.stores);
+    memory.note_failure(Failure { situation, is_unanswered, until: Instant::now() + delay });
     tracing::warn!(
         name = object.meta().name,
         namespace = object.meta().namespace,
@@ -83,15 +87,27 @@ pub(super) fn on_error(object: &Stored, error: &Error, context: &Context) -> Act
     Action::requeue(delay)
 }
 
+/// Why the API server didn't do what it was asked, where that wasn't for its content.
+fn source(error: &Error) -> Option<&kube::Error> {
+    match error {
+        Error::Apply(ApplyError::Unreachable { source, .. })
+        | Error::Dereference(DereferenceError::Unreachable { source, .. })
+        | Error::Report(source) => Some(source),
+        _ => None,
+    }
+}
+
+/// Whether the API server is overloaded, has a fault of its own, or doesn't answer.
+fn is_unanswered(error: &Error) -> bool {
+    source(error).is_some_and(|source| match source {
+        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+        _ => true,
+    })
+}
+
 /// What the API server asks for with a 429.
 fn asked_to_wait(error: &Error) -> Option<Duration> {
-    let (Error::Apply(ApplyError::Unreachable { source, .. })
-    | Error::Dereference(DereferenceError::Unreachable { source, .. })
-    | Error::Report(source)) = error
-    else {
-        return None;
-    };
-    let kube::Error::Api(status) = &**source else { return None };
+    let kube::Error::Api(status) = source(error)? else { return None };
     let seconds = status.details.as_ref()?.retry_after_seconds;
     (status.code == 429).then(|| Duration::from_secs(seconds.into()))
 }

@@ -105,7 +105,7 @@ impl Evictions {
                 failures += 1;
                 metrics.watch_failed(&kind);
                 tracing::warn!(%kind, %error, "watch interrupted, trying again");
-                tokio::time::sleep(backoff::delay(failures, fastrand::f64())).await;
+                tokio::time::sleep(backoff::delay(failures, fastrand::f64(), backoff::LONGEST_UNANSWERED)).await;
                 metrics.watch_started(&kind);
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use axum::extract::Query;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri, header::RETRY_AFTER, response::Parts};
 use http_body_util::{BodyExt, Either, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body as HttpBody, Bytes, Frame};
 use kube::{
@@ -18,6 +18,7 @@ use kube::{
     client::{Body, ClientBuilder, DynBody},
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::{BoxError, Layer, Service, layer::util::Identity, util::BoxService};
@@ -118,6 +119,25 @@ where
     }
 }
 
+/// A refusal with the seconds of its `Retry-After` in the body: kube hands on nothing but that. An API server that is
+/// overloaded sends a line of text.
+fn with_seconds_to_wait(head: &Parts, body: Bytes) -> Bytes {
+    let seconds = head.headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
+    let Some(seconds) = seconds.filter(|_| head.status == StatusCode::TOO_MANY_REQUESTS) else { return body };
+    let mut status: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    if status["kind"] != "Status" {
+        status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "TooManyRequests",
+            "code": head.status.as_u16(), "message": String::from_utf8_lossy(&body).trim(),
+        });
+    }
+    if !status["details"].is_object() {
+        status["details"] = json!({});
+    }
+    status["details"]["retryAfterSeconds"] = Value::from(seconds);
+    status.to_string().into()
+}
+
 impl<S, I, B> Service<Request<I>> for Bounded<S>
 where
     S: Service<Request<I>, Response = Response<B>, Error = BoxError>,
@@ -145,7 +165,8 @@ where
                 Either::Right(watched(body, longest))
             } else {
                 // kube puts an answer together before it reads it, so this takes no more memory.
-                Either::Left(Full::new(body.collect().await.map_err(Into::into)?.to_bytes()))
+                let body = body.collect().await.map_err(Into::into)?.to_bytes();
+                Either::Left(Full::new(with_seconds_to_wait(&head, body)))
             };
             Ok(Response::from_parts(head, body))
         };
@@ -201,6 +222,17 @@ mod tests {
             assert!(matches!(error, kube::Error::Api(status) if status.code == code));
             assert!(counted(&registry, &format!(r#"{{verb="get",resource="configmaps",code="{code}"}} 1"#)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_overloaded_server_asks_for_is_told_with_its_words() {
+        let server = Server::new();
+        server.faults().inject(requests("get", "configmaps"), Fault::TooManyRequests(7));
+        let client = server.client();
+        let error = Api::<ConfigMap>::namespaced(client, "demo").get("settings").await.unwrap_err();
+        let kube::Error::Api(status) = error else { panic!("{error}") };
+        assert_eq!(status.details.as_ref().map(|details| details.retry_after_seconds), Some(7));
+        assert_eq!((status.code, status.message.as_str()), (429, "Too many requests, please try again later."));
     }
 
     #[tokio::test(start_paused = true)]

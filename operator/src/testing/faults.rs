@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use http::{Request, Response, StatusCode, header::RETRY_AFTER};
+use http::{Request, Response, StatusCode, header::RETRY_AFTER, response::Builder};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as HttpBody, Frame};
 use serde_json::json;
@@ -24,7 +24,11 @@ use crate::{lock::lock, runtime::request_info::RequestInfo};
 pub enum Fault {
     /// It never reaches the server, and is answered by this code.
     Answer(u16),
-    /// The same with 429 and the seconds to wait.
+    /// It never reaches the server, and is refused with this code in these words. `{}` in them is how often requests met
+    /// this fault: words that differ each time.
+    Refused(u16, &'static str),
+    /// It never reaches the server, and is answered as an overloaded one does it: 429, the seconds to wait in a header, and
+    /// a line of text.
     TooManyRequests(u64),
     /// The connection ends before the server has it.
     CutBeforeActing,
@@ -98,7 +102,7 @@ impl Faults {
         lock(&self.0).seen.iter().filter(|seen| *seen == request).count()
     }
 
-    fn meet(&self, request: &RequestInfo<'_>) -> Option<Fault> {
+    fn meet(&self, request: &RequestInfo<'_>) -> Option<(Fault, usize)> {
         let parts = [Some(request.resource), request.name, request.subresource];
         let asked = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
         let mut state = lock(&self.0);
@@ -106,7 +110,7 @@ impl Faults {
         let mut found = None;
         for rule in state.rules.iter_mut().filter(|rule| rule.matching.is_met_by(request)) {
             if found.is_none() && rule.matching.means(rule.met) {
-                found = Some(rule.fault.clone());
+                found = Some((rule.fault.clone(), rule.met));
             }
             rule.met += 1;
         }
@@ -149,9 +153,16 @@ where
     fn call(&mut self, request: Request<I>) -> Self::Future {
         let fault = RequestInfo::of(request.method(), request.uri()).and_then(|info| self.faults.meet(&info));
         let is_later_page = request.uri().query().unwrap_or_default().contains("continue=");
+        let (fault, met) = fault.unzip();
         let fault = match fault {
-            Some(Fault::Answer(code)) => return async move { refusal(code, None) }.boxed(),
-            Some(Fault::TooManyRequests(seconds)) => return async move { refusal(429, Some(seconds)) }.boxed(),
+            Some(Fault::Answer(code)) => {
+                return async move { refusal(code, &format!("a fault of the test: {}", reason(code))) }.boxed();
+            }
+            Some(Fault::Refused(code, words)) => {
+                let words = words.replace("{}", &met.unwrap_or_default().to_string());
+                return async move { refusal(code, &words) }.boxed();
+            }
+            Some(Fault::TooManyRequests(seconds)) => return async move { overloaded(seconds) }.boxed(),
             Some(Fault::CutBeforeActing) => return async { Err("the connection was cut".into()) }.boxed(),
             Some(Fault::Unanswered) => return pending().boxed(),
             Some(Fault::LaterPagesLate(_)) if !is_later_page => None,
@@ -183,26 +194,36 @@ where
     }
 }
 
-fn refusal(code: u16, retry_after: Option<u64>) -> Answer {
-    let status = StatusCode::from_u16(code)?;
-    let reason = match code {
+fn reason(code: u16) -> &'static str {
+    match code {
+        403 => "Forbidden",
         409 => "Conflict",
         410 => "Expired",
+        422 => "Invalid",
         429 => "TooManyRequests",
         500 => "InternalError",
         503 => "ServiceUnavailable",
         504 => "Timeout",
         _ => "Unknown",
-    };
-    let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason,
-        "message": format!("a fault of the test: {reason}"),
-    });
-    let mut answer = Response::builder().status(status);
-    if let Some(seconds) = retry_after {
-        answer = answer.header(RETRY_AFTER, seconds);
     }
-    Ok(answer.body(boxed(Full::new(Bytes::from(body.to_string()))))?)
+}
+
+fn refusal(code: u16, words: &str) -> Answer {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
+        "reason": reason(code), "message": words,
+    });
+    answer(Response::builder().status(StatusCode::from_u16(code)?), body.to_string())
+}
+
+/// As `k8s.io/apiserver/pkg/server/filters/priority-and-fairness.go` has it.
+fn overloaded(seconds: u64) -> Answer {
+    let head = Response::builder().status(StatusCode::TOO_MANY_REQUESTS).header(RETRY_AFTER, seconds);
+    answer(head, "Too many requests, please try again later.\n".to_owned())
+}
+
+fn answer(head: Builder, body: String) -> Answer {
+    Ok(head.body(boxed(Full::new(Bytes::from(body))))?)
 }
 
 async fn halved<B>(body: B) -> Result<AnswerBody, BoxError>

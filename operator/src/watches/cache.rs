@@ -33,6 +33,8 @@ impl<F> Default for Cache<F> {
             by_owner: HashMap::new(),
             listed: None,
             version: 0,
+            lists_begun: 0,
+            list_done: 0,
         })))
     }
 }
@@ -51,6 +53,10 @@ struct Objects<F> {
     listed: Option<HashSet<Name>>,
     /// The highest version that was seen.
     version: u64,
+    /// Lists that have begun.
+    lists_begun: u64,
+    /// The last of them that was complete.
+    list_done: u64,
 }
 
 impl<F> Cache<F> {
@@ -77,21 +83,35 @@ impl<F> Cache<F> {
         self.read(|objects| objects.by_name.values().flat_map(HashMap::values).for_each(|kept| look(kept)));
     }
 
-    /// The highest version that was seen: what was written at a lower one has been shown, or is gone again.
+    /// Up to which version objects have been shown to who was answered while [`lists`](Self::lists) was this: what was
+    /// written at a lower one has been shown, or is gone again.
+    ///
+    /// A list that began after that shows all that was written before. The objects in it needn't tell: if the last one was
+    /// deleted while nobody watched, the others are older.
     #[must_use]
-    pub fn version(&self) -> u64 {
-        self.read(|objects| objects.version)
+    pub fn seen(&self, lists: u64) -> u64 {
+        self.read(|objects| if objects.list_done > lists { u64::MAX } else { objects.version })
+    }
+
+    /// How many lists have begun.
+    #[must_use]
+    pub fn lists(&self) -> u64 {
+        self.read(|objects| objects.lists_begun)
     }
 
     /// A list of all objects begins.
     pub(super) fn list_begins(&self) {
-        self.write(|objects| objects.listed = Some(HashSet::new()));
+        self.write(|objects| {
+            objects.listed = Some(HashSet::new());
+            objects.lists_begun += 1;
+        });
     }
 
     /// The list is complete: who wasn't in it is gone, and returned.
     pub(super) fn list_ends(&self) -> Vec<Arc<Kept<F>>> {
         self.write(|objects| {
             let Some(listed) = objects.listed.take() else { return Vec::new() };
+            objects.list_done = objects.lists_begun;
             let all = objects.by_name.values().flat_map(HashMap::values);
             let gone: Vec<_> = all
                 .filter(|kept| !listed.contains(&(kept.meta.namespace.clone(), kept.meta.name.clone())))
@@ -100,6 +120,8 @@ impl<F> Cache<F> {
             for kept in &gone {
                 objects.remove(&kept.meta.namespace, &kept.meta.name);
             }
+            let versions = objects.by_name.values().flat_map(HashMap::values).map(|kept| kept.meta.version);
+            objects.version = versions.max().unwrap_or_default().max(objects.version);
             objects.by_name.shrink_to_fit();
             objects.by_owner.shrink_to_fit();
             gone
@@ -110,9 +132,10 @@ impl<F> Cache<F> {
     pub(super) fn keep(&self, kept: Kept<F>) -> Option<Arc<Kept<F>>> {
         self.write(|objects| {
             let (namespace, name) = (kept.meta.namespace.clone(), kept.meta.name.clone());
-            objects.version = objects.version.max(kept.meta.version);
-            if let Some(listed) = &mut objects.listed {
-                listed.insert((namespace.clone(), name.clone()));
+            match &mut objects.listed {
+                // A list comes by name: what is on its later pages may be older, and hasn't been shown.
+                Some(listed) => drop(listed.insert((namespace.clone(), name.clone()))),
+                None => objects.version = objects.version.max(kept.meta.version),
             }
             let before = objects.remove(&namespace, &name);
             if let Some(owner) = &kept.meta.owner {
@@ -126,7 +149,9 @@ impl<F> Cache<F> {
     /// Drops the object of this name, which was seen going at this version, and returns what was kept of it.
     pub(super) fn drop(&self, namespace: &str, name: &str, version: u64) -> Option<Arc<Kept<F>>> {
         self.write(|objects| {
-            objects.version = objects.version.max(version);
+            if objects.listed.is_none() {
+                objects.version = objects.version.max(version);
+            }
             objects.remove(namespace, name)
         })
     }
@@ -177,6 +202,7 @@ mod tests {
             is_deleting: false,
             applied: None,
             fields: None,
+            has_strays: false,
         };
         Kept { meta, facts: version }
     }
@@ -194,11 +220,11 @@ mod tests {
         assert_eq!(owned(&cache), ["a", "b"]);
         assert_eq!(cache.get("demo", "c").unwrap().facts, 3);
         assert!(cache.get("other", "c").is_none());
-        assert_eq!(cache.version(), 3);
+        assert_eq!(cache.seen(0), 3);
         cache.keep(kept("a", 4, None));
         assert_eq!(owned(&cache), ["b"]);
         cache.drop("demo", "b", 5);
-        assert_eq!((owned(&cache), cache.version()), (Vec::new(), 5));
+        assert_eq!((owned(&cache), cache.seen(0)), (Vec::new(), 5));
     }
 
     #[test]
@@ -211,5 +237,20 @@ mod tests {
         assert_eq!(owned(&cache), ["a", "b"], "no verdict is made of half a list");
         let gone: Vec<_> = cache.list_ends().iter().map(|kept| kept.meta.name.to_string()).collect();
         assert_eq!((gone, owned(&cache)), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    }
+
+    #[test]
+    fn a_list_shows_all_that_was_written_before_it_began_and_only_when_it_is_complete() {
+        let cache = Cache::default();
+        cache.list_begins();
+        cache.keep(kept("a", 1, None));
+        cache.list_ends();
+        let answered = cache.lists();
+        cache.list_begins();
+        cache.keep(kept("b", 9, None));
+        assert_eq!(cache.seen(answered), 1, "what was written at 5 may be on the next page");
+        assert_eq!(cache.seen(cache.lists()), 1);
+        cache.list_ends();
+        assert_eq!((cache.seen(answered), cache.seen(cache.lists())), (u64::MAX, 9));
     }
 }

@@ -135,6 +135,10 @@ impl Follow<DynamicObject> for Children {
         for kept in self.cache().list_ends() {
             self.look_at_owners([Some(&kept.meta), None]);
         }
+        // One that was made and deleted while nobody watched is in no list, and nothing tells of it.
+        for service in self.stores.services.state() {
+            self.triggers.look_at(ServiceRef::from_obj(&*service));
+        }
     }
 }
 
@@ -204,7 +208,7 @@ impl<K: Below> Follow<K> for Running {
             return;
         }
         // Nobody applies these but their controllers.
-        let meta = Meta { fields: None, applied: None, ..meta };
+        let meta = Meta { fields: None, applied: None, has_strays: false, ..meta };
         K::cache(&self.stores).keep(Kept { meta: meta.clone(), facts: object.facts() });
         self.triggers.look_at_some(K::service(&meta, &self.stores));
     }

@@ -60,6 +60,8 @@ pub struct Meta {
     pub applied: Option<u64>,
     /// The fields that we apply and that are still as we applied them, as the API server lists them.
     pub fields: Option<Arc<str>>,
+    /// Whether there is an entry of ours that isn't of an apply.
+    pub has_strays: bool,
 }
 
 impl Meta {
@@ -83,6 +85,7 @@ impl Meta {
                 .and_then(|annotations| annotations.get(APPLIED))
                 .and_then(|hash| u64::from_str_radix(hash, 16).ok()),
             fields: our_fields(metadata.managed_fields.as_deref().unwrap_or_default(), owner, names),
+            has_strays: metadata.managed_fields.iter().flatten().any(is_stray),
         })
     }
 
@@ -91,6 +94,13 @@ impl Meta {
     pub fn is_owned_by(&self, uid: Uid) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.uid == uid)
     }
+}
+
+/// Whether this is an entry of a write of ours that was no apply.
+pub(crate) fn is_stray(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(MANAGER)
+        && entry.operation.as_deref() == Some("Update")
+        && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
 /// The fields of the entry of our applies. The owner's uid is cut out: it alone differs from service to service.
@@ -140,6 +150,7 @@ mod tests {
         assert!(meta.is_owned_by(Uid::of("0f8fad5b-d9cb-469f-a165-70867728950e")));
         assert_eq!((meta.version, meta.applied), (9, Some(255)));
         assert!(meta.fields.unwrap().contains("ownerReferences"));
+        assert!(meta.has_strays);
     }
 
     #[test]

@@ -35,6 +35,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::meta::is_stray;
 pub use self::{
     cache::{Cache, Kept},
     meta::{Meta, Owner, Uid},
@@ -294,7 +295,7 @@ impl Starts<'_> {
                 installed.set(false);
                 whole.cancel();
                 // One that was just made is served a moment later.
-                sleep(backoff::delay(tries, fastrand::f64()).min(LATER)).await;
+                sleep(backoff::delay(tries, fastrand::f64(), LATER)).await;
                 optional::may_be_there(&client, definition).await;
             }
         });

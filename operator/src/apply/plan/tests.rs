@@ -42,7 +42,7 @@ fn live(of: &Wanted) -> Meta {
 }
 
 fn answered(of: &Wanted, version: u64) -> Answered {
-    Answered { hash: of.hash, fields: live(of).fields, version }
+    Answered { hash: of.hash, fields: live(of).fields, version, lists: 0 }
 }
 
 fn decide(wanted: &Wanted, live: Option<&Meta>, seen: u64, answered: Option<&Answered>) -> String {
@@ -88,6 +88,15 @@ fn a_field_that_a_webhook_takes_each_time_is_no_tug_of_war() {
     let after_webhook = Meta { fields: Some(fields.clone()), ..live(&wanted) };
     let answer = Answered { fields: Some(fields), ..answered(&wanted, 10) };
     assert_eq!(decide(&wanted, Some(&after_webhook), 10, Some(&answer)), "keep");
+}
+
+#[test]
+fn what_a_repair_that_was_cut_short_has_left_is_tidied_up_once() {
+    let wanted = wanted(2);
+    let strewn = Meta { has_strays: true, ..live(&wanted) };
+    assert_eq!(decide(&wanted, Some(&strewn), 10, None), "update: Updated");
+    assert_eq!(decide(&wanted, Some(&strewn), 10, Some(&answered(&wanted, 9))), "update: Updated");
+    assert_eq!(decide(&wanted, Some(&strewn), 10, Some(&answered(&wanted, 10))), "keep", "it can't be helped");
 }
 
 #[test]

@@ -174,6 +174,9 @@ fn create(store: &mut Store, info: &RequestInfo<'_>, said: &Said) -> Answered {
     if store.objects.contains_key(&key) {
         return Err(Refusal::exists(info.resource, &name));
     }
+    if store.terminating.contains(&key.namespace) {
+        return Err(Refusal::terminating(&key.namespace));
+    }
     if let Some(object) = object.as_object_mut() {
         object.remove("status");
     }
@@ -210,6 +213,9 @@ fn write(store: &mut Store, key: &Key, live: Option<&Value>, info: &RequestInfo<
     if live.is_none() && !(is_apply && subresource.is_empty()) {
         return Err(Refusal::not_found(info.resource, &key.name));
     }
+    if live.is_none() && store.terminating.contains(&key.namespace) {
+        return Err(Refusal::terminating(&key.namespace));
+    }
     let writer = Writer { manager: said.manager(), subresource };
     // On the subresource that it changes, what is asked for is of another form.
     let asked = if subresource == "scale" && !is_apply {
@@ -242,9 +248,7 @@ fn write(store: &mut Store, key: &Key, live: Option<&Value>, info: &RequestInfo<
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         return Err(Refusal::conflict(info.resource, &key.name, why));
     }
-    if !said.body["metadata"]["uid"].is_null() && !is_new && said.body["metadata"]["uid"] != old["metadata"]["uid"] {
-        return Err(Refusal::conflict(info.resource, &key.name, "Precondition failed: UID in precondition"));
-    }
+    check_uid(info, key, live, &said.body)?;
     if !is_new {
         let kept = after["status"].take();
         let mut both = if subresource == "status" { old.clone() } else { after.clone() };
@@ -265,6 +269,20 @@ fn write(store: &mut Store, key: &Key, live: Option<&Value>, info: &RequestInfo<
         store.remove(key);
     }
     Ok((if is_new { 201 } else { 200 }, if subresource == "scale" { scale(&written) } else { written }))
+}
+
+/// Who names a uid means no other object, and makes none.
+fn check_uid(info: &RequestInfo<'_>, key: &Key, live: Option<&Value>, asked: &Value) -> Result<(), Refusal> {
+    let wanted = &asked["metadata"]["uid"];
+    match live {
+        _ if wanted.is_null() => Ok(()),
+        None => Err(Refusal::conflict(info.resource, &key.name, "uid mismatch: no existing object was found")),
+        Some(live) if live["metadata"]["uid"] == *wanted => Ok(()),
+        Some(_) if info.verb == "update" => {
+            Err(Refusal::conflict(info.resource, &key.name, "Precondition failed: UID in precondition"))
+        }
+        Some(live) => Err(Refusal::invalid(live, "metadata.uid: Invalid value: field is immutable")),
+    }
 }
 
 /// Keeps what a subresource takes.

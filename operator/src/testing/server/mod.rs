@@ -157,6 +157,11 @@ impl Server {
         lock(&self.service.store).missing.remove(resource);
     }
 
+    /// Begins to take a namespace away: nothing new is made in it.
+    pub fn terminate(&self, namespace: &str) {
+        lock(&self.service.store).terminating.insert(namespace.to_owned());
+    }
+
     /// Forgets what has happened so far: who watches from an earlier version is told that it is too old.
     pub fn forget_history(&self) {
         let mut store = lock(&self.service.store);

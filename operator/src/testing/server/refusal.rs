@@ -49,6 +49,12 @@ impl Refusal {
         Self::new(409, "Conflict", &message, json!({"causes": causes}))
     }
 
+    pub(super) fn terminating(namespace: &str) -> Self {
+        let message = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let cause = json!({"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"});
+        Self::new(403, "Forbidden", &message, json!({"causes": [cause]}))
+    }
+
     pub(super) fn invalid(object: &Value, why: &str) -> Self {
         let (kind, name) = (object["kind"].as_str().unwrap_or_default(), object.pointer("/metadata/name"));
         let name = name.and_then(Value::as_str).unwrap_or_default();

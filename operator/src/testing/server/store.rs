@@ -25,7 +25,7 @@ pub(super) struct Change {
     pub(super) after: Option<Value>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
     pub(super) objects: BTreeMap<Key, Value>,
     pub(super) history: Vec<Change>,
@@ -34,7 +34,24 @@ pub(super) struct Store {
     pub(super) forgotten: u64,
     /// Plural names of kinds that aren't installed.
     pub(super) missing: BTreeSet<String>,
+    /// Namespaces in which nothing new is made.
+    pub(super) terminating: BTreeSet<String>,
     made: u64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        // As in etcd, version 1 is that of no object.
+        Self {
+            objects: BTreeMap::new(),
+            history: Vec::new(),
+            version: 1,
+            forgotten: 0,
+            missing: BTreeSet::new(),
+            terminating: BTreeSet::new(),
+            made: 0,
+        }
+    }
 }
 
 impl Store {

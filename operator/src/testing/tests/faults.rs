@@ -87,6 +87,19 @@ async fn a_refusal_tells_when_to_come_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_has_its_words_and_they_may_vary() {
+    let server = Server::new();
+    server.faults().inject(requests("get", "configmaps"), Fault::Refused(403, "no, for the time number {}"));
+    let mut words = Vec::new();
+    for _ in 0..2 {
+        let kube::Error::Api(status) = api(&server).get("a").await.unwrap_err() else { panic!() };
+        words.push((status.code, status.message));
+    }
+    let said = |number| (403, format!("no, for the time number {number}"));
+    assert_eq!(words, [said(0), said(1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn later_pages_are_late_and_the_first_is_not() {
     let server = Server::new();
     server.put(config_map("a", "x"));

@@ -129,6 +129,44 @@ async fn a_deletion_keeps_to_its_preconditions() {
 }
 
 #[tokio::test]
+async fn who_names_a_version_or_a_uid_means_that_object_and_no_other() {
+    let server = Server::new();
+    let api = config_maps(&server);
+    let apply = |metadata: Value| {
+        let mut object = config_map("a", "x");
+        object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let api = api.clone();
+        async move {
+            let applied = api.patch("a", &PatchParams::apply("us"), &Patch::Apply(object)).await;
+            applied.map_or_else(|error| code(&error), |_| 200)
+        }
+    };
+    let (of_none, of_another) =
+        (json!({"resourceVersion": "1"}), json!({"uid": "00000000-0000-4000-8000-0000000000ff"}));
+    assert_eq!(apply(of_another.clone()).await, 409, "it makes none");
+    assert_eq!(apply(of_none.clone()).await, 200);
+    assert_eq!(apply(of_none).await, 409, "now there is one");
+    assert_eq!(apply(of_another).await, 422);
+    let uid = server.get("", "configmaps", "demo", "a").unwrap()["metadata"]["uid"].clone();
+    assert_eq!(apply(json!({"uid": uid})).await, 200);
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_is_going_nothing_new_is_made() {
+    let server = Server::new();
+    server.put(config_map("a", "x"));
+    server.terminate("demo");
+    let api = config_maps(&server);
+    let params = PatchParams::apply("us");
+    api.patch("a", &params, &Patch::Apply(config_map("a", "x"))).await.unwrap();
+    let kube::Error::Api(status) = api.patch("b", &params, &Patch::Apply(config_map("b", "x"))).await.unwrap_err()
+    else {
+        panic!()
+    };
+    assert_eq!((status.code, status.details.unwrap().causes[0].reason.as_str()), (403, "NamespaceTerminating"));
+}
+
+#[tokio::test]
 async fn a_pod_on_a_node_is_ended_by_its_kubelet() {
     let server = Server::new();
     let pod = json!({

@@ -118,9 +118,16 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 	@e2e/cluster/selftest.sh
 
 .PHONY: bench
-bench: onnxruntime deploy ## Sizes, start times, throughput and memory
+bench: onnxruntime deploy ## Sizes, start times, throughput, memory, and the operator at scale
 	@cargo bench --locked -p kubesentiment-inference-server
-	@cargo bench --locked -p kubesentiment-e2e
+	@cargo bench --locked -p kubesentiment-e2e --bench figures
+	@$(MAKE) bench-operator
+
+.PHONY: bench-operator
+bench-operator: ## The operator at SERVICES (default 200 and 2000) on fake nodes: requests, writes, memory
+	@e2e/cluster/build-tools.sh etcd kubernetes kwok
+	@cargo build --release --locked -p kubesentiment-operator
+	@cargo bench --locked -p kubesentiment-e2e --bench scale -- $(SERVICES)
 
 .PHONY: tools
 tools:

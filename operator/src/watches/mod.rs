@@ -59,7 +59,7 @@ use crate::{
 pub(crate) const WATCH_SECONDS: u32 = 180;
 
 /// Objects in one page of a list. Those of others may carry what their users like: 250 kB in annotations each.
-const PAGE: u32 = 50;
+const PAGE: u32 = 20;
 const PAGE_OF_OTHERS: u32 = 10;
 
 /// How long a watch waits for the one before it.

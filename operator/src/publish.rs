@@ -278,4 +278,35 @@ mod tests {
             assert_eq!(told(&waiting, &failing), []);
         }
     }
+
+    fn stored() -> Stored {
+        let metadata = json!({"name": "reviews", "namespace": "demo", "uid": "0f8fad5b-d9cb-469f-a165-70867728950e"});
+        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_said_again_is_counted_and_other_words_are_an_event_of_their_own() {
+        let server = crate::testing::Server::new();
+        let publisher = Publisher::new(server.client());
+        let object = stored();
+        for note in ["pod a is ended", "pod a is ended", "pod b is ended"] {
+            publisher.evicted(&object, note).await;
+        }
+        let told = || {
+            let events = server.all("events.k8s.io", "events");
+            let count = |event: &serde_json::Value| event.pointer("/series/count").and_then(serde_json::Value::as_i64);
+            let mut told: Vec<_> =
+                events.iter().map(|event| (event["note"].as_str().unwrap().to_owned(), count(event))).collect();
+            told.sort();
+            told
+        };
+        assert_eq!(told(), [("pod a is ended".to_owned(), Some(2)), ("pod b is ended".to_owned(), None)]);
+
+        for event in server.all("events.k8s.io", "events") {
+            let name = event["metadata"]["name"].as_str().unwrap();
+            server.remove("events.k8s.io", "events", "demo", name);
+        }
+        publisher.evicted(&object, "pod a is ended").await;
+        assert_eq!(told(), [("pod a is ended".to_owned(), None)], "one that is gone is made anew");
+    }
 }

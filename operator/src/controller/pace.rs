@@ -121,5 +121,6 @@ mod tests {
         let began = Instant::now();
         assert_eq!(looks.next().await, Some("a"));
         assert_eq!(began.elapsed(), Duration::from_secs(3));
+        assert!(timeout(2 * REST, looks.next()).await.is_err(), "what came before the time is one look");
     }
 }

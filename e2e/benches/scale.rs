@@ -84,7 +84,7 @@ impl Run {
         self.memory("without a service", operator.memory()?);
 
         let began = Instant::now();
-        self.create(1).await?;
+        self.apply(1).await?;
         let ready = self.all_ready(|_| true).await?;
         self.row("all Ready, of one pod", (ready - began).as_secs_f64(), self.seconds(), "s");
         let made = operator.settled().await?;
@@ -102,7 +102,7 @@ impl Run {
         println!("    {for_changes}");
 
         operator.forget_peak()?;
-        self.scale(2).await?;
+        self.apply(2).await?;
         self.all_ready(|service| replicas(service) == Some(2)).await?;
         operator.settled().await?;
         self.memory("from one pod to two", operator.memory()?);
@@ -178,20 +178,17 @@ impl Run {
         stream::iter((0..count).map(Ok)).try_for_each_concurrent(AT_A_TIME, act).await
     }
 
-    async fn create(&self, replicas: i32) -> Outcome {
-        self.scale(replicas).await
-    }
-
-    async fn scale(&self, replicas: i32) -> Outcome {
+    /// Makes the services, or changes their number of pods.
+    async fn apply(&self, replicas: i32) -> Outcome {
         let client = self.client();
-        let apply = |number| {
+        let one = |number| {
             let (client, (namespace, name)) = (client.clone(), place(number));
             async move {
                 let spec = json!({"replicas": replicas});
                 service(&client, &namespace, &name, spec).await.map(drop).map_err(failure)
             }
         };
-        self.for_each(self.size, apply).await
+        self.for_each(self.size, one).await
     }
 
     /// Changes the template of a service, and waits until that is in force.

@@ -127,9 +127,16 @@ test-all: test ## All of `make test`, and the node with Flux and with kube-route
 	  cargo test --locked -p kubesentiment-e2e --test node -- $(OTHERS)
 
 .PHONY: bench
-bench: onnxruntime deploy ## Sizes, start times, throughput and memory
+bench: onnxruntime deploy ## Sizes, start times, throughput, memory, and the operator at scale
 	@cargo bench --locked -p kubesentiment-inference-server
-	@cargo bench --locked -p kubesentiment-e2e
+	@cargo bench --locked -p kubesentiment-e2e --bench figures
+	@$(MAKE) bench-operator
+
+.PHONY: bench-operator
+bench-operator: ## The operator at SERVICES (default 200 and 2000) on fake nodes: requests, writes, memory
+	@e2e/cluster/build-tools.sh etcd kubernetes kwok
+	@cargo build --release --locked -p kubesentiment-operator
+	@cargo bench --locked -p kubesentiment-e2e --bench scale -- $(SERVICES)
 
 .PHONY: tools
 tools:

@@ -10,11 +10,16 @@ use std::{
 };
 
 use kube::{Client, Config, config::AuthInfo};
+use serde_json::json;
 
 use crate::{Failure, failure, repository, within};
 
 /// The administrator.
 const ADMIN: &str = "admin";
+
+const API_SERVER: &str = "kube-apiserver";
+/// Etcd comes before it.
+const API_SERVER_PLACE: usize = 1;
 
 /// Who can show a token, and the groups of each. All but the first can do only what roles say.
 const USERS: [(&str, &str); 6] = [
@@ -41,6 +46,8 @@ pub struct ApiServer {
     pub config: Config,
     processes: Vec<Child>,
     folder: PathBuf,
+    /// How the API server itself was started.
+    arguments: Vec<String>,
 }
 
 impl ApiServer {
@@ -80,34 +87,77 @@ impl ApiServer {
         if !made.success() {
             return Err("openssl could not make a key".to_owned());
         }
-        processes.push(start(
-            &folder,
-            "kube-apiserver",
-            &[
-                format!("--etcd-servers={}", url(etcd)),
-                "--bind-address=127.0.0.1".to_owned(),
-                format!("--secure-port={api}"),
-                format!("--cert-dir={}", at("certificates")),
-                format!("--token-auth-file={}", at("tokens")),
-                "--authorization-mode=RBAC".to_owned(),
-                "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
-                "--service-account-issuer=https://test".to_owned(),
-                format!("--service-account-key-file={}", at("key")),
-                format!("--service-account-signing-key-file={}", at("key")),
-            ],
-        )?);
+        let arguments = vec![
+            format!("--etcd-servers={}", url(etcd)),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={api}"),
+            format!("--cert-dir={}", at("certificates")),
+            format!("--token-auth-file={}", at("tokens")),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
+            "--service-account-issuer=https://test".to_owned(),
+            format!("--service-account-key-file={}", at("key")),
+            format!("--service-account-signing-key-file={}", at("key")),
+        ];
+        processes.push(start(&folder, API_SERVER, &arguments)?);
 
         let mut config = Config::new(format!("https://127.0.0.1:{api}").parse().map_err(failure)?);
         config.auth_info = AuthInfo { token: Some(token(ADMIN).into()), ..AuthInfo::default() };
         // It signs its own certificate, and only this machine can listen there.
         config.accept_invalid_certs = true;
         let client = Client::try_from(config.clone()).map_err(failure)?;
-        let server = Self { client, config, processes, folder };
-        within(Duration::from_mins(1), "the API server", || async {
-            server.client.apiserver_version().await.map(drop).map_err(failure)
-        })
-        .await?;
+        let server = Self { client, config, processes, folder, arguments };
+        server.answers().await?;
         Ok(server)
+    }
+
+    async fn answers(&self) -> Result<(), Failure> {
+        within(Duration::from_mins(1), "the API server", || async {
+            self.client.apiserver_version().await.map(drop).map_err(failure)
+        })
+        .await
+    }
+
+    /// Starts the API server anew, on the same store and port. It knows no version from before, so each watch has to begin
+    /// with a list.
+    pub async fn restart(&mut self) -> Result<(), Failure> {
+        let restarted = &mut self.processes[API_SERVER_PLACE];
+        restarted.kill().map_err(failure)?;
+        restarted.wait().map_err(failure)?;
+        *restarted = start(&self.folder, API_SERVER, &self.arguments)?;
+        self.answers().await
+    }
+
+    /// Runs one more program of a control plane for as long as the server.
+    pub fn run(&mut self, program: &str, arguments: &[String]) -> Result<(), Failure> {
+        self.processes.push(start(&self.folder, program, arguments)?);
+        Ok(())
+    }
+
+    /// Writes a file for such a program, and returns its path.
+    pub fn file(&self, name: &str, text: &str) -> Result<String, Failure> {
+        let path = self.folder.join(name);
+        fs::write(&path, text).map_err(failure)?;
+        Ok(path.display().to_string())
+    }
+
+    /// The path of a file that the server was started with, such as the `key` of its tokens.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// A kubeconfig of one of its users, or of its administrator without one, and returns its path.
+    pub fn kubeconfig(&self, user: Option<&str>) -> Result<String, Failure> {
+        let user = user.unwrap_or(ADMIN);
+        let server = self.config.cluster_url.to_string();
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "it", "cluster": {"server": server, "insecure-skip-tls-verify": true}}],
+            "users": [{"name": "it", "user": {"token": token(user)}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        });
+        self.file(&format!("{}.kubeconfig", user.replace(':', "-")), &config.to_string())
     }
 
     /// How to reach it as one of the users that it knows: `viewer`, `editor`, `owner`, `publisher`, or [`OPERATOR`].
@@ -137,7 +187,7 @@ impl Drop for ApiServer {
 fn start(folder: &Path, program: &str, arguments: &[String]) -> Result<Child, Failure> {
     let path = repository().join(".cluster/bin").join(program);
     if !path.exists() {
-        return Err(format!("{} is missing: run `make tools`", path.display()));
+        return Err(format!("{} is missing: run `make tools`, and for kwok `make bench-operator`", path.display()));
     }
     let log = fs::File::create(folder.join(format!("{program}.log"))).map_err(failure)?;
     // Should the test be killed, its processes go with it.
@@ -153,7 +203,7 @@ fn start(folder: &Path, program: &str, arguments: &[String]) -> Result<Child, Fa
 }
 
 /// A port that nobody listens on now.
-fn free_port() -> Result<u16, Failure> {
+pub(crate) fn free_port() -> Result<u16, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(failure)?;
     Ok(listener.local_addr().map_err(failure)?.port())
 }

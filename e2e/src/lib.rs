@@ -3,9 +3,11 @@
 pub mod api_server;
 pub mod argocd;
 pub mod cluster;
+pub mod control_plane;
 mod harness;
 mod load;
 mod objects;
+pub mod operator;
 mod wait;
 
 use std::path::PathBuf;

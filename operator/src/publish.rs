@@ -6,17 +6,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    api::{Patch, PatchParams, PostParams},
+    runtime::events::EventType,
 };
 use serde_json::json;
 
 use crate::{
     api::{ConditionType, MANAGER, Reason, SentimentService, SentimentServiceStatus, Stored, version},
     apply::{Applied, Change},
+    hash::fnv1a,
     lock::lock,
 };
 
@@ -25,6 +33,9 @@ const LONGEST_NOTE: usize = 1000;
 
 /// What is said again within this time is counted, as kube's recorder does it.
 const REPEATED_WITHIN: Duration = Duration::from_mins(6);
+
+/// Below this many there is nothing to gain by giving back the room of those that are no longer counted.
+const FEW: usize = 64;
 
 /// What is worth an Event.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,21 +67,26 @@ fn news(status: &SentimentServiceStatus, previous: &SentimentServiceStatus) -> V
     news
 }
 
-/// What an Event says: of which object, by uid, with which reason and which note.
-type Said = (Option<String>, String, String);
+/// An Event that was written of late.
+struct Told {
+    name: String,
+    times: i32,
+    at: Instant,
+}
 
 /// Writes statuses and Events.
 pub struct Publisher {
     client: Client,
-    /// One for all that was said of late. A recorder tells a repetition by all but the note, and keeps that of the first.
-    recorders: Mutex<HashMap<Said, (Instant, Recorder)>>,
+    /// What was said of late, by the hash of the object's uid, the reason and the note: kube's recorder tells a repetition
+    /// without the note, and keeps each Event as a whole.
+    told: Mutex<HashMap<u64, Told>>,
 }
 
 impl Publisher {
     /// A publisher that writes as this operator.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, recorders: Mutex::default() }
+        Self { client, told: Mutex::default() }
     }
 
     /// Writes `status`, and an Event for what is new in it against `previous`. Whether it is worth that,
@@ -130,22 +146,73 @@ impl Publisher {
     /// An Event that can't be written is no reason to fail: it only tells what was done.
     async fn event(&self, object: &Stored, type_: EventType, reason: &str, action: &str, note: &str) {
         let note: String = note.chars().take(LONGEST_NOTE).collect();
-        let recorder = self.recorder((object.uid(), reason.to_owned(), note.clone()));
-        let event =
-            Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
-        if let Err(error) = recorder.publish(&event, &reference(object)).await {
+        let said = fnv1a(format!("{:?} {reason} {note}", object.uid()).as_bytes());
+        if let Err(error) = self.tell(object, type_, reason, action, note, said).await {
             tracing::warn!(%error, reason, "an event could not be written");
         }
     }
 
-    fn recorder(&self, said: Said) -> Recorder {
+    async fn tell(
+        &self,
+        object: &Stored,
+        type_: EventType,
+        reason: &str,
+        action: &str,
+        note: String,
+        said: u64,
+    ) -> kube::Result<()> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        if let Some((name, times)) = self.told_before(said) {
+            let series = EventSeries { count: times, last_observed_time: MicroTime(Timestamp::now()) };
+            match events.patch(&name, &PatchParams::default(), &Patch::Merge(json!({ "series": series }))).await {
+                // The API server forgets them after an hour, or somebody has removed it.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                counted => return counted.map(drop),
+            }
+        }
+        let event = event(object, type_, reason, action, note);
+        let made = events.create(&PostParams::default(), &event).await?;
+        let told = Told { name: made.name_any(), times: 1, at: Instant::now() };
+        lock(&self.told).insert(said, told);
+        Ok(())
+    }
+
+    /// The Event that says the same, and how often it has been said with this time.
+    fn told_before(&self, said: u64) -> Option<(String, i32)> {
         let now = Instant::now();
-        let mut recorders = lock(&self.recorders);
-        recorders.retain(|_, (last, _)| now.duration_since(*last) < REPEATED_WITHIN);
-        let new = || (now, Recorder::new(self.client.clone(), Reporter::from(MANAGER)));
-        let (last, recorder) = recorders.entry(said).or_insert_with(new);
-        *last = now;
-        recorder.clone()
+        let mut told = lock(&self.told);
+        told.retain(|_, told| now.duration_since(told.at) < REPEATED_WITHIN);
+        if told.capacity() > 4 * told.len().max(FEW) {
+            told.shrink_to_fit();
+        }
+        let before = told.get_mut(&said)?;
+        (before.times, before.at) = (before.times.saturating_add(1), now);
+        Some((before.name.clone(), before.times))
+    }
+}
+
+fn event(object: &Stored, type_: EventType, reason: &str, action: &str, note: String) -> Event {
+    let now = Timestamp::now();
+    let type_ = match type_ {
+        EventType::Normal => "Normal",
+        EventType::Warning => "Warning",
+    };
+    Event {
+        metadata: ObjectMeta {
+            // As client-go names them.
+            name: Some(format!("{}.{:x}", object.name_any(), now.as_nanosecond())),
+            namespace: object.namespace(),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        regarding: Some(reference(object)),
+        reporting_controller: Some(MANAGER.to_owned()),
+        reporting_instance: Some(MANAGER.to_owned()),
+        type_: Some(type_.to_owned()),
+        reason: Some(reason.to_owned()),
+        action: Some(action.to_owned()),
+        note: Some(note),
+        ..Event::default()
     }
 }
 
@@ -210,5 +277,36 @@ mod tests {
             assert_eq!(told(&failing, &failing), []);
             assert_eq!(told(&waiting, &failing), []);
         }
+    }
+
+    fn stored() -> Stored {
+        let metadata = json!({"name": "reviews", "namespace": "demo", "uid": "0f8fad5b-d9cb-469f-a165-70867728950e"});
+        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_said_again_is_counted_and_other_words_are_an_event_of_their_own() {
+        let server = crate::testing::Server::new();
+        let publisher = Publisher::new(server.client());
+        let object = stored();
+        for note in ["pod a is ended", "pod a is ended", "pod b is ended"] {
+            publisher.evicted(&object, note).await;
+        }
+        let told = || {
+            let events = server.all("events.k8s.io", "events");
+            let count = |event: &serde_json::Value| event.pointer("/series/count").and_then(serde_json::Value::as_i64);
+            let mut told: Vec<_> =
+                events.iter().map(|event| (event["note"].as_str().unwrap().to_owned(), count(event))).collect();
+            told.sort();
+            told
+        };
+        assert_eq!(told(), [("pod a is ended".to_owned(), Some(2)), ("pod b is ended".to_owned(), None)]);
+
+        for event in server.all("events.k8s.io", "events") {
+            let name = event["metadata"]["name"].as_str().unwrap();
+            server.remove("events.k8s.io", "events", "demo", name);
+        }
+        publisher.evicted(&object, "pod a is ended").await;
+        assert_eq!(told(), [("pod a is ended".to_owned(), None)], "one that is gone is made anew");
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Resource, runtime::reflector::ObjectRef};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -52,6 +52,12 @@ impl Stored {
     #[must_use]
     pub fn config_map(&self) -> Option<&str> {
         self.config_map.as_deref()
+    }
+
+    /// Its name and namespace. What a reference may say beside, nobody reads, and there are several for each object.
+    #[must_use]
+    pub fn reference(&self) -> ServiceRef {
+        ServiceRef::new(&self.name_any()).within(&self.namespace().unwrap_or_default())
     }
 
     /// `metadata.resourceVersion`, as a number: later versions are larger. 0 where it is none.

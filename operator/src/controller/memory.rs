@@ -49,8 +49,10 @@ struct State {
     failures: u32,
     /// The last one.
     failed: Option<Failure>,
-    /// The last status that was written, its version, and when.
-    written: Option<(u64, SentimentServiceStatus, Instant)>,
+    /// When a status was last written.
+    written_at: Option<Instant>,
+    /// That status and its version, until the watch has shown it.
+    unseen: Option<(u64, Box<SentimentServiceStatus>)>,
     /// What a kubelet last said of a pod that it ends.
     eviction: Option<Eviction>,
     /// What a kubelet last warned of, of which pod, and when it was asked.
@@ -194,20 +196,25 @@ impl Memory {
 
     /// The status that the service has: the one that was written last, until the watch has shown it.
     pub(super) fn previous(&self, object: &Stored) -> SentimentServiceStatus {
-        match &lock(&self.state).written {
-            Some((version, status, _)) if *version > object.version() => status.clone(),
-            _ => status::of_unreadable(&object.status()),
+        let mut state = lock(&self.state);
+        match &state.unseen {
+            Some((version, status)) if *version > object.version() => (**status).clone(),
+            _ => {
+                state.unseen = None;
+                status::of_unreadable(&object.status())
+            }
         }
     }
 
     /// Time since a status was written.
     pub(super) fn since_last_write(&self, now: Instant) -> Duration {
-        lock(&self.state).written.as_ref().map_or(Duration::MAX, |(_, _, at)| now.duration_since(*at))
+        lock(&self.state).written_at.map_or(Duration::MAX, |at| now.duration_since(at))
     }
 
     /// Notes a status that was written.
     pub(super) fn note_written(&self, version: u64, status: SentimentServiceStatus, now: Instant) {
-        lock(&self.state).written = Some((version, status, now));
+        let mut state = lock(&self.state);
+        (state.written_at, state.unseen) = (Some(now), Some((version, Box::new(status))));
     }
 
     /// What a kubelet last said of a pod that it ends.

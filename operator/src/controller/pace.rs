@@ -3,7 +3,11 @@
 //! A rollout touches pods, ReplicaSet and Deployment within milliseconds. Who waited until such a burst is over would
 //! wait for ever where one never ends.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt, channel::mpsc};
 use tokio_util::time::DelayQueue;
@@ -18,10 +22,26 @@ pub(super) async fn pace<T: Clone + Eq + Hash>(
     coming: impl Stream<Item = T>,
     going: mpsc::UnboundedSender<T>,
 ) {
-    begin.await;
     let mut coming = std::pin::pin!(coming.fuse());
+    let mut begin = std::pin::pin!(begin);
+    // Each object of a first list tells of its service: kept one by one they would be the most that is ever held.
+    let mut early = HashSet::new();
+    loop {
+        tokio::select! {
+            () = &mut begin => break,
+            item = coming.next() => match item {
+                Some(item) => drop(early.insert(item)),
+                None => return,
+            },
+        }
+    }
     let mut resting: HashMap<T, bool> = HashMap::new();
     let mut rests = DelayQueue::new();
+    for item in early {
+        resting.insert(item.clone(), false);
+        rests.insert(item.clone(), REST);
+        let _ = going.unbounded_send(item);
+    }
     loop {
         tokio::select! {
             item = coming.next() => {
@@ -101,5 +121,6 @@ mod tests {
         let began = Instant::now();
         assert_eq!(looks.next().await, Some("a"));
         assert_eq!(began.elapsed(), Duration::from_secs(3));
+        assert!(timeout(2 * REST, looks.next()).await.is_err(), "what came before the time is one look");
     }
 }

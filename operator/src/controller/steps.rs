@@ -48,7 +48,7 @@ pub enum Error {
 /// Looks at a service, unless a failure would only be repeated.
 pub(super) async fn reconcile(object: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
     let operator = &context.operator;
-    let service = ServiceRef::from_obj(&*object);
+    let service = object.reference();
     operator.metrics.queue.leave(&service);
     let memory = operator.memories.of(&service, object.meta().uid.as_deref());
     if let Some(left) = memory.waits(situation(&object, &context.stores), Instant::now()) {
@@ -68,7 +68,7 @@ pub(super) async fn reconcile(object: Arc<Stored>, context: Arc<Context>) -> Res
 
 /// Puts a service off that failed: twice as long each time, and until something moves.
 pub(super) fn on_error(object: &Stored, error: &Error, context: &Context) -> Action {
-    let memory = context.operator.memories.of(&ServiceRef::from_obj(object), object.meta().uid.as_deref());
+    let memory = context.operator.memories.of(&object.reference(), object.meta().uid.as_deref());
     let failures = memory.count_failure();
     let is_unanswered = is_unanswered(error);
     let longest = if is_unanswered { backoff::LONGEST_UNANSWERED } else { backoff::LONGEST };

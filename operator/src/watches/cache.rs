@@ -139,7 +139,9 @@ impl<F> Cache<F> {
             }
             let before = objects.remove(&namespace, &name);
             if let Some(owner) = &kept.meta.owner {
-                objects.by_owner.entry(owner.uid).or_default().push((namespace.clone(), name.clone()));
+                // Nearly all owners have one.
+                let owned = objects.by_owner.entry(owner.uid).or_insert_with(|| Vec::with_capacity(1));
+                owned.push((namespace.clone(), name.clone()));
             }
             objects.by_name.entry(namespace).or_default().insert(name, Arc::new(kept));
             before

@@ -1,6 +1,6 @@
 //! What is kept of each kind of object, and which service has to be looked at for it.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::HashSet, fmt::Debug, sync::Arc};
 
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Kept, Meta, Stores, config_maps::ConfigMapSeen, objects::Follow, owners};
+use super::{Kept, Meta, Stores, Uid, config_maps::ConfigMapSeen, objects::Follow, owners};
 use crate::{
     api::{ServiceRef, Stored},
     children::{ChildFacts, Declaration},
@@ -42,46 +42,72 @@ impl Triggers {
 
 /// The custom resources themselves.
 pub(super) struct Services {
-    pub(super) writer: Writer<Stored>,
-    pub(super) triggers: Triggers,
-    /// Whether a list comes in: it is kept apart until it is complete.
-    pub(super) listing: bool,
+    writer: Writer<Stored>,
+    triggers: Triggers,
+    /// While a list comes in: whom it has named.
+    listed: Option<HashSet<Uid>>,
+    /// Whether a list has been complete. The first is kept apart until it is. Those after it are taken up one by one: two
+    /// copies of all services would be the most that is ever held.
+    whole: bool,
 }
 
 impl Services {
-    fn all(&self) -> Vec<ServiceRef> {
-        self.writer.as_reader().state().iter().map(|object| ServiceRef::from_obj(&**object)).collect()
+    pub(super) fn new(writer: Writer<Stored>, triggers: Triggers) -> Self {
+        Self { writer, triggers, listed: None, whole: false }
     }
+
+    fn apply(&mut self, event: &watcher::Event<Stored>) {
+        self.writer.apply_watcher_event(event);
+    }
+}
+
+fn uid(object: &Stored) -> Uid {
+    Uid::of(object.meta().uid.as_deref().unwrap_or_default())
 }
 
 impl Follow<Stored> for Services {
     fn begins(&mut self) {
-        self.listing = true;
-        self.writer.apply_watcher_event(&watcher::Event::Init);
+        self.listed = Some(HashSet::new());
+        if !self.whole {
+            self.apply(&watcher::Event::Init);
+        }
     }
 
     fn seen(&mut self, object: Stored) {
-        if self.listing {
-            self.writer.apply_watcher_event(&watcher::Event::InitApply(object));
-        } else {
-            let service = ServiceRef::from_obj(&object);
-            self.writer.apply_watcher_event(&watcher::Event::Apply(object));
-            self.triggers.look_at(service);
+        match &mut self.listed {
+            Some(_) if !self.whole => self.apply(&watcher::Event::InitApply(object)),
+            Some(listed) => {
+                listed.insert(uid(&object));
+                self.apply(&watcher::Event::Apply(object));
+            }
+            None => {
+                let service = object.reference();
+                self.apply(&watcher::Event::Apply(object));
+                self.triggers.look_at(service);
+            }
         }
     }
 
     fn gone(&mut self, object: Stored) {
-        let service = ServiceRef::from_obj(&object);
-        self.writer.apply_watcher_event(&watcher::Event::Delete(object));
+        let service = object.reference();
+        self.apply(&watcher::Event::Delete(object));
         self.triggers.look_at(service);
     }
 
     fn complete(&mut self) {
-        let before = self.all();
-        self.listing = false;
-        self.writer.apply_watcher_event(&watcher::Event::InitDone);
-        for service in before.into_iter().chain(self.all()) {
-            self.triggers.look_at(service);
+        let listed = self.listed.take().unwrap_or_default();
+        if self.whole {
+            let gone = |object: &&Arc<Stored>| !listed.contains(&uid(object));
+            let gone: Vec<_> = self.writer.as_reader().state().iter().filter(gone).cloned().collect();
+            for object in gone {
+                self.gone(Stored::clone(&object));
+            }
+        } else {
+            self.apply(&watcher::Event::InitDone);
+            self.whole = true;
+        }
+        for object in self.writer.as_reader().state() {
+            self.triggers.look_at(object.reference());
         }
     }
 }
@@ -238,7 +264,7 @@ impl ConfigMaps {
             object.config_map() == Some(name) && object.meta().namespace.as_deref() == Some(namespace)
         };
         for service in self.stores.services.state_filter(uses) {
-            self.triggers.look_at(ServiceRef::from_obj(&*service));
+            self.triggers.look_at(service.reference());
         }
     }
 }
@@ -264,5 +290,58 @@ impl Follow<ConfigMapSeen> for ConfigMaps {
         for kept in self.stores.config_maps.list_ends() {
             self.look_at_users(&kept.meta.namespace, &kept.meta.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc;
+    use kube::runtime::reflector;
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(name: &str, version: &str) -> Stored {
+        let uid = format!("uid-of-{name}");
+        let metadata = json!({"namespace": "demo", "name": name, "uid": uid, "resourceVersion": version});
+        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+    }
+
+    #[test]
+    fn a_later_list_is_taken_up_as_it_comes_and_drops_who_is_not_in_it_at_its_end() {
+        let (store, writer) = reflector::store();
+        let (looks, mut asked) = mpsc::unbounded();
+        let mut services = Services::new(writer, Triggers { looks, metrics: Metrics::default() });
+        let held = || {
+            let mut held: Vec<_> = store.state().iter().map(|object| (object.name_any(), object.version())).collect();
+            held.sort();
+            held
+        };
+        let mut looks = || {
+            let mut looks = Vec::new();
+            while let Ok(service) = asked.try_recv() {
+                looks.push(service.name);
+            }
+            looks.sort();
+            looks
+        };
+        services.begins();
+        services.seen(service("a", "1"));
+        services.seen(service("b", "2"));
+        assert_eq!((held(), looks()), (vec![], vec![]), "half of the first list is no list");
+        services.complete();
+        assert_eq!(held(), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+        assert_eq!(looks(), ["a", "b"]);
+
+        services.begins();
+        services.seen(service("b", "3"));
+        services.seen(service("c", "4"));
+        assert_eq!(held(), [("a".to_owned(), 1), ("b".to_owned(), 3), ("c".to_owned(), 4)]);
+        // One that fails in its middle begins again.
+        services.begins();
+        services.seen(service("c", "4"));
+        services.complete();
+        assert_eq!(held(), [("c".to_owned(), 4)]);
+        assert_eq!(looks(), ["a", "b", "c"]);
     }
 }

@@ -60,7 +60,7 @@ use crate::{
 pub(crate) const WATCH_SECONDS: u32 = 180;
 
 /// Objects in one page of a list. Those of others may carry what their users like: 250 kB in annotations each.
-const PAGE: u32 = 50;
+const PAGE: u32 = 20;
 const PAGE_OF_OTHERS: u32 = 10;
 
 /// How long a watch waits for the one before it.
@@ -204,15 +204,19 @@ pub fn start(client: &Client, scope: &Scope, metrics: &Metrics) -> Watches {
         children: Arc::default(),
         installed: Arc::default(),
         config_maps: Cache::default(),
-        deployments_whole: whole[1 + ChildKind::Deployment as usize].clone(),
+        deployments_whole: whole[2 + ChildKind::Deployment as usize].clone(),
         whole: whole.into(),
     };
     let (sender, looks) = mpsc::unbounded();
     let triggers = Triggers { looks: sender, metrics: metrics.clone() };
     let mut starts = Starts { stores: &stores, metrics, tasks: JoinSet::new(), started: 0 };
 
+    // While nothing is held yet, there is most room for what others have put into theirs.
+    let events = watcher(scope.api::<ConfigMapSeen>(client), config(PAGE_OF_OTHERS));
+    let follower = ConfigMaps { stores: stores.clone(), triggers: triggers.clone() };
+    starts.watch(&ConfigMapSeen::kind(&()), events, follower);
     let events = watcher(scope.api::<Stored>(client), config(PAGE_OF_OTHERS));
-    let follower = Services { writer, triggers: triggers.clone(), listing: false };
+    let follower = Services::new(writer, triggers.clone());
     starts.watch(&Stored::kind(&()), events, follower);
     for declaration in &KINDS {
         let api = scope.api_of(declaration, client);
@@ -228,9 +232,6 @@ pub fn start(client: &Client, scope: &Scope, metrics: &Metrics) -> Watches {
     }
     starts.watch_below::<ReplicaSet>(client, scope, &triggers);
     starts.watch_below::<Pod>(client, scope, &triggers);
-    let events = watcher(scope.api::<ConfigMapSeen>(client), config(PAGE_OF_OTHERS));
-    let follower = ConfigMaps { stores: stores.clone(), triggers };
-    starts.watch(&ConfigMapSeen::kind(&()), events, follower);
     let tasks = starts.tasks;
     Watches { stores, looks, tasks }
 }

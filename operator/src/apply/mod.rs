@@ -156,9 +156,11 @@ async fn ensure(
         Plan::Refuse(refusal) => return Err(refusal),
         Plan::Keep => {
             let is_shown = answered.as_ref().is_none_or(|answered| answered.version <= seen_of(meta, seen));
-            if is_deployment && !is_shown {
+            if !is_shown {
                 // The watch has yet to show what we wrote: what it has is of an older spec.
-                applied.deployment = asked.memory.deployment();
+                if is_deployment {
+                    applied.deployment = asked.memory.deployment();
+                }
             } else if let Some(live) = &live {
                 asked.memory.note(key, Answered::of(&wanted, &live.meta, cache.lists()));
                 applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
@@ -180,7 +182,7 @@ async fn ensure(
                 }
                 let after = child.update(meta.uid).await?;
                 let moved = version != after.resource_version();
-                (after, moved.then_some(if answered.is_some() { Change::Repaired } else { Change::Updated }))
+                (after, moved.then_some(if change == Change::Created { Change::Updated } else { change }))
             }
         }
         Plan::Update(change) => {

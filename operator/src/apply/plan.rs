@@ -80,6 +80,7 @@ pub(super) fn plan(
         return match (same, answered) {
             // The watch has yet to show what we made.
             (Some(same), _) if same.version > seen => Plan::Keep,
+            (_, Some(answered)) if answered.version > seen => Plan::Create(Change::Updated),
             (_, Some(_)) => Plan::Create(Change::Repaired),
             (_, None) => Plan::Create(Change::Created),
         };

@@ -116,9 +116,9 @@ impl<'a> Child<'a> {
             kube::Error::Api(status) if is_terminating(&status) => {
                 ApplyError::Terminating(self.wanted.namespace.clone())
             }
-            // 409 here is a lost race, 429 a request to wait.
+            // 401 is a token that is being renewed, 409 here a lost race, 429 a request to wait.
             kube::Error::Api(status)
-                if (400..500).contains(&status.code) && !matches!(status.code, 404 | 408 | 409 | 429) =>
+                if (400..500).contains(&status.code) && !matches!(status.code, 401 | 404 | 408 | 409 | 429) =>
             {
                 ApplyError::Refused { kind, name, status }
             }

@@ -103,6 +103,9 @@ pub(crate) fn is_stray(entry: &ManagedFieldsEntry) -> bool {
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
+/// Ten times what our largest child has: somebody else has written more in our name, and it isn't worth the memory.
+const MOST_FIELDS: usize = 64 << 10;
+
 /// The fields of the entry of our applies. The owner's uid is cut out: it alone differs from service to service.
 fn our_fields(entries: &[ManagedFieldsEntry], owner: Option<&OwnerReference>, names: &Names) -> Option<Arc<str>> {
     let ours = |entry: &&ManagedFieldsEntry| {
@@ -111,6 +114,9 @@ fn our_fields(entries: &[ManagedFieldsEntry], owner: Option<&OwnerReference>, na
             && entry.subresource.as_deref().unwrap_or_default().is_empty()
     };
     let fields = entries.iter().find(ours)?.fields_v1.as_ref()?.0.to_string();
+    if fields.len() > MOST_FIELDS {
+        return None;
+    }
     Some(match owner {
         Some(owner) => names.get(&fields.replace(&owner.uid, "")),
         None => names.get(&fields),

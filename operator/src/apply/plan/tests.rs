@@ -110,6 +110,7 @@ fn a_look_before_the_watch_has_shown_our_write_does_nothing() {
     assert_eq!(decide(&wanted, Some(&live(&before)), 10, Some(&answered(&wanted, 11))), "keep");
     assert_eq!(decide(&wanted, None, 10, Some(&answered(&wanted, 11))), "keep", "it was just made");
     assert_eq!(decide(&wanted, None, 12, Some(&answered(&wanted, 11))), "create: Repaired", "it is gone again");
+    assert_eq!(decide(&before, None, 10, Some(&answered(&wanted, 11))), "create: Updated", "a new spec is no repair");
 }
 
 #[test]

@@ -272,7 +272,7 @@ mod tests {
         let counted = asked.clone();
         let router = axum::Router::new().fallback(move || {
             counted.fetch_add(1, Ordering::Relaxed);
-            async { (http::StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")], "later") }
+            async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")], "later") }
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

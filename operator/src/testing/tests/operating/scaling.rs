@@ -56,6 +56,18 @@ async fn so_it_does_if_requests_fail_and_the_next_spec_does_not_set_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_it_does_if_the_answer_is_lost_and_the_watch_is_late() {
+    let mut world = scaled(true).await;
+    world.stop().await;
+    world.delete(DEPLOYMENT);
+    world.server.faults().inject(requests("watch", "deployments"), Fault::EventsLate(SOON * 2));
+    world.server.faults().inject(requests("patch", "deployments").once(), Fault::CutAfterActing);
+    world.start();
+    sleep(SOON * 4).await;
+    assert_eq!(world.replicas(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_handed_over_to_an_autoscaler_keeps_its_pods_on_the_way() {
     let world = World::serving(json!({"replicas": 4})).await;
     world.ask_for(json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 5}}));

@@ -42,7 +42,7 @@ async fn there_is_no_verdict_before_all_pages_are_there() {
     world.start();
     sleep(Duration::from_secs(20)).await;
     assert!(!world.is_ready() && world.looks() == 0, "{} looks", world.looks());
-    sleep(Duration::from_secs(40)).await;
+    sleep(Duration::from_secs(100)).await;
     assert!(world.is_ready() && world.looks() > 0);
     assert_eq!((world.status(), world.asked_since(mark)), (before, Vec::new()), "nothing has moved");
 }

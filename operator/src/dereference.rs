@@ -7,7 +7,7 @@ use kube::{Api, Client};
 use ring::digest;
 use thiserror::Error;
 
-use crate::{api::version, controller::Memory, validate::ValidatedService, watches::Stores};
+use crate::{api::version, memory::Memory, validate::ValidatedService, watches::Stores};
 
 /// Bytes of the hash that go into the annotation: enough to tell versions of one object apart.
 const HASH_BYTES: usize = 8;

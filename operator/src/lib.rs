@@ -18,6 +18,7 @@ mod fixtures;
 mod hash;
 pub mod image;
 mod lock;
+mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod publish;

@@ -35,3 +35,6 @@ pub use stored::{ServiceRef, Stored};
 
 /// Server-side apply field manager, and the value of `app.kubernetes.io/managed-by` on every child.
 pub const MANAGER: &str = "kubesentiment-operator";
+
+/// Annotation of each child: the hash of what we sent. By it a restarted operator knows that nothing has to be sent.
+pub(crate) const APPLIED: &str = "kubesentiment.io/applied";

@@ -23,7 +23,6 @@ use kube::{
 use serde_json::Value;
 
 pub use self::error::ApplyError;
-pub(crate) use self::plan::Answered;
 use self::{
     plan::{Plan, Wanted, adopt, plan},
     write::{Child, is_missing_api},
@@ -32,16 +31,13 @@ pub use crate::children::MissingApi;
 use crate::{
     build::Children,
     children::{ChildFacts, ChildKind, Declaration, KINDS},
-    controller::Memory,
     facts,
     hash::fnv1a,
+    memory::{Answered, Memory},
     rollouts,
     validate::ValidatedService,
     watches::{Kept, Meta, Stores, Uid},
 };
-
-/// Annotation of each child: the hash of what we sent. By it a restarted operator knows that nothing has to be sent.
-pub(crate) const APPLIED: &str = "kubesentiment.io/applied";
 
 /// What became of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,14 @@
 //! What to do about a child: pure.
 
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Value, json};
 
-use super::{APPLIED, ApplyError, Change, fields};
+use super::{ApplyError, Change, fields};
 use crate::{
-    api::MANAGER,
+    api::{APPLIED, MANAGER},
     build::labels,
     hash::fnv1a,
+    memory::Answered,
     watches::{Meta, Uid},
 };
 
@@ -39,19 +38,6 @@ impl Wanted {
         }
         Self { kind, name: text("/metadata/name", &body), namespace: text("/metadata/namespace", &body), body, hash }
     }
-}
-
-/// What the API server answered when a child was last written or found to be as it should.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answered {
-    /// Hash of what was sent.
-    pub(super) hash: u64,
-    /// The fields that were ours then.
-    pub(super) fields: Option<Arc<str>>,
-    /// The version.
-    pub(super) version: u64,
-    /// How many lists the watch had begun by then.
-    pub(super) lists: u64,
 }
 
 /// What to do about a child.

@@ -1,6 +1,5 @@
 //! The controller: what all reconciliations share, and what drives them. [`steps`] is what one does.
 
-mod memory;
 mod pace;
 mod steps;
 
@@ -14,12 +13,12 @@ use kube::{
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::memory::{Memories, Memory};
 pub use self::steps::Error;
 use crate::{
     api::{ServiceRef, Stored},
     evictions::{Evictions, Heard},
     image::ServerImage,
+    memory::Memories,
     metrics::Metrics,
     publish::Publisher,
     rollouts::{self, Rollouts, Wake},

@@ -7,10 +7,7 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::{
-    Context, Memory,
-    memory::{Asked, Failure, Situation},
-};
+use super::Context;
 use crate::{
     api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
     apply::{self, Applied, ApplyError, Template},
@@ -18,7 +15,9 @@ use crate::{
     build::build,
     children::{ChildFacts, ChildKind, KINDS},
     dereference::{DereferenceError, References, dereference},
-    facts, observe,
+    facts,
+    memory::{Asked, Failure, Memory, Situation},
+    observe,
     rollouts::Held,
     status::{self, Write, worth_writing},
     validate::{ValidatedService, validate},

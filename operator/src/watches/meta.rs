@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::names::Names;
 use crate::{
-    api::{MANAGER, version},
-    apply::APPLIED,
+    api::{APPLIED, MANAGER, version},
     hash::fnv1a,
 };
 

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::{
     api::{SentimentServiceStatus, ServiceRef, Stored},
-    apply::Answered,
     children::ChildKind,
     facts::{self, Eviction},
     lock::lock,
@@ -31,6 +30,19 @@ pub(crate) struct Memory {
     /// The uid: another service of the same name begins anew.
     uid: Option<Uid>,
     state: Mutex<State>,
+}
+
+/// What the API server answered when a child was last written or found to be as it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// Hash of what was sent.
+    pub(crate) hash: u64,
+    /// The fields that were ours then.
+    pub(crate) fields: Option<Arc<str>>,
+    /// The version.
+    pub(crate) version: u64,
+    /// How many lists the watch had begun by then.
+    pub(crate) lists: u64,
 }
 
 #[derive(Default)]
@@ -60,7 +72,7 @@ struct State {
 }
 
 /// Whether a kubelet's last warning was asked for.
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// Not, or too long ago.
     Not,
     /// Of late, and there was one or not.
@@ -69,22 +81,22 @@ pub(super) enum Asked {
 
 /// A failure that isn't to be repeated at once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What it was about.
-    pub(super) situation: Situation,
+    pub(crate) situation: Situation,
     /// Whether it says nothing of the children: then none of what they do is a reason to ask earlier.
-    pub(super) is_unanswered: bool,
+    pub(crate) is_unanswered: bool,
     /// Until when it isn't tried again.
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
 }
 
 /// What a reconciliation depends on: where none of it has moved, a failure would only be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Situation {
+pub(crate) struct Situation {
     /// Of the service's spec.
-    pub(super) generation: Option<i64>,
+    pub(crate) generation: Option<i64>,
     /// Of all children and of the ConfigMap, in one.
-    pub(super) versions: u64,
+    pub(crate) versions: u64,
 }
 
 impl Memories {
@@ -152,7 +164,7 @@ impl Memory {
         lock(&self.state).replicas
     }
 
-    pub(super) fn note_replicas(&self, replicas: Option<i32>) {
+    pub(crate) fn note_replicas(&self, replicas: Option<i32>) {
         if replicas.is_some() {
             lock(&self.state).replicas = replicas;
         }
@@ -169,7 +181,7 @@ impl Memory {
     }
 
     /// How long to wait before this is tried again, where it failed and nothing has moved since.
-    pub(super) fn waits(&self, situation: Situation, now: Instant) -> Option<Duration> {
+    pub(crate) fn waits(&self, situation: Situation, now: Instant) -> Option<Duration> {
         let state = lock(&self.state);
         let Failure { situation: failed, is_unanswered, until } = state.failed?;
         let is_same = failed.generation == situation.generation && (is_unanswered || failed == situation);
@@ -177,25 +189,25 @@ impl Memory {
     }
 
     /// Counts a failure, and tells how many there were in a row.
-    pub(super) fn count_failure(&self) -> u32 {
+    pub(crate) fn count_failure(&self) -> u32 {
         let mut state = lock(&self.state);
         state.failures = state.failures.saturating_add(1);
         state.failures
     }
 
     /// Notes that a failure isn't tried again for so long, unless something moves.
-    pub(super) fn note_failure(&self, failure: Failure) {
+    pub(crate) fn note_failure(&self, failure: Failure) {
         lock(&self.state).failed = Some(failure);
     }
 
     /// Notes that a reconciliation came to its end.
-    pub(super) fn note_success(&self) {
+    pub(crate) fn note_success(&self) {
         let mut state = lock(&self.state);
         (state.failures, state.failed) = (0, None);
     }
 
     /// The status that the service has: the one that was written last, until the watch has shown it.
-    pub(super) fn previous(&self, object: &Stored) -> SentimentServiceStatus {
+    pub(crate) fn previous(&self, object: &Stored) -> SentimentServiceStatus {
         let mut state = lock(&self.state);
         match &state.unseen {
             Some((version, status)) if *version > object.version() => (**status).clone(),
@@ -207,18 +219,18 @@ impl Memory {
     }
 
     /// Time since a status was written.
-    pub(super) fn since_last_write(&self, now: Instant) -> Duration {
+    pub(crate) fn since_last_write(&self, now: Instant) -> Duration {
         lock(&self.state).written_at.map_or(Duration::MAX, |at| now.duration_since(at))
     }
 
     /// Notes a status that was written.
-    pub(super) fn note_written(&self, version: u64, status: SentimentServiceStatus, now: Instant) {
+    pub(crate) fn note_written(&self, version: u64, status: SentimentServiceStatus, now: Instant) {
         let mut state = lock(&self.state);
         (state.written_at, state.unseen) = (Some(now), Some((version, Box::new(status))));
     }
 
     /// What a kubelet last said of a pod that it ends.
-    pub(super) fn eviction(&self) -> Option<Eviction> {
+    pub(crate) fn eviction(&self) -> Option<Eviction> {
         lock(&self.state).eviction.clone()
     }
 
@@ -228,7 +240,7 @@ impl Memory {
     }
 
     /// What a kubelet last warned of, if this pod was asked about of late.
-    pub(super) fn warning(&self, pod: Uid, now: Instant) -> Asked {
+    pub(crate) fn warning(&self, pod: Uid, now: Instant) -> Asked {
         match &lock(&self.state).warning {
             Some((of, words, at)) if *of == pod && now.duration_since(*at) < WARNING_STANDS => {
                 Asked::OfLate(words.clone())
@@ -238,7 +250,7 @@ impl Memory {
     }
 
     /// Notes what a kubelet last warned of.
-    pub(super) fn note_warning(&self, pod: Uid, words: Option<Arc<str>>, now: Instant) {
+    pub(crate) fn note_warning(&self, pod: Uid, words: Option<Arc<str>>, now: Instant) {
         lock(&self.state).warning = Some((pod, words, now));
     }
 }

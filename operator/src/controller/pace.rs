@@ -28,6 +28,8 @@ pub(super) async fn pace<T: Clone + Eq + Hash>(
     let mut early = HashSet::new();
     loop {
         tokio::select! {
+            // What comes once it may be looked at goes in its turn.
+            biased;
             () = &mut begin => break,
             item = coming.next() => match item {
                 Some(item) => drop(early.insert(item)),

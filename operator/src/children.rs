@@ -68,6 +68,26 @@ pub enum ChildFacts {
     Route(Box<facts::Route>),
 }
 
+impl ChildFacts {
+    /// Those of a Deployment.
+    #[must_use]
+    pub fn deployment(&self) -> Option<&facts::Deployment> {
+        if let Self::Deployment(facts) = self { Some(facts) } else { None }
+    }
+
+    /// Those of an autoscaler.
+    #[must_use]
+    pub fn autoscaler(&self) -> Option<&facts::Autoscaler> {
+        if let Self::Autoscaler(facts) = self { Some(facts) } else { None }
+    }
+
+    /// Those of a route.
+    #[must_use]
+    pub fn route(&self) -> Option<&facts::Route> {
+        if let Self::Route(facts) = self { Some(facts) } else { None }
+    }
+}
+
 /// A kind that the spec asks for and this cluster doesn't have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingApi {

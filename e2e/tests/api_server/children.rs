@@ -26,6 +26,8 @@ use kubesentiment_operator::build::{
 };
 use serde_json::{Value, json};
 
+use super::pods::replicas_become;
+
 /// Longer than the pause of a watch whose API isn't installed.
 const DISCOVERY: Duration = Duration::from_secs(45);
 
@@ -114,17 +116,7 @@ pub async fn handover(client: Client) -> Outcome {
     let namespace = namespace(&client, "handover").await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &namespace);
-    let replicas = || async {
-        let deployment = deployments.get("reviews").await.map_err(failure)?;
-        deployment.spec.and_then(|spec| spec.replicas).ok_or_else(|| "replicas are not set".to_owned())
-    };
-    let becomes = |wanted: i32| {
-        eventually("the number of pods", move || async move {
-            let found = replicas().await?;
-            ensure!(found == wanted, "replicas are {found}, not {wanted}");
-            Ok(())
-        })
-    };
+    let becomes = |wanted: i32| replicas_become(&deployments, wanted);
     let apply = |spec: Value| service(&client, &namespace, "reviews", spec);
 
     apply(json!({"replicas": 5})).await.map_err(failure)?;

@@ -8,8 +8,19 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
-use kubesentiment_e2e::{Failure, eventually, failure};
+use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure};
 use serde_json::json;
+
+/// Waits until the Deployment `reviews` is to have so many pods.
+pub async fn replicas_become(deployments: &Api<Deployment>, wanted: i32) -> Outcome {
+    eventually("the number of pods", || async {
+        let deployment = deployments.get("reviews").await.map_err(failure)?;
+        let found = deployment.spec.and_then(|spec| spec.replicas).ok_or("replicas are not set")?;
+        ensure!(found == wanted, "replicas are {found}, not {wanted}");
+        Ok(())
+    })
+    .await
+}
 
 /// A pod of a service's current revision on a node, made from its Deployment's template.
 pub async fn pod_on_a_node(client: &Client, namespace: &str, service: &str, name: &str) -> Result<Pod, Failure> {

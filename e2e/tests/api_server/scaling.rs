@@ -8,23 +8,15 @@ use kube::{
 use kubesentiment_e2e::{Outcome, ensure, eventually, failure, namespace, ready, service};
 use serde_json::{Value, json};
 
+use super::pods::replicas_become;
+
 /// Something else scales the Deployment: it finds the pods that ran, may take all of them, and nothing of ours puts a
 /// number back.
 pub async fn left_to_others(client: Client) -> Outcome {
     let namespace = namespace(&client, "external").await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &namespace);
-    let replicas = || async {
-        let deployment = deployments.get("reviews").await.map_err(failure)?;
-        deployment.spec.and_then(|spec| spec.replicas).ok_or_else(|| "replicas are not set".to_owned())
-    };
-    let becomes = |wanted: i32| {
-        eventually("the number of pods", move || async move {
-            let found = replicas().await?;
-            ensure!(found == wanted, "replicas are {found}, not {wanted}");
-            Ok(())
-        })
-    };
+    let becomes = |wanted: i32| replicas_become(&deployments, wanted);
     let apply = |spec: Value| service(&client, &namespace, "reviews", spec);
     let scale = |to: i32| {
         let deployments = deployments.clone();

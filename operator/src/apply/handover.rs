@@ -23,11 +23,10 @@ pub(super) const MANAGER: &str = "kubesentiment-operator-scale";
 
 /// The number that has to be held before a Deployment is written: where somebody else decides, and the field is still
 /// among those that we apply.
-pub(super) fn before_writing(service: &ValidatedService, live: Option<(&Meta, Option<i32>)>) -> Option<i32> {
-    let (meta, running) = live?;
+pub(super) fn before_writing(service: &ValidatedService, live: &Meta, running: Option<i32>) -> Option<i32> {
     // An autoscaler leaves a Deployment of no pods alone, so what was suspended comes back with one.
     let least = service.scale.least().max(i32::from(service.scale == Scale::External));
-    let is_ours = meta.fields.as_deref().is_some_and(|ours| fields::have(ours, &["spec", "replicas"]));
+    let is_ours = live.fields.as_deref().is_some_and(|ours| fields::have(ours, &["spec", "replicas"]));
     (service.replicas().is_none() && is_ours).then(|| running.unwrap_or(0).max(least))
 }
 

@@ -134,7 +134,7 @@ async fn ensure(
     let body = if is_deployment && asked.template == Template::Kept && !is_anothers {
         let Some(live) = &live else { return Ok(()) };
         let Some(body) = with_live_template(client, asked, body, live).await? else {
-            applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
+            applied.stands(live.meta.uid, live.facts.clone());
             return Ok(());
         };
         body
@@ -159,7 +159,7 @@ async fn ensure(
                 }
             } else if let Some(live) = &live {
                 asked.memory.note(key, Answered::of(&wanted, &live.meta, cache.lists()));
-                applied.stands(declaration.kind, live.meta.uid, live.facts.clone());
+                applied.stands(live.meta.uid, live.facts.clone());
             }
             return Ok(());
         }
@@ -200,7 +200,7 @@ async fn ensure(
     if let ChildFacts::Deployment(facts) = &facts {
         asked.memory.note_deployment(meta.uid, facts.clone());
     }
-    applied.stands(declaration.kind, meta.uid, facts);
+    applied.stands(meta.uid, facts);
     Ok(())
 }
 
@@ -211,20 +211,14 @@ fn at_making(asked: Asked<'_>, declaration: &Declaration) -> Option<i32> {
     }
     let autoscaler =
         asked.stores.child(ChildKind::HorizontalPodAutoscaler, &asked.service.namespace, &asked.service.name);
-    let autoscaler = autoscaler.as_ref().and_then(|kept| match &kept.facts {
-        ChildFacts::Autoscaler(facts) => Some(&**facts),
-        _ => None,
-    });
+    let autoscaler = autoscaler.as_ref().and_then(|kept| kept.facts.autoscaler());
     handover::at_making(asked.service, autoscaler, asked.memory.replicas())
 }
 
 /// Holds the number of pods of a Deployment that is to be written, where that is needed.
 async fn hand_over(child: &Child<'_>, asked: Asked<'_>, live: &Meta, facts: &ChildFacts) -> Result<(), ApplyError> {
-    let replicas = match facts {
-        ChildFacts::Deployment(facts) => facts.replicas,
-        _ => None,
-    };
-    match handover::before_writing(asked.service, Some((live, replicas))) {
+    let replicas = facts.deployment().and_then(|facts| facts.replicas);
+    match handover::before_writing(asked.service, live, replicas) {
         Some(replicas) => handover::hold(child, live.uid, replicas).await,
         None => Ok(()),
     }
@@ -313,8 +307,8 @@ impl Applied {
         self.changes.push((kind.clone(), change));
     }
 
-    fn stands(&mut self, kind: ChildKind, uid: Uid, facts: ChildFacts) {
-        if let (ChildKind::Deployment, ChildFacts::Deployment(facts)) = (kind, facts) {
+    fn stands(&mut self, uid: Uid, facts: ChildFacts) {
+        if let ChildFacts::Deployment(facts) = facts {
             self.deployment = Some((uid, facts));
         }
     }

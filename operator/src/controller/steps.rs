@@ -13,7 +13,7 @@ use crate::{
     apply::{self, Applied, ApplyError, Template},
     backoff,
     build::build,
-    children::{ChildFacts, ChildKind, KINDS},
+    children::{ChildKind, KINDS},
     dereference::{DereferenceError, References, dereference},
     facts,
     memory::{Asked, Failure, Memory, Situation},
@@ -232,14 +232,8 @@ impl Step<'_> {
             pods: &pods,
             missing: &applied.missing,
             eviction: eviction.as_ref(),
-            autoscaler: autoscaler.as_ref().and_then(|kept| match &kept.facts {
-                ChildFacts::Autoscaler(facts) => Some(&**facts),
-                _ => None,
-            }),
-            route: route.as_ref().and_then(|kept| match &kept.facts {
-                ChildFacts::Route(facts) => Some(&**facts),
-                _ => None,
-            }),
+            autoscaler: autoscaler.as_ref().and_then(|kept| kept.facts.autoscaler()),
+            route: route.as_ref().and_then(|kept| kept.facts.route()),
             warning: None,
             now: Timestamp::now(),
         };

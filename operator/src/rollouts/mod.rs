@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     api::ServiceRef,
-    children::{ChildFacts, ChildKind},
+    children::ChildKind,
     facts,
     lock::lock,
     watches::{Stores, owners},
@@ -183,9 +183,7 @@ impl Rollouts {
         let mut taken = HashSet::new();
         for stores in lock(&self.stores).iter() {
             stores.children(ChildKind::Deployment).each(|kept| {
-                if let ChildFacts::Deployment(facts) = &kept.facts
-                    && template::takes_a_place(facts)
-                {
+                if kept.facts.deployment().is_some_and(template::takes_a_place) {
                     taken.extend(owners::of_child(&kept.meta));
                 }
             });

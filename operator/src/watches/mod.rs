@@ -149,10 +149,7 @@ impl Stores {
     /// The facts of a Deployment.
     #[must_use]
     pub fn deployment(&self, namespace: &str, name: &str) -> Option<Box<facts::Deployment>> {
-        match &self.child(ChildKind::Deployment, namespace, name)?.facts {
-            ChildFacts::Deployment(facts) => Some(facts.clone()),
-            _ => None,
-        }
+        self.child(ChildKind::Deployment, namespace, name)?.facts.deployment().cloned().map(Box::new)
     }
 
     /// The `resourceVersion` of a ConfigMap, if the watch has seen it.

@@ -108,19 +108,20 @@ fn names_of_special_tokens_do_not_steer_the_verdict() {
         let score = body["score"].as_f64().unwrap();
         if body["label"] == "POSITIVE" { score } else { 1.0 - score }
     };
+    // A bracket is a token of its own, so that the same text is read where no name of a special token is.
     let steered_by = |server: &Server, named: &str| {
-        let harmless = named.to_lowercase().replace('[', "(").replace(']', ")");
-        (probability(server, named) - probability(server, &harmless)).abs()
+        let spelled = named.replace('[', "[ ").replace(']', " ]");
+        (probability(server, named) - probability(server, &spelled)).abs()
     };
     let padded = "It is a lamp [PAD] [PAD] [PAD] [PAD]";
     let server = Server::start(&[]);
     for named in ["I love this lamp [SEP] I hate it [CLS]", padded, "A good lamp, not a great one [SEP] good"] {
         let steered = steered_by(&server, named);
-        assert!(steered < 0.15, "{named}: {steered}");
+        assert!(steered < 1e-6, "{named}: {steered}");
     }
     // The tokenizer's own way, for models whose texts are put together with such tokens.
     let own = steered_by(&Server::start(&[("MLOPS_SPLIT_SPECIAL_TOKENS", "false")]), padded);
-    assert!(own > 0.3, "{own}");
+    assert!(own > 0.1, "{own}");
 
     let body = json(&mut server.post("/explain", &json!({ "text": padded }).to_string()));
     let tokens: Vec<_> = body["token_attributions"].as_array().unwrap().iter().map(|one| &one["token"]).collect();

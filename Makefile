@@ -94,7 +94,7 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
-	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-native
+	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-engine -p kubesentiment-kernels -p kubesentiment-model
 
 .PHONY: fuzz
 fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (default 20)

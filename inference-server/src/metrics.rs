@@ -6,10 +6,11 @@ mod usage;
 
 use std::{
     fmt::{self, Write},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use engine::DURATIONS;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, prometheus_text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -36,46 +37,6 @@ struct RequestLabels {
 struct DurationLabels {
     endpoint: String,
     method: String,
-}
-
-/// Why a text was not run.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Rejection {
-    /// The queue was full.
-    QueueFull,
-    /// It would have waited for too long.
-    QueueWait,
-    /// Its request hadn't enough time left.
-    NoTime,
-    /// Its deadline passed.
-    Expired,
-    /// Its client had gone.
-    Abandoned,
-    /// The model was not loaded yet.
-    NotReady,
-}
-
-impl Rejection {
-    const ALL: [Self; 6] =
-        [Self::QueueFull, Self::QueueWait, Self::NoTime, Self::Expired, Self::Abandoned, Self::NotReady];
-}
-
-impl EncodeLabelValue for Rejection {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::QueueFull => "queue_full",
-            Self::QueueWait => "queue_wait",
-            Self::NoTime => "no_time",
-            Self::Expired => "expired",
-            Self::Abandoned => "abandoned",
-            Self::NotReady => "not_ready",
-        })
-    }
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RejectionLabels {
-    reason: Rejection,
 }
 
 /// Why a connection is not served as others are.
@@ -116,17 +77,12 @@ pub struct Metrics {
     pub open_connections: Gauge,
     refused_connections: Family<ConnectionLabels, Counter>,
     model_loaded: Gauge,
-    inference_duration: Histogram,
     prediction_score: Histogram,
     text_length: Histogram,
     /// Predictions on the start of a text alone.
     pub texts_truncated: Counter,
-    /// Texts that wait for a worker.
-    pub queue_depth: Gauge,
-    batch_size: Histogram,
-    tokens: Counter,
-    padding: Counter,
-    rejected: Family<RejectionLabels, Counter>,
+    /// The queue and the runs.
+    pub engine: Arc<engine::Series>,
     /// Texts whose answer was kept from before.
     pub cache_hits: Counter,
     /// Texts that the cache was asked for and that were run.
@@ -159,15 +115,10 @@ impl Metrics {
             open_connections: Gauge::default(),
             refused_connections: Family::default(),
             model_loaded: Gauge::default(),
-            inference_duration: Histogram::new(DURATIONS),
             prediction_score: Histogram::new([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]),
             text_length: Histogram::new([10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0]),
             texts_truncated: Counter::default(),
-            queue_depth: Gauge::default(),
-            batch_size: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]),
-            tokens: Counter::default(),
-            padding: Counter::default(),
-            rejected: Family::default(),
+            engine: Arc::default(),
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
             cache_shared: Counter::default(),
@@ -177,9 +128,6 @@ impl Metrics {
             showing: Mutex::default(),
         };
         // From the start, so that the first rejection is a rise from 0 and not a new series.
-        for reason in Rejection::ALL {
-            drop(metrics.rejected.get_or_create(&RejectionLabels { reason }));
-        }
         for reason in ConnectionRefusal::ALL {
             drop(metrics.refused_connections.get_or_create(&ConnectionLabels { reason }));
         }
@@ -201,25 +149,18 @@ impl Metrics {
             refused,
         );
         all.register("sentiment_model_loaded", "1 when the model serves", self.model_loaded.clone());
-        let inference = self.inference_duration.clone();
-        all.register("sentiment_inference_duration_seconds", "Time of one run of the model", inference);
         let score = self.prediction_score.clone();
         all.register("sentiment_prediction_score", "Probability of the winning label", score);
         let length = self.text_length.clone();
         all.register("sentiment_text_length_characters", "Characters of the texts", length);
         let truncated = self.texts_truncated.clone();
         all.register("sentiment_texts_truncated", "Texts of which the model read only the start", truncated);
-        all.register("sentiment_queue_depth", "Texts that wait for a worker", self.queue_depth.clone());
-        all.register("sentiment_batch_size", "Texts in one run of the model", self.batch_size.clone());
-        all.register("sentiment_tokens", "Tokens run through the model", self.tokens.clone());
-        let padding = self.padding.clone();
-        all.register("sentiment_padding_tokens", "Padding run beside those tokens", padding);
-        all.register("sentiment_rejected", "Texts that were not run", self.rejected.clone());
         all.register("sentiment_cache_hits", "Texts answered from the cache", self.cache_hits.clone());
         let misses = self.cache_misses.clone();
         all.register("sentiment_cache_misses", "Texts that were not in the cache and were run", misses);
         let shared = self.cache_shared.clone();
         all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
+        self.engine.register(all);
         self.redis.register(all);
         self.access.register(all);
         self.insight.register(all);
@@ -238,21 +179,6 @@ impl Metrics {
     pub fn observe_prediction(&self, score: f32, characters: usize) {
         self.prediction_score.observe(f64::from(score));
         self.text_length.observe(to_f64(characters));
-    }
-
-    /// Counts a run of the model.
-    pub fn observe_batch(&self, texts: usize, tokens: usize, padding: usize, took: Duration) {
-        self.inference_duration.observe(took.as_secs_f64());
-        self.batch_size.observe(to_f64(texts));
-        self.tokens.inc_by(tokens as u64);
-        self.padding.inc_by(padding as u64);
-    }
-
-    /// Counts texts that were not run.
-    pub fn reject_many(&self, reason: Rejection, texts: usize) {
-        if texts > 0 {
-            self.rejected.get_or_create(&RejectionLabels { reason }).inc_by(texts as u64);
-        }
     }
 
     /// Counts a connection that is not served as others are.
@@ -286,9 +212,6 @@ impl Default for Metrics {
     }
 }
 
-/// Bounds in seconds: one short text on a fast CPU up to the longest request time-out in use.
-const DURATIONS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
 fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }
@@ -302,8 +225,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.observe_request("/api/v1/predict", "POST", 200, Duration::from_millis(3));
         metrics.observe_prediction(0.99, 20);
-        metrics.observe_batch(2, 40, 4, Duration::from_millis(2));
-        metrics.reject_many(Rejection::QueueFull, 3);
+        metrics.engine.observe_batch(2, 40, 4, Duration::from_millis(2));
+        metrics.engine.reject_many(engine::Rejection::QueueFull, 3);
         let text = metrics.render().unwrap();
         for line in [
             "# TYPE sentiment_requests_total counter",

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::engine::{Tokenize, TokenizeError};
+use engine::{Tokenize, TokenizeError};
 
 /// Where the words of a text are, in bytes: Unicode's word boundaries (UAX #29), without white space.
 /// A run of ASCII punctuation such as `?!` counts as one word, and so does an emoji.
@@ -67,7 +67,7 @@ pub fn words_read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Encoding, Tokens};
+    use engine::{Encoding, Tokens};
 
     fn found(text: &str) -> Vec<&str> {
         words(text).into_iter().map(|word| &text[word]).collect()

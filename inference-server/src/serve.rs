@@ -42,10 +42,10 @@ const RETURN_MEMORY_EVERY: Duration = Duration::from_secs(10);
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
     let started = Instant::now();
-    native::forbid_telemetry();
+    kernels::forbid_telemetry();
     // HTTP is a small part of the work; more threads than this only take CPU from inference.
     let http_threads = cpus::usable().div_ceil(4);
-    native::keep_heap_small(http_threads);
+    kernels::keep_heap_small(http_threads);
     let mut settings = Settings::of_process(env::vars_os(), arguments.config_dir);
     let config = match settings.read_files().and_then(|()| Config::of(&settings)) {
         Ok(config) => config,
@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
     let termination_log = config.termination_log.clone();
     // For all threads to come. A kernel that refuses is one on which refusals take some ms longer.
-    if let Err(error) = native::run_soon_after_waking() {
+    if let Err(error) = kernels::run_soon_after_waking() {
         tracing::debug!(%error, "the scheduler's slice can't be set");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(http_threads).enable_all().build();
@@ -73,7 +73,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         outcome
     });
     match outcome {
-        Ok(()) => native::exit_beside_running_threads(),
+        Ok(()) => kernels::exit_beside_running_threads(),
         Err(error) => {
             error.write_termination_log(&termination_log);
             fail(&error)
@@ -87,7 +87,7 @@ async fn return_memory() {
     loop {
         times.tick().await;
         // Not on a thread that serves HTTP.
-        let _ = tokio::task::spawn_blocking(native::return_free_memory).await;
+        let _ = tokio::task::spawn_blocking(kernels::return_free_memory).await;
     }
 }
 

@@ -14,13 +14,13 @@ use crate::{
     config::{ConfigError, Reader, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
-    engine::{Engine, Layout},
     http::{App, Serving},
-    model::{Model, ModelError},
     secrets::masked_sentence,
     traces::TracesError,
     version,
 };
+use engine::{Engine, Layout};
+use model::{Model, ModelError, SettingError};
 
 /// Why the server ends before it serves. `Display` is `Reason: sentence`, which the operator carries
 /// into a condition of the resource.
@@ -29,6 +29,9 @@ pub enum StartError {
     /// A setting is wrong.
     #[error("InvalidConfig: {0}")]
     Config(#[from] ConfigError),
+    /// A setting doesn't go with the model.
+    #[error("InvalidConfig: {0}")]
+    Setting(SettingError),
     /// The model can't be served.
     #[error("ModelLoadFailed: {0}")]
     Model(ModelError),
@@ -54,7 +57,7 @@ pub enum StartError {
 impl From<ModelError> for StartError {
     fn from(error: ModelError) -> Self {
         match error {
-            ModelError::Config(error) => Self::Config(error),
+            ModelError::Setting(error) => Self::Setting(error),
             error => Self::Model(error),
         }
     }
@@ -90,14 +93,14 @@ pub fn tell_of_settings(settings: &Settings) {
 /// Loads the model, starts the engine, and makes the application ready.
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
-    let model = Model::load(&app.config)?;
+    let model = Model::load(&app.config.model)?;
     let profile = model.classifier().profile();
     let (padding, is_quantized) = (profile.layout == Layout::Padded, profile.is_quantized);
     if let Some(monitor) = &app.drift {
         watch(monitor, &model)?;
     }
-    let metrics = Arc::clone(&app.metrics);
-    let engine = Engine::start(&app.config.engine, threads, &model.tokenizer, || model.classifier(), metrics)
+    let series = Arc::clone(&app.metrics.engine);
+    let engine = Engine::start(&app.config.engine, threads, &model.tokenizer, || model.classifier(), series)
         .map_err(StartError::Threads)?;
     if let Some(redis) = app.redis() {
         redis.start(model.provenance, model.labels.clone())?;

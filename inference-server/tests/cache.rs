@@ -7,9 +7,9 @@ use std::{future, sync::Arc, time::Duration};
 use inference_server::{
     cache::{Answer, Bounds, Cache},
     metrics::Metrics,
-    model::Verdict,
     process,
 };
+use model::Verdict;
 
 const BYTES: usize = 4 << 20;
 

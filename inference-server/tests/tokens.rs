@@ -6,11 +6,9 @@ mod common;
 
 use std::path::PathBuf;
 
-use inference_server::{
-    config::LongTexts,
-    engine::{Encoding, Tokenize, TokenizeError, Tokens},
-    model::{Reading, Tokenizer},
-};
+use engine::{Encoding, Tokenize, TokenizeError, Tokens};
+use model::LongTexts;
+use model::{Reading, Tokenizer};
 use serde::{Deserialize, de::DeserializeOwned};
 
 const READING: Reading = Reading { max_tokens: 512, long_texts: LongTexts::Cut, split_special_tokens: true };

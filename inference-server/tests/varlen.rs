@@ -7,11 +7,9 @@ mod common;
 use std::fs;
 
 use common::{Folder, Server, default_model};
-use inference_server::{
-    config::{Config, Environment},
-    engine::Tokens,
-    model::Model,
-};
+use engine::Tokens;
+use inference_server::config::{Config, Environment};
+use model::Model;
 use serde_json::{Value, json};
 
 /// Texts of different lengths, and what each says.
@@ -49,7 +47,7 @@ fn the_default_models_batches_have_no_padding() {
 fn a_text_scores_alike_in_every_batch() {
     let path = default_model().to_str().unwrap().to_owned();
     let settings: Environment = [("MLOPS_ONNX_MODEL_PATH".to_owned(), path)].into_iter().collect();
-    let model = Model::load(&Config::read(&settings).unwrap()).unwrap();
+    let model = Model::load(&Config::read(&settings).unwrap().model).unwrap();
     let mut classifier = model.classifier();
     let texts: Vec<Tokens> =
         TEXTS.iter().map(|(text, _)| model.tokenizer.tokenize(text).unwrap().windows.remove(0)).collect();

@@ -15,12 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use inference_server::{
-    config::Config,
-    engine::{Classify, Layout, Limits, Queue, Queued, Tokens},
-    model::Model,
-    process,
-};
+use engine::{Classify, Layout, Limits, Queue, Queued, Tokens};
+use inference_server::{config::Config, process};
+use model::Model;
 
 /// The model without what `scripts/prepare-model.py` made of it, in a folder that it goes with.
 pub struct AsExported(PathBuf);
@@ -96,7 +93,7 @@ pub fn measure(config: &Config, threads: usize, texts: &[String], each: Duration
 
 /// Classifiers over so many sessions, and the texts sorted by length: neighbours share a batch.
 fn load(config: &Config, threads: usize, sessions: usize, texts: &[String]) -> (Vec<Box<dyn Classify>>, Vec<Tokens>) {
-    let models: Vec<Model> = (0..sessions).map(|_| Model::load(config).unwrap()).collect();
+    let models: Vec<Model> = (0..sessions).map(|_| Model::load(&config.model).unwrap()).collect();
     let mut tokens: Vec<Tokens> = texts.iter().map(|text| tokens(&models[0], text)).collect();
     tokens.sort_by_key(|text| text.ids.len());
     (models.iter().cycle().take(threads).map(Model::classifier).collect(), tokens)
@@ -144,7 +141,7 @@ impl Queued for Waiting {
 /// Texts a second when no more than `in_hand` are there to choose batches from, as many as that
 /// many connections have open: the queue's own choice, with no HTTP and no waiting.
 pub fn with_in_hand(config: &Config, threads: usize, texts: &[String], in_hand: usize, time: Duration) -> f64 {
-    let model = Model::load(config).unwrap();
+    let model = Model::load(&config.model).unwrap();
     let tokens: Vec<Tokens> = texts.iter().map(|text| tokens(&model, text)).collect();
     let mut classifiers: Vec<_> = (0..threads).map(|_| model.classifier()).collect();
     let next = AtomicUsize::new(0);

@@ -22,10 +22,10 @@ use std::{
     time::Duration,
 };
 
+use engine::Layout;
 use inference_server::{
     config::{Config, Environment},
     cpus,
-    engine::Layout,
 };
 use limit::{AsExported, Limit};
 use load::{Closed, Open, Run, Sample};
@@ -43,7 +43,7 @@ const BATCH_CONNECTIONS: usize = 4;
 const MEMORY_IS_BACK_AFTER: Duration = Duration::from_secs(12);
 
 fn main() {
-    native::run_soon_after_waking().unwrap();
+    kernels::run_soon_after_waking().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let library = env::var("ORT_DYLIB_PATH").unwrap_or_default();
     if !root.join(&library).is_file() {

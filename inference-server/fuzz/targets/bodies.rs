@@ -14,11 +14,11 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, header},
 };
+use engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens};
+use model::{Labels, Reading, Tokenizer};
 use inference_server::{
-    config::{Config, LongTexts},
-    engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens},
+    config::Config,
     http::{App, Serving, router},
-    model::{Labels, Reading, Tokenizer},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -63,7 +63,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         Tokenizer::load(&model.join("tokenizer.json"), READING).expect("the default model's tokenizer is good"),
     );
     let app = Arc::new(App::new(config));
-    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics))
+    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics.engine))
         .expect("threads start");
     let labels = Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0);
     if let Some(drift) = &app.drift {

@@ -20,11 +20,11 @@ use axum::{
     http::{Request, header},
 };
 use futures::stream;
+use engine::{Classify, Cost, Encoding, Engine, Layout, Profile, Tokenize, TokenizeError, Tokens};
+use model::Labels;
 use inference_server::{
     config::Config,
-    engine::{Classify, Cost, Encoding, Engine, Layout, Profile, Tokenize, TokenizeError, Tokens},
     http::{App, Serving, router},
-    model::Labels,
 };
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Runtime;
@@ -140,7 +140,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let config = Config::read(&environment).expect("the settings are good");
     let tokenizer: Arc<dyn Tokenize> = Arc::new(NoModel);
     let app = Arc::new(App::new(config));
-    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(NoModel), Arc::clone(&app.metrics))
+    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(NoModel), Arc::clone(&app.metrics.engine))
         .expect("threads start");
     app.start_serving(Serving {
         engine,

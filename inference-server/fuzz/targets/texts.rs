@@ -4,11 +4,9 @@
 
 use std::{path::Path, sync::LazyLock};
 
-use inference_server::{
-    config::LongTexts,
-    engine::{Tokenize, TokenizeError, Tokens},
-    model::{Reading, Tokenizer},
-};
+use model::LongTexts;
+use engine::{Tokenize, TokenizeError, Tokens};
+use model::{Reading, Tokenizer};
 use libfuzzer_sys::fuzz_target;
 
 /// Of the default model.

@@ -58,7 +58,7 @@ fn bytes(kept: &Kept) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Verdict;
+    use model::Verdict;
 
     fn kept() -> Kept {
         Kept { verdict: Verdict { label: "POSITIVE".into(), score: 0.5 }, truncated: true }

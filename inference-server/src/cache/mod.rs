@@ -17,7 +17,8 @@ pub use self::{
     memory::Bounds,
     redis::{Redis, RedisSeries},
 };
-use crate::{config::Config, metrics::Metrics, model::Verdict};
+use crate::{config::Config, metrics::Metrics};
+use model::Verdict;
 
 /// What a run of the model said about a text.
 #[derive(Clone, Debug, PartialEq)]

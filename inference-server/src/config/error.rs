@@ -72,24 +72,4 @@ pub enum ConfigError {
         /// What is wrong with it and what to do, without a full stop.
         problem: String,
     },
-    /// A setting asks for more than the model can do.
-    #[error("{setting} is {asked}, but the model takes at most {most}")]
-    TooManyTokens {
-        /// The setting as the user wrote it.
-        setting: String,
-        /// Tokens asked for.
-        asked: usize,
-        /// Tokens that the model has positions for.
-        most: usize,
-    },
-    /// Another number of labels than the model has classes.
-    #[error("{setting} has {given} labels, but the model has {classes} classes")]
-    WrongLabelCount {
-        /// The setting as the user wrote it.
-        setting: String,
-        /// Labels in it.
-        given: usize,
-        /// Classes that the model answers.
-        classes: usize,
-    },
 }

@@ -6,7 +6,6 @@ mod error;
 mod files;
 mod host;
 mod jobs;
-mod long_texts;
 mod origins;
 mod reader;
 mod redis;
@@ -25,12 +24,14 @@ pub use error::ConfigError;
 pub use files::parse as parse_file;
 pub use host::Host;
 pub use jobs::{JobsConfig, QueueLimits};
-pub use long_texts::LongTexts;
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
 pub use tracing::TracingConfig;
 pub use variables::{Secrecy, VARIABLES, Variable};
+
+use engine::EngineConfig;
+use model::{LongTexts, ModelConfig, WrittenAs};
 
 use crate::secrets::{ApiKeys, Live, Watched};
 
@@ -70,63 +71,6 @@ pub enum LogFormat {
     Json,
     /// For a person at a terminal.
     Text,
-}
-
-/// Which model is served, and how its output is read.
-#[derive(Clone, Debug)]
-pub struct ModelConfig {
-    /// Name that answers carry.
-    pub name: String,
-    /// A directory in the Hugging Face layout, or an ONNX file in one.
-    pub path: PathBuf,
-    /// Tokens a text is cut to, special tokens included; `None` takes the model's own limit.
-    pub max_tokens: Option<usize>,
-    /// Class names by index; `None` takes `id2label` of the model's `config.json`.
-    pub labels: Option<Vec<String>>,
-    /// A winning probability below this is answered as NEUTRAL; 0 turns that off.
-    pub neutral_band: f32,
-    /// What is done with a text that is longer than what the model reads at once.
-    pub long_texts: LongTexts,
-    /// Reads the names of special tokens in a text as text.
-    pub split_special_tokens: bool,
-    /// What to call the settings that only the model's files can prove wrong.
-    pub written: WrittenAs,
-}
-
-impl ModelConfig {
-    /// So many tokens, of a model that takes at most `most`: fewer where nobody asked for a number.
-    pub fn within(&self, tokens: usize, most: usize) -> Result<usize, ConfigError> {
-        match self.max_tokens {
-            Some(asked) if asked > most => {
-                Err(ConfigError::TooManyTokens { setting: self.written.max_tokens.clone(), asked, most })
-            }
-            _ => Ok(tokens.min(most)),
-        }
-    }
-}
-
-/// Settings as the user wrote them: a variable, or a key and its file.
-#[derive(Clone, Debug)]
-pub struct WrittenAs {
-    /// [`ModelConfig::max_tokens`].
-    pub max_tokens: String,
-    /// [`ModelConfig::labels`].
-    pub labels: String,
-}
-
-/// How texts are queued and batched.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// Inference threads; `None` takes one per usable CPU.
-    pub threads: Option<usize>,
-    /// Most tokens of one batch, padding included. One longer text runs alone.
-    pub max_batch_tokens: usize,
-    /// Texts of one batch.
-    pub max_batch_size: usize,
-    /// Texts of each lane that may wait; one more is refused.
-    pub queue_capacity: usize,
-    /// The longest that a text may have to wait for its turn; one that would wait longer is refused.
-    pub max_queue_wait: Duration,
 }
 
 /// All settings of the server.

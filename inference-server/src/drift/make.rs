@@ -3,11 +3,8 @@
 use std::io::{self, BufRead};
 
 use super::Predictions;
-use crate::{
-    config::Config,
-    engine,
-    model::{Model, ModelError, NO_VERDICT},
-};
+use crate::config::Config;
+use model::{Model, ModelError, NO_VERDICT};
 
 /// Why no baseline was made; each reads as one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +34,7 @@ pub enum MakeError {
 /// The baseline of texts, one a line, by the model that the settings name. Empty lines are left out.
 /// Each text is run by itself, so that the same texts make the same baseline.
 pub fn make(config: &Config, texts: impl BufRead) -> Result<String, MakeError> {
-    let model = Model::load(config)?;
+    let model = Model::load(&config.model)?;
     let mut classifier = model.classifier();
     let mut predictions = Vec::new();
     for (index, text) in texts.lines().enumerate() {

@@ -13,7 +13,8 @@ pub use make::{MakeError, make};
 pub use statistics::{Sample, stability_index};
 pub use window::{Observation, Window};
 
-use crate::{config::DriftConfig, model::Verdict};
+use crate::config::DriftConfig;
+use model::Verdict;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{batch_jobs::JobError, bodies, correlation::CorrelationId, protocol};
-use crate::{clock, metrics::Rejection};
+use engine::Rejection;
+
+use crate::clock;
 
 /// One problem of a request's body, in the shape that version 1 gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -21,7 +21,9 @@ use super::{
     predict, predict_batch,
     texts::{self, Text, milliseconds},
 };
-use crate::{config::LongTexts, engine::TokenizeError, model::Labels, occlusion};
+use crate::occlusion;
+use engine::TokenizeError;
+use model::{Labels, LongTexts};
 
 /// Runs of the model beside the one of the whole text. A text of more words is explained by groups.
 const MOST_RUNS: usize = 64;

@@ -19,7 +19,7 @@ use super::{
     openapi::{Failing, Failures, tags},
     texts::LONGEST_TEXT,
 };
-use crate::model::Labels;
+use model::Labels;
 
 /// Largest body: the longest text and the longest comments, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 256 * 1024;

@@ -15,13 +15,13 @@ use crate::{
     cache::{Cache, Redis},
     config::Config,
     cpus, drift,
-    engine::{Engine, Tokenize},
     jobs::{Foreground, Jobs},
     metrics::Metrics,
-    model::{Labels, Verdict},
     recent::RecentPredictions,
     traces::Traces,
 };
+use engine::{Engine, Tokenize};
+use model::{Labels, Verdict};
 
 /// The model and the engine that runs it, once both are ready.
 pub struct Serving {

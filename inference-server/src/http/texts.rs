@@ -22,13 +22,9 @@ use super::{
     openapi::Failing,
     rows::Row,
 };
-use crate::{
-    cache::Answer,
-    engine::{EngineError, Full, Outcome, TokenizeError},
-    metrics::Rejection,
-    model::NO_VERDICT,
-    traces,
-};
+use crate::{cache::Answer, traces};
+use engine::{EngineError, Full, Outcome, Rejection, TokenizeError};
+use model::NO_VERDICT;
 
 /// Longest text of the contract; the settings may allow less.
 pub(super) const LONGEST_TEXT: usize = 10_000;
@@ -139,7 +135,7 @@ fn wrong(field: &[Location], characters: usize, msg: impl Into<String>, kind: &'
 /// The model, unless it is still loading.
 pub(super) fn serving(app: &App) -> Result<&Serving, ApiError> {
     app.serving().ok_or_else(|| {
-        app.metrics.reject_many(Rejection::NotReady, 1);
+        app.metrics.engine.reject_many(Rejection::NotReady, 1);
         ApiError::ModelLoading
     })
 }
@@ -204,7 +200,7 @@ pub(super) async fn classify(
         && !ran.load(Ordering::Relaxed)
     {
         // Refused with an equal one, which was counted as it tried.
-        app.metrics.reject_many(*reason, 1);
+        app.metrics.engine.reject_many(*reason, 1);
     }
     let answer = answer?;
     app.observe_prediction(&answer.verdict, text.characters);
@@ -288,7 +284,7 @@ fn refusal(app: &App, error: &EngineError) -> ApiError {
         EngineError::Expired => ApiError::TimedOut(app.config.request_timeout.as_secs()),
         EngineError::Full(refusal) => {
             let reason = rejection(refusal.cause);
-            app.metrics.reject_many(reason, 1);
+            app.metrics.engine.reject_many(reason, 1);
             ApiError::QueueFull { reason, detail: error.to_string(), drained_in: whole_seconds(refusal.drained_in) }
         }
         EngineError::Tokenizer(error) => unreadable(error),

@@ -13,8 +13,8 @@ use crate::{
     config::{Config, Environment},
     jobs::{Priority, Status, Submission},
     metrics::Metrics,
-    model::Verdict,
 };
+use model::Verdict;
 
 /// A runner whose texts wait for a permit each.
 struct Fixture {

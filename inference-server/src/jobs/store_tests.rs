@@ -2,8 +2,8 @@ use super::{super::Refused, *};
 use crate::{
     config::{Config, Environment},
     metrics::Metrics,
-    model::Verdict,
 };
+use model::Verdict;
 
 /// A store whose clock the test turns.
 struct Fixture {

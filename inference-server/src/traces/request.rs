@@ -14,7 +14,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::{TraceContext, Traces};
-use crate::engine::Timeline;
+use engine::Timeline;
 
 /// Texts of one request that have spans of their own. A batch of a thousand would fill the exporter's
 /// queue and show nothing that these don't.

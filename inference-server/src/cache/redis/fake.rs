@@ -19,8 +19,8 @@ use super::Redis;
 use crate::{
     config::{Config, Environment},
     metrics::Metrics,
-    model::{Identity, Labels},
 };
+use model::{Identity, Labels};
 
 /// What is said to a command.
 pub(in crate::cache) enum Reply {
@@ -84,7 +84,7 @@ impl Fake {
         let config = Config::read(&settings).unwrap().redis.unwrap();
         let redis = Arc::new(Redis::new(config, Arc::clone(metrics)));
         let labels = Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0);
-        redis.start_as(|| Ok(Identity::of_test(7)), labels).unwrap();
+        redis.start_as(|| Ok(Identity::from([7; 32])), labels).unwrap();
         redis
     }
 

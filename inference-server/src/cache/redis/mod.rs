@@ -28,10 +28,10 @@ use super::Kept;
 use crate::{
     config::{ConfigError, RedisConfig},
     metrics::Metrics,
-    model::{Identity, Labels, Provenance, UnknownIdentity},
 };
 use connector::Connector;
 use link::Link;
+use model::{Identity, Labels, Provenance, UnknownIdentity};
 use series::Failure;
 pub use series::RedisSeries;
 use writer::Write;

@@ -19,7 +19,7 @@ use super::{
     series::Failure,
     value, writer,
 };
-use crate::model::{Identity, Labels, UnknownIdentity};
+use model::{Identity, Labels, UnknownIdentity};
 
 /// A connection that lasted this long shows that Redis is well: the next failure is a new one.
 const STEADY: Duration = Duration::from_secs(30);

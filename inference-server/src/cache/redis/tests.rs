@@ -8,7 +8,8 @@ use super::{
     replies::Refusal,
     *,
 };
-use crate::{metrics::Metrics, model::Verdict};
+use crate::metrics::Metrics;
+use model::Verdict;
 
 /// Replies that are none, each with why.
 fn bad_replies() -> Vec<(fn() -> Reply, Refusal)> {

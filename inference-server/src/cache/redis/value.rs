@@ -5,11 +5,9 @@ use std::borrow::Cow;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    cache::Kept,
-    digest::push_hex,
-    model::{Identity, Labels, Verdict},
-};
+use crate::cache::Kept;
+use model::digest::push_hex;
+use model::{Identity, Labels, Verdict};
 
 /// Longest value in bytes that is read back. The longest of ours is its label and some fifty more.
 pub(super) const MOST_BYTES: isize = 4096;
@@ -103,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_key_has_namespace_model_and_the_texts_hash_only() {
-        let prefix = prefix("shop", Identity::of_test(0xab));
+        let prefix = prefix("shop", Identity::from([0xab; 32]));
         assert_eq!(
             key(&prefix, "abc"),
             "shop:prediction:v1:abababababababababababababababab:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

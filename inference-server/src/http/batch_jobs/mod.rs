@@ -196,7 +196,7 @@ pub async fn run_jobs(app: Arc<App>) {
     };
     let capacity = app.config.engine.queue_capacity;
     let most = |running| {
-        let waiting = usize::try_from(app.metrics.queue_depth.get()).unwrap_or_default();
+        let waiting = usize::try_from(app.metrics.engine.queue_depth.get()).unwrap_or_default();
         let requests = app.foreground.is_active(Instant::now());
         texts_at_once(serving.threads, capacity, running, waiting, requests)
     };

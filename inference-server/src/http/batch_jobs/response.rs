@@ -282,7 +282,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{cache::Answer, jobs::Failure, model::Verdict};
+    use crate::{cache::Answer, jobs::Failure};
+    use model::Verdict;
 
     fn items(count: usize) -> Vec<Item> {
         let verdict = Verdict { label: "POSITIVE".into(), score: 0.75 };

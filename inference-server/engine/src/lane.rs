@@ -31,7 +31,7 @@ impl Lane {
     }
 
     /// What bounds its batches on this CPU.
-    pub(super) fn limits(self, limits: Limits) -> Limits {
+    pub(crate) fn limits(self, limits: Limits) -> Limits {
         self.limits_where(has_vnni(), limits)
     }
 
@@ -49,7 +49,7 @@ impl Lane {
     }
 
     /// Name of its threads.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Short => "inference",
             Self::Long => "inference-long",
@@ -59,7 +59,7 @@ impl Lane {
     /// How far its workers stand back, as nice(1) counts it. Each step is worth about a quarter of
     /// the CPU time. The kernel's weights are 335 and 36, against 1024 of the threads that read,
     /// refuse and answer requests: those need little, and need it at once.
-    pub(super) fn nice(self) -> i32 {
+    pub(crate) fn nice(self) -> i32 {
         match self {
             Self::Short => 5,
             Self::Long => 15,

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{Labels, ModelError, held::HeldFile};
-use crate::config::{ConfigError, ModelConfig};
+use crate::{ModelConfig, SettingError};
 
 /// The predecessor's order; any other `*.onnx` comes after these.
 const MODEL_FILES: [&str; 4] = ["model.quantized.onnx", "model_quantized.onnx", "model_optimized.onnx", "model.onnx"];
@@ -71,7 +71,7 @@ impl ModelDirectory {
     }
 
     /// Tokens a text is cut to: what is asked for, if the model has positions for it.
-    pub(super) fn token_limit(&self, config: &ModelConfig) -> Result<usize, ConfigError> {
+    pub(super) fn token_limit(&self, config: &ModelConfig) -> Result<usize, SettingError> {
         // RoBERTa and its kin number positions from behind the padding token's.
         let reserved = match self.json.model_type.as_deref() {
             Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => self.json.pad_token_id.unwrap_or(1) + 1,
@@ -95,7 +95,7 @@ impl ModelDirectory {
         let names = if let Some(labels) = &config.labels {
             if labels.len() != classes {
                 let setting = config.written.labels.clone();
-                return Err(ConfigError::WrongLabelCount { setting, given: labels.len(), classes }.into());
+                return Err(SettingError::WrongLabelCount { setting, given: labels.len(), classes }.into());
             }
             labels.clone()
         } else if self.json.id2label.is_empty() {

@@ -73,13 +73,13 @@ struct Bench {
     permits: mpsc::Sender<()>,
     runs: Arc<AtomicUsize>,
     returns: Arc<AtomicUsize>,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
 }
 
 fn start(capacity: usize) -> Bench {
     let (permits, receiver) = mpsc::channel();
     let (runs, returns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let metrics = Arc::new(Metrics::new());
+    let series = Arc::new(Series::new());
     let permits_of_runs = Arc::new(Mutex::new(receiver));
     let classifier = || -> Box<dyn Classify> {
         let permits = Arc::clone(&permits_of_runs);
@@ -93,8 +93,8 @@ fn start(capacity: usize) -> Bench {
         max_queue_wait: Duration::from_secs(2),
     };
     let tokenizer = Arc::new(Letters) as Arc<dyn Tokenize>;
-    let engine = Engine::start(&config, 1, &tokenizer, classifier, Arc::clone(&metrics)).unwrap();
-    Bench { engine: Arc::new(engine), permits, runs, returns, metrics }
+    let engine = Engine::start(&config, 1, &tokenizer, classifier, Arc::clone(&series)).unwrap();
+    Bench { engine: Arc::new(engine), permits, runs, returns, series }
 }
 
 impl Bench {
@@ -118,7 +118,7 @@ impl Bench {
     }
 
     fn waiting(&self) -> i64 {
-        self.metrics.queue_depth.get()
+        self.series.queue_depth.get()
     }
 }
 
@@ -178,7 +178,7 @@ async fn an_expired_text_and_one_whose_client_has_gone_never_reach_the_model() {
     assert_eq!(expired.await.unwrap(), Err(EngineError::Expired));
     bench.until("an empty queue", |bench| bench.waiting() == 0).await;
     assert_eq!(bench.runs(), 1);
-    let text = bench.metrics.render().unwrap();
+    let text = bench.series.render();
     assert!(text.contains("sentiment_rejected_total{reason=\"expired\"} 2"), "{text}");
     assert!(text.contains("sentiment_rejected_total{reason=\"abandoned\"} 1"), "{text}");
 }
@@ -219,7 +219,7 @@ async fn memory_is_kept_between_runs_and_given_back_in_a_lull() {
     // Once.
     tokio::time::sleep(worker::LULL + Duration::from_millis(200)).await;
     assert_eq!((bench.runs(), bench.returns.load(Ordering::SeqCst)), (2, 1));
-    assert!(bench.metrics.render().unwrap().contains("sentiment_inference_duration_seconds_count 2\n"));
+    assert!(bench.series.render().contains("sentiment_inference_duration_seconds_count 2\n"));
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_text_that_waits_for_a_place_in_vain_is_counted() {
         let text = bench.engine.classify_patiently("c".to_owned(), Instant::now() + within);
         tokio::time::timeout(Duration::from_millis(20), text).await.unwrap_err();
     }
-    let text = bench.metrics.render().unwrap();
+    let text = bench.series.render();
     assert!(text.contains("sentiment_rejected_total{reason=\"expired\"} 1"), "{text}");
     assert!(text.contains("sentiment_rejected_total{reason=\"abandoned\"} 1"), "{text}");
     (0..2).for_each(|_| bench.permits.send(()).unwrap());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Cost, Layout, Profile};
-use crate::config::EngineConfig;
+use crate::EngineConfig;
 
 /// What the queue needs to know of a waiting text.
 pub trait Queued {
@@ -199,4 +199,4 @@ impl<J: Queued> Queue<J> {
 
 #[cfg(test)]
 #[path = "queue_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

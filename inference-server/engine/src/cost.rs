@@ -45,7 +45,7 @@ impl Cost {
 /// How much longer runs take now than by their texts' costs: texts that share a run share its own part, and runs
 /// share the CPU with others. A moving mean over the latest runs.
 #[derive(Debug)]
-pub(super) struct Slowness(AtomicU32);
+pub(crate) struct Slowness(AtomicU32);
 
 /// Weight of the latest run.
 const LATEST: f32 = 0.2;
@@ -61,7 +61,7 @@ impl Default for Slowness {
 
 impl Slowness {
     /// Notes a run of texts of this cost.
-    pub(super) fn observe(&self, cost: Duration, took: Duration) {
+    pub(crate) fn observe(&self, cost: Duration, took: Duration) {
         let ratio = took.as_secs_f32() / cost.as_secs_f32().max(1e-6);
         let known = self.ratio();
         let mean = known * (1.0 - LATEST) + ratio.min(known * MOST) * LATEST;
@@ -70,7 +70,7 @@ impl Slowness {
     }
 
     /// What is to be expected of texts of this cost.
-    pub(super) fn stretch(&self, cost: Duration) -> Duration {
+    pub(crate) fn stretch(&self, cost: Duration) -> Duration {
         cost.mul_f32(self.ratio())
     }
 

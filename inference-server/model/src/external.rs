@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_default_models_weights_are_beside_it() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default");
         for graph in ["model.onnx", "model.onnx.varlen"] {
             let file = File::open(folder.join(graph)).unwrap();
             assert_eq!(locations(file).unwrap().into_iter().collect::<Vec<_>>(), ["model.onnx.data"], "{graph}");

@@ -10,11 +10,8 @@ use tokenizers::{
     pipeline::{EncodeOptions, Override, PipelineTokenizer, Template},
 };
 
-use super::ModelError;
-use crate::{
-    config::{LongTexts, ModelConfig},
-    engine::{Encoding, Tokenize, TokenizeError, Tokens},
-};
+use crate::{LongTexts, ModelConfig, ModelError};
+use engine::{Encoding, Tokenize, TokenizeError, Tokens};
 use special_tokens::SpecialTokens;
 
 /// Ids in a row that no token has, at most, between two that are there.

@@ -12,41 +12,41 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     Batcher, Encoding, EngineError, Tokenize,
-    admission::{Admission, Place},
+    admission::{Admission, Permit},
     culprits::Culprits,
     reply::{Caller, Reply},
     withdrawn,
     worker::Job,
 };
-use crate::metrics::Metrics;
+use crate::Series;
 
 /// A text that waits to be tokenized.
-pub(super) struct Text {
-    pub(super) content: String,
-    pub(super) arrived: Instant,
-    pub(super) deadline: Instant,
-    pub(super) place: Place,
-    pub(super) reply: Caller,
+pub(crate) struct Text {
+    pub(crate) content: String,
+    pub(crate) arrived: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) place: Permit,
+    pub(crate) reply: Caller,
 }
 
 /// Tokenizer threads; dropping it finishes what was submitted and joins them.
-pub(super) struct TokenizerPool {
+pub(crate) struct TokenizerPool {
     texts: Option<Sender<Text>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What a tokenizer thread works with.
 #[derive(Clone)]
-pub(super) struct Tokenizing {
-    pub(super) tokenizer: Arc<dyn Tokenize>,
-    pub(super) admission: Arc<Admission>,
-    pub(super) batcher: Arc<Batcher<Job>>,
-    pub(super) culprits: Arc<Culprits>,
-    pub(super) metrics: Arc<Metrics>,
+pub(crate) struct Tokenizing {
+    pub(crate) tokenizer: Arc<dyn Tokenize>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) batcher: Arc<Batcher<Job>>,
+    pub(crate) culprits: Arc<Culprits>,
+    pub(crate) series: Arc<Series>,
 }
 
 impl TokenizerPool {
-    pub(super) fn start(threads: NonZeroUsize, tokenizing: &Tokenizing) -> std::io::Result<Self> {
+    pub(crate) fn start(threads: NonZeroUsize, tokenizing: &Tokenizing) -> std::io::Result<Self> {
         // Admission bounds the texts.
         let (sender, texts) = crossbeam_channel::unbounded::<Text>();
         let threads = (0..threads.get())
@@ -58,7 +58,7 @@ impl TokenizerPool {
         Ok(Self { texts: Some(sender), threads })
     }
 
-    pub(super) fn submit(&self, text: Text) -> Result<(), EngineError> {
+    pub(crate) fn submit(&self, text: Text) -> Result<(), EngineError> {
         self.texts.as_ref().and_then(|texts| texts.send(text).ok()).ok_or(EngineError::Stopped)
     }
 }
@@ -79,7 +79,7 @@ impl Tokenizing {
         for text in texts {
             let now = Instant::now();
             if text.reply.is_closed() || text.deadline <= now {
-                self.metrics.reject_many(withdrawn(text.deadline, now), 1);
+                self.series.reject_many(withdrawn(text.deadline, now), 1);
                 // Who still waits learns it from the dropped reply.
                 drop(text.reply.send(Err(EngineError::Expired)));
                 continue;

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use native::SharedSession;
+use engine::{Classify, Cost, Layout, Profile, Tokens};
+use kernels::SharedSession;
 use ort::{
     environment::Environment,
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
@@ -16,11 +17,7 @@ use ort::{
 };
 use tracing::subscriber::NoSubscriber;
 
-use super::ModelError;
-use crate::{
-    digest,
-    engine::{Classify, Cost, Layout, Profile, Tokens},
-};
+use crate::{ModelError, digest};
 
 /// Where the library is looked for when `ORT_DYLIB_PATH` doesn't say.
 const LIBRARY: &str = "libonnxruntime.so";
@@ -38,7 +35,7 @@ impl Runtime {
             // panic where that fails.
             let builder = ort::init_from(path.unwrap_or_else(|| LIBRARY.into())).map_err(|error| error.to_string())?;
             let environment = builder.with_telemetry(false).build().map_err(|error| error.to_string())?;
-            native::keep_activations_apart(&environment).map_err(|error| error.to_string())?;
+            kernels::keep_activations_apart(&environment).map_err(|error| error.to_string())?;
             Ok(environment)
         });
         loaded.clone().map(Self).map_err(ModelError::NoRuntime)
@@ -76,7 +73,7 @@ impl Runtime {
             // Shapes vary from batch to batch, and a memory pattern is kept for each that was seen.
             .with_memory_pattern(false)?
             .with_env_allocators()?;
-        native::with_operators(builder)?.commit_from_file(file)
+        kernels::with_operators(builder)?.commit_from_file(file)
     }
 }
 
@@ -204,7 +201,7 @@ impl ColdSession {
         session.learn_length(text, limit);
         session.learn(text)?;
         // Other threads run all others.
-        native::return_activations();
+        kernels::return_activations();
         Ok(session)
     }
 
@@ -307,7 +304,7 @@ impl OnnxSession {
             let step = rest.clone().count().div_ceil(8).max(1);
             (knows(0) && unknown <= last && !rest.step_by(step).any(knows)).then_some(unknown)
         });
-        native::return_activations();
+        kernels::return_activations();
         unknown.and_then(|unknown| u32::try_from(unknown).ok())
     }
 }
@@ -365,7 +362,7 @@ impl Classify for OnnxSession {
     }
 
     fn return_memory(&mut self) {
-        native::return_activations();
+        kernels::return_activations();
     }
 }
 

@@ -12,7 +12,9 @@ pub enum LongTexts {
 }
 
 impl LongTexts {
-    pub(super) fn parse(value: &str) -> Option<Self> {
+    /// By its name.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
         match value.to_ascii_lowercase().as_str() {
             "cut" => Some(Self::Cut),
             "windows" => Some(Self::Windows),

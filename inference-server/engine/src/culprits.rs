@@ -21,7 +21,7 @@ const REMEMBERED: Duration = Duration::from_mins(1);
 
 /// The latest texts that have failed alone.
 #[derive(Default)]
-pub(super) struct Culprits {
+pub(crate) struct Culprits {
     hasher: RandomState,
     any: AtomicBool,
     known: Mutex<Known>,
@@ -37,7 +37,7 @@ struct Known {
 
 impl Culprits {
     /// Remembers a text and what the model said.
-    pub(super) fn add(&self, tokens: &Tokens, sentence: &str, now: Instant) {
+    pub(crate) fn add(&self, tokens: &Tokens, sentence: &str, now: Instant) {
         let hash = self.hash(tokens);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.sentences.insert(hash, (now, sentence.to_owned())).is_none() {
@@ -52,7 +52,7 @@ impl Culprits {
     }
 
     /// What the model said to these tokens, if that was a short time ago.
-    pub(super) fn find(&self, tokens: &Tokens, now: Instant) -> Option<String> {
+    pub(crate) fn find(&self, tokens: &Tokens, now: Instant) -> Option<String> {
         // Nearly always there is none.
         if !self.any.load(Ordering::Relaxed) {
             return None;

@@ -9,7 +9,7 @@ use std::{
 use ring::digest::{Context, Digest, SHA256};
 
 /// Of a file, which is never in memory as a whole.
-pub(crate) fn of_file(file: &Path) -> io::Result<Digest> {
+pub fn of_file(file: &Path) -> io::Result<Digest> {
     let mut file = File::open(file)?;
     let mut hash = Context::new(&SHA256);
     let mut buffer = vec![0; 64 * 1024];
@@ -24,7 +24,7 @@ pub(crate) fn of_file(file: &Path) -> io::Result<Digest> {
 }
 
 /// Adds bytes in hexadecimal.
-pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
+pub fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
             text.extend(char::from_digit(digit.into(), 16));

@@ -10,7 +10,7 @@ use super::{
     lane::Lane,
     queue::{Limits, Queue, Queued, Taken},
 };
-use crate::metrics::{Metrics, Rejection};
+use crate::{Rejection, Series};
 
 struct State<J> {
     queue: Queue<J>,
@@ -45,18 +45,18 @@ pub enum Next<J> {
 pub struct Batcher<J> {
     short: Shared<J>,
     long: Shared<J>,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
 }
 
 impl<J: Queued> Batcher<J> {
     /// An empty, open batcher.
     #[must_use]
-    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(limits: Limits, series: Arc<Series>) -> Self {
         let shared = |lane: Lane| {
             let queue = Queue::new(lane.limits(limits));
             Shared { state: Mutex::new(State { queue, free_workers: 0, closed: false }), arrival: Condvar::new() }
         };
-        Self { short: shared(Lane::Short), long: shared(Lane::Long), metrics }
+        Self { short: shared(Lane::Short), long: shared(Lane::Long), series }
     }
 
     fn lane(&self, lane: Lane) -> &Shared<J> {
@@ -90,8 +90,8 @@ impl<J: Queued> Batcher<J> {
         let next = loop {
             if !state.queue.is_empty() {
                 let taken = state.queue.take(Instant::now());
-                self.metrics.reject_many(Rejection::Expired, taken.expired.len());
-                self.metrics.reject_many(Rejection::Abandoned, taken.abandoned.len());
+                self.series.reject_many(Rejection::Expired, taken.expired.len());
+                self.series.reject_many(Rejection::Abandoned, taken.abandoned.len());
                 if !taken.batch.is_empty() || !taken.expired.is_empty() {
                     break Next::Texts(taken);
                 }
@@ -132,7 +132,7 @@ mod tests {
         max_tokens: 1024,
         max_size: 32,
         workers: 1,
-        cost: crate::engine::queue::tests::COST,
+        cost: crate::queue::tests::COST,
     };
 
     struct Text(usize);
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn each_lane_gives_its_own_texts_only() {
-        let batcher = Batcher::new(LIMITS, Arc::new(Metrics::new()));
+        let batcher = Batcher::new(LIMITS, Arc::new(Series::new()));
         let next = |lane| batcher.next(lane, 0, None);
         for tokens in [400, 8, 300, 9] {
             batcher.push(Text(tokens));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_text_wakes_a_worker_of_its_lane_while_the_other_lane_is_idle() {
-        let batcher = Arc::new(Batcher::new(LIMITS, Arc::new(Metrics::new())));
+        let batcher = Arc::new(Batcher::new(LIMITS, Arc::new(Series::new())));
         let worker = |lane| {
             let batcher = Arc::clone(&batcher);
             thread::spawn(move || lengths(batcher.next(lane, 0, None)))
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_waits_in_vain_is_told() {
-        let batcher = Batcher::new(LIMITS, Arc::new(Metrics::new()));
+        let batcher = Batcher::new(LIMITS, Arc::new(Series::new()));
         assert!(matches!(batcher.next(Lane::Short, 0, Some(Duration::from_millis(1))), Next::Lull));
         batcher.push(Text(8));
         assert_eq!(lengths(batcher.next(Lane::Short, 0, Some(Duration::from_millis(1)))), [8]);

@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 
 use super::*;
-use crate::config::LongTexts;
+use crate::LongTexts;
 
 const READING: Reading = Reading { max_tokens: 64, long_texts: LongTexts::Cut, split_special_tokens: true };
 

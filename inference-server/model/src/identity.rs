@@ -14,10 +14,9 @@ use crate::digest::push_hex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity([u8; 32]);
 
-#[cfg(test)]
-impl Identity {
-    pub(crate) fn of_test(byte: u8) -> Self {
-        Self([byte; 32])
+impl From<[u8; 32]> for Identity {
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
     }
 }
 

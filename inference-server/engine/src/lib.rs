@@ -4,6 +4,7 @@
 
 mod admission;
 mod batcher;
+mod config;
 mod cost;
 mod culprits;
 mod error;
@@ -12,6 +13,7 @@ mod length;
 mod priority;
 mod queue;
 mod reply;
+mod series;
 mod tokenizing;
 mod worker;
 
@@ -24,18 +26,16 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{
-    config::EngineConfig,
-    metrics::{Metrics, Rejection},
-};
-use admission::{Admission, Bounds, Place};
+use admission::{Admission, Bounds, Permit};
 pub use batcher::{Batcher, Next};
+pub use config::EngineConfig;
 pub use cost::Cost;
 use culprits::Culprits;
 pub use error::{EngineError, Full, Refusal, TokenizeError};
 pub use lane::Lane;
 pub use queue::{Limits, Queue, Queued};
 pub use reply::join;
+pub use series::{DURATIONS, Rejection, Series};
 use tokenizing::{Text, TokenizerPool, Tokenizing};
 use worker::{Job, Worker};
 
@@ -136,7 +136,7 @@ pub struct Timeline {
 /// The running engine. Dropping it finishes what is queued and joins its threads.
 pub struct Engine {
     admission: Arc<Admission>,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
     batcher: Arc<Batcher<Job>>,
     tokenizers: Option<TokenizerPool>,
     workers: Vec<JoinHandle<()>>,
@@ -150,12 +150,12 @@ impl Engine {
         threads: usize,
         tokenizer: &Arc<dyn Tokenize>,
         classifier: impl Fn() -> Box<dyn Classify>,
-        metrics: Arc<Metrics>,
+        series: Arc<Series>,
     ) -> std::io::Result<Self> {
         let profile = classifier().profile();
         let bounds = Bounds { texts: config.queue_capacity, wait: config.max_queue_wait, workers: threads.max(1) };
-        let admission = Admission::new(bounds, profile, tokenizer.most_tokens(), Arc::clone(&metrics));
-        let batcher = Arc::new(Batcher::new(Limits::new(config, profile, threads), Arc::clone(&metrics)));
+        let admission = Admission::new(bounds, profile, tokenizer.most_tokens(), Arc::clone(&series));
+        let batcher = Arc::new(Batcher::new(Limits::new(config, profile, threads), Arc::clone(&series)));
         let culprits = Arc::new(Culprits::default());
         // Tokenizing costs about a hundredth of inference, so a few threads keep every worker fed.
         let tokenizer_threads = NonZeroUsize::MIN.saturating_add(threads / 4);
@@ -164,7 +164,7 @@ impl Engine {
             admission: Arc::clone(&admission),
             batcher: Arc::clone(&batcher),
             culprits: Arc::clone(&culprits),
-            metrics: Arc::clone(&metrics),
+            series: Arc::clone(&series),
         };
         let tokenizers = TokenizerPool::start(tokenizer_threads, &tokenizing)?;
         let mut workers = Vec::new();
@@ -176,13 +176,13 @@ impl Engine {
                     batcher: Arc::clone(&batcher),
                     admission: Arc::clone(&admission),
                     culprits: Arc::clone(&culprits),
-                    metrics: Arc::clone(&metrics),
+                    series: Arc::clone(&series),
                 };
                 let thread = thread::Builder::new().name(format!("{}-{index}", lane.name()));
                 workers.push(thread.spawn(move || worker.run())?);
             }
         }
-        Ok(Self { admission, metrics, batcher, tokenizers: Some(tokenizers), workers })
+        Ok(Self { admission, series, batcher, tokenizers: Some(tokenizers), workers })
     }
 
     /// Queues a text and waits for its outcome. Dropping the future withdraws the text.
@@ -194,13 +194,13 @@ impl Engine {
     /// As [`Self::classify`], but waits for a place where that refuses. For callers that bound
     /// themselves how many texts they have here at once.
     pub async fn classify_patiently(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
-        let waiting = Waiting { metrics: &self.metrics, deadline };
+        let waiting = Waiting { series: &self.series, deadline };
         let place = self.admission.wait(text.len()).await;
         std::mem::forget(waiting);
         self.run(text, deadline, place).await
     }
 
-    async fn run(&self, content: String, deadline: Instant, place: Place) -> Result<Outcome, EngineError> {
+    async fn run(&self, content: String, deadline: Instant, place: Permit) -> Result<Outcome, EngineError> {
         let (reply, outcome) = oneshot::channel();
         let text = Text { content, arrived: Instant::now(), deadline, place, reply };
         self.tokenizers.as_ref().ok_or(EngineError::Stopped)?.submit(text)?;
@@ -210,13 +210,13 @@ impl Engine {
 
 /// Counts a text that is withdrawn before it has a place.
 struct Waiting<'a> {
-    metrics: &'a Metrics,
+    series: &'a Series,
     deadline: Instant,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.metrics.reject_many(withdrawn(self.deadline, Instant::now()), 1);
+        self.series.reject_many(withdrawn(self.deadline, Instant::now()), 1);
     }
 }
 

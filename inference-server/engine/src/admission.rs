@@ -19,17 +19,17 @@ use super::{
     error::{Full, Refusal},
     length::Lengths,
 };
-use crate::metrics::Metrics;
+use crate::Series;
 
 /// What bounds the queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// Texts of each lane that may wait.
-    pub(super) texts: usize,
+    pub(crate) texts: usize,
     /// The longest that a text may have to wait.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// Workers of each lane.
-    pub(super) workers: usize,
+    pub(crate) workers: usize,
 }
 
 impl Bounds {
@@ -52,17 +52,17 @@ struct Load {
 }
 
 /// The door to the queue.
-pub(super) struct Admission {
+pub(crate) struct Admission {
     bounds: Bounds,
     profile: Profile,
     lengths: Lengths,
     short: Load,
     long: Load,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
 }
 
 /// A text's place, from its admission to the end of its run; free again when dropped.
-pub(super) struct Place {
+pub(crate) struct Permit {
     admission: Arc<Admission>,
     lane: Lane,
     cost: Duration,
@@ -73,21 +73,21 @@ pub(super) struct Place {
 
 impl Admission {
     /// `most_tokens` is what is read of a text at most.
-    pub(super) fn new(bounds: Bounds, profile: Profile, most_tokens: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(bounds: Bounds, profile: Profile, most_tokens: usize, series: Arc<Series>) -> Arc<Self> {
         let lengths = Lengths::new(most_tokens);
         let (short, long) = (Load::default(), Load::default());
-        Arc::new(Self { bounds, profile, lengths, short, long, metrics })
+        Arc::new(Self { bounds, profile, lengths, short, long, series })
     }
 
     /// A place for a text of so many bytes, unless it would wait for too long.
-    pub(super) fn enter(self: &Arc<Self>, bytes: usize, deadline: Instant) -> Result<Place, EngineError> {
+    pub(crate) fn enter(self: &Arc<Self>, bytes: usize, deadline: Instant) -> Result<Permit, EngineError> {
         let tokens = self.expect(bytes);
         self.check(tokens, self.bounds, Some(deadline))?;
         Ok(self.place(tokens))
     }
 
     /// A place as soon as there is one. Who waits leaves half of the places and of the time to those who don't.
-    pub(super) async fn wait(self: &Arc<Self>, bytes: usize) -> Place {
+    pub(crate) async fn wait(self: &Arc<Self>, bytes: usize) -> Permit {
         loop {
             let tokens = self.expect(bytes);
             // Asked for before the look, so that no room that comes between the two is missed.
@@ -105,17 +105,17 @@ impl Admission {
     }
 
     /// Learns how many tokens such a text has.
-    pub(super) fn learn(&self, bytes: usize, tokens: usize) {
+    pub(crate) fn learn(&self, bytes: usize, tokens: usize) {
         self.lengths.learn(bytes, tokens);
     }
 
     /// Notes a run: what its texts cost, and how long it took.
-    pub(super) fn observe(&self, lane: Lane, cost: Duration, took: Duration) {
+    pub(crate) fn observe(&self, lane: Lane, cost: Duration, took: Duration) {
         self.load(lane).slowness.observe(cost, took);
     }
 
     /// Tokens that are run for a text or for a window of it.
-    pub(super) fn length(&self, tokens: &Tokens) -> usize {
+    pub(crate) fn length(&self, tokens: &Tokens) -> usize {
         tokens.ids.len().max(self.profile.fixed_tokens.unwrap_or_default())
     }
 
@@ -131,13 +131,13 @@ impl Admission {
     }
 
     /// A place for a text of so many tokens, whether or not there is room.
-    pub(super) fn place(self: &Arc<Self>, tokens: usize) -> Place {
+    pub(crate) fn place(self: &Arc<Self>, tokens: usize) -> Permit {
         let (lane, cost) = (Lane::of(tokens), self.profile.cost.of(tokens));
         let load = self.load(lane);
         load.waiting.fetch_add(1, Ordering::Relaxed);
         load.cost.fetch_add(nanoseconds(cost), Ordering::Relaxed);
-        self.metrics.queue_depth.inc();
-        Place { admission: Arc::clone(self), lane, cost, waits: true, was_waited_for: false }
+        self.series.queue_depth.inc();
+        Permit { admission: Arc::clone(self), lane, cost, waits: true, was_waited_for: false }
     }
 
     /// Whether a text of so many tokens may come.
@@ -181,10 +181,10 @@ impl Load {
     }
 }
 
-impl Place {
+impl Permit {
     /// Puts the text where its tokens, which are counted now, say. Refuses it if it is far longer than it was taken for
     /// and would wait for too long.
-    pub(super) fn settle(self, tokens: usize, deadline: Instant) -> Result<Self, EngineError> {
+    pub(crate) fn settle(self, tokens: usize, deadline: Instant) -> Result<Self, EngineError> {
         let admission = Arc::clone(&self.admission);
         let as_expected = Lane::of(tokens) == self.lane && admission.profile.cost.of(tokens) <= self.cost * 2;
         let may_stay = as_expected || self.was_waited_for;
@@ -197,22 +197,22 @@ impl Place {
     }
 
     /// Its run has begun: it doesn't wait any more, but others wait for it.
-    pub(super) fn leave_the_queue(&mut self) {
+    pub(crate) fn leave_the_queue(&mut self) {
         if std::mem::take(&mut self.waits) {
             let load = self.admission.load(self.lane);
             load.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.admission.metrics.queue_depth.dec();
+            self.admission.series.queue_depth.dec();
             load.room.notify_one();
         }
     }
 
     /// What it costs.
-    pub(super) fn cost(&self) -> Duration {
+    pub(crate) fn cost(&self) -> Duration {
         self.cost
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.leave_the_queue();
         let load = self.admission.load(self.lane);
@@ -222,11 +222,11 @@ impl Drop for Place {
 }
 
 /// A worker that runs something, until dropped.
-pub(super) struct Busy<'a>(&'a Load);
+pub(crate) struct Busy<'a>(&'a Load);
 
 impl Admission {
     /// Counts a worker of the lane as busy.
-    pub(super) fn busy(&self, lane: Lane) -> Busy<'_> {
+    pub(crate) fn busy(&self, lane: Lane) -> Busy<'_> {
         let load = self.load(lane);
         load.busy.fetch_add(1, Ordering::Relaxed);
         Busy(load)

@@ -8,27 +8,27 @@ use std::{
 
 use super::{
     Batcher, Classify, EngineError, Lane, Layout, Next, Outcome, Queued, Timeline, Tokens,
-    admission::{Admission, Place},
+    admission::{Admission, Permit},
     culprits::Culprits,
     priority,
     reply::Reply,
     withdrawn,
 };
-use crate::metrics::Metrics;
+use crate::Series;
 
 /// A tokenized text, or a window of one, that waits for a worker.
-pub(super) struct Job {
-    pub(super) tokens: Tokens,
+pub(crate) struct Job {
+    pub(crate) tokens: Tokens,
     /// Tokens that are run for it.
-    pub(super) length: usize,
-    pub(super) truncated: bool,
-    pub(super) arrived: Instant,
+    pub(crate) length: usize,
+    pub(crate) truncated: bool,
+    pub(crate) arrived: Instant,
     /// When a tokenizer thread took it, and when it was done.
-    pub(super) tokenizing: Instant,
-    pub(super) queued: Instant,
-    pub(super) deadline: Instant,
-    pub(super) place: Place,
-    pub(super) reply: Reply,
+    pub(crate) tokenizing: Instant,
+    pub(crate) queued: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) place: Permit,
+    pub(crate) reply: Reply,
 }
 
 impl Queued for Job {
@@ -51,21 +51,21 @@ impl Queued for Job {
 
 /// How long no text may come before a worker gives back the memory that its runs took. A run that
 /// finds it still there is some percent faster.
-pub(super) const LULL: Duration = Duration::from_secs(1);
+pub(crate) const LULL: Duration = Duration::from_secs(1);
 
 /// What an inference thread works with.
-pub(super) struct Worker {
-    pub(super) lane: Lane,
-    pub(super) classifier: Box<dyn Classify>,
-    pub(super) batcher: Arc<Batcher<Job>>,
-    pub(super) admission: Arc<Admission>,
-    pub(super) culprits: Arc<Culprits>,
-    pub(super) metrics: Arc<Metrics>,
+pub(crate) struct Worker {
+    pub(crate) lane: Lane,
+    pub(crate) classifier: Box<dyn Classify>,
+    pub(crate) batcher: Arc<Batcher<Job>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) culprits: Arc<Culprits>,
+    pub(crate) series: Arc<Series>,
 }
 
 impl Worker {
     /// Serves the lane until the batcher is closed and the lane empty.
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         priority::give_way(self.lane.nice());
         let batcher = Arc::clone(&self.batcher);
         let (mut finished, mut keeps) = (0, false);
@@ -133,7 +133,7 @@ impl Worker {
         let (wanted, rest): (Vec<Job>, Vec<Job>) =
             batch.into_iter().partition(|job| !job.is_abandoned() && job.deadline > now);
         for job in rest {
-            self.metrics.reject_many(withdrawn(job.deadline, now), 1);
+            self.series.reject_many(withdrawn(job.deadline, now), 1);
             job.reply.send(Err(EngineError::Expired));
         }
         wanted
@@ -158,7 +158,7 @@ impl Worker {
             Layout::Padded => batch.iter().map(|job| job.length).max().unwrap_or_default() * batch.len() - real,
             Layout::Varlen => 0,
         };
-        self.metrics.observe_batch(batch.len(), real, padding, inference);
+        self.series.observe_batch(batch.len(), real, padding, inference);
     }
 }
 

@@ -5,7 +5,7 @@ use rustix::process::{getpriority_process, setpriority_process};
 /// Lets others go before the calling thread by so many steps of nice(1). Linux counts priorities by
 /// thread, and a lower one needs no privilege; where it is refused, long runs only hold up short
 /// texts more.
-pub(super) fn give_way(steps: i32) {
+pub(crate) fn give_way(steps: i32) {
     if steps == 0 {
         return;
     }

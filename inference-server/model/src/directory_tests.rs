@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{LongTexts, WrittenAs};
+use crate::{LongTexts, WrittenAs};
 
 /// A directory of empty files, gone when dropped.
 struct Folder(PathBuf);

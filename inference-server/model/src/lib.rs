@@ -1,25 +1,27 @@
 //! The model on disk and in memory: a directory in the Hugging Face layout, its labels, its
 //! tokenizer and its ONNX Runtime session.
 
+mod config;
+pub mod digest;
 mod directory;
 mod external;
 mod held;
 mod identity;
 mod labels;
+mod long_texts;
 mod quantization;
 mod session;
 mod tokenizer;
 
 use std::{path::PathBuf, sync::Arc, thread};
 
-use crate::{
-    config::{Config, ConfigError},
-    engine::{Classify, Tokenize},
-};
+pub use config::{ModelConfig, SettingError, WrittenAs};
 pub use directory::ModelDirectory;
+use engine::{Classify, Tokenize};
 use identity::Sources;
 pub use identity::{Identity, Provenance, UnknownIdentity};
 pub use labels::{Labels, NO_VERDICT, Verdict};
+pub use long_texts::LongTexts;
 use session::Limit;
 pub use session::Runtime;
 pub use tokenizer::{Reading, Tokenizer};
@@ -71,7 +73,7 @@ pub enum ModelError {
     NoRuntime(String),
     /// A setting asks for what the model can't do.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Setting(#[from] SettingError),
 }
 
 /// A model, loaded and warm.
@@ -93,25 +95,25 @@ pub struct Model {
 
 impl Model {
     /// Loads the model that the settings name, and runs it once.
-    pub fn load(config: &Config) -> Result<Self, ModelError> {
-        let (sources, (max_tokens, parts)) = Sources::read(&config.model.path, |directory| {
-            let max_tokens = directory.token_limit(&config.model)?;
-            Ok((max_tokens, Parts::read(directory, Reading::of(&config.model, max_tokens))?))
+    pub fn load(config: &ModelConfig) -> Result<Self, ModelError> {
+        let (sources, (max_tokens, parts)) = Sources::read(&config.path, |directory| {
+            let max_tokens = directory.token_limit(config)?;
+            Ok((max_tokens, Parts::read(directory, Reading::of(config, max_tokens))?))
         })?;
         let (directory, mut max_tokens) = (sources.directory(), max_tokens);
         let Parts { mut tokenizer, session, graph, is_quantized } = parts;
 
         if let Some(fixed) = session.fixed_tokens() {
-            max_tokens = config.model.within(max_tokens, fixed)?;
+            max_tokens = config.within(max_tokens, fixed)?;
             tokenizer.cut_to(max_tokens);
         }
         let limit = Limit { tokens: max_tokens, is_declared: directory.declares_positions() };
         let tokens = tokenizer.start_of("A warm start.").map_err(|error| ModelError::WarmUp(error.to_string()))?;
         // Before the warm-up, which then maps again what serving needs.
-        native::forget_code_of_the_start();
+        kernels::forget_code_of_the_start();
         let mut session = session.warm_up(&tokens, is_quantized, limit).map_err(ModelError::WarmUp)?;
         if session.max_tokens < max_tokens {
-            max_tokens = config.model.within(max_tokens, session.max_tokens)?;
+            max_tokens = config.within(max_tokens, session.max_tokens)?;
             tracing::warn!(max_tokens, "the model fails on longer texts, so no more is read at once");
             tokenizer.cut_to(max_tokens);
         }
@@ -123,11 +125,11 @@ impl Model {
             );
             tokenizer.refuse_from(unknown);
         }
-        let labels = directory.labels(&config.model, session.classes)?;
+        let labels = directory.labels(config, session.classes)?;
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
-            provenance: sources.provenance(&graph, Reading::of(&config.model, max_tokens), &labels),
+            provenance: sources.provenance(&graph, Reading::of(config, max_tokens), &labels),
             max_tokens,
             labels,
             tokenizer: Arc::new(tokenizer),

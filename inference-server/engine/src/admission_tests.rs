@@ -1,14 +1,14 @@
 use futures::FutureExt;
 
 use super::*;
-use crate::engine::{Cost, Layout};
+use crate::{Cost, Layout};
 
 /// A long text of 400 tokens takes 40 ms of one of two workers.
 fn admission(texts: usize) -> Arc<Admission> {
     let bounds = Bounds { texts, wait: Duration::from_secs(2), workers: 2 };
     let cost = Cost { run: Duration::ZERO, token: Duration::from_micros(100) };
     let profile = Profile { layout: Layout::Varlen, is_quantized: true, most_texts: None, fixed_tokens: None, cost };
-    Admission::new(bounds, profile, 512, Arc::new(Metrics::new()))
+    Admission::new(bounds, profile, 512, Arc::new(Series::new()))
 }
 
 /// Bytes that are taken for so many tokens.
@@ -26,7 +26,7 @@ fn milliseconds(duration: Duration) -> u128 {
 }
 
 /// Places for texts of so many tokens, as many as there are.
-fn fill(admission: &Arc<Admission>, tokens: usize) -> (Vec<Place>, Refusal) {
+fn fill(admission: &Arc<Admission>, tokens: usize) -> (Vec<Permit>, Refusal) {
     let mut places = Vec::new();
     loop {
         match admission.enter(bytes(tokens), later(30)) {
@@ -45,9 +45,9 @@ fn no_more_texts_wait_than_are_done_in_the_longest_wait() {
     assert_eq!(places.len(), 101);
     assert_eq!(milliseconds(refusal.drained_in), 101 * 40 / 2);
     assert!(refusal.to_string().contains("MLOPS_MAX_QUEUE_WAIT_MS"), "{refusal}");
-    assert_eq!(admission.metrics.queue_depth.get(), 101);
+    assert_eq!(admission.series.queue_depth.get(), 101);
     drop(places);
-    assert_eq!(admission.metrics.queue_depth.get(), 0);
+    assert_eq!(admission.series.queue_depth.get(), 0);
     assert_eq!(fill(&admission, 400).0.len(), 101);
 }
 
@@ -64,7 +64,7 @@ fn what_runs_counts_until_it_is_done_but_takes_no_place() {
     let admission = admission(4);
     let (mut places, _) = fill(&admission, 400);
     places[0].leave_the_queue();
-    assert_eq!(admission.metrics.queue_depth.get(), 3);
+    assert_eq!(admission.series.queue_depth.get(), 3);
     let (more, refusal) = fill(&admission, 400);
     assert_eq!((more.len(), milliseconds(refusal.drained_in)), (1, 5 * 40 / 2));
 }
@@ -119,7 +119,7 @@ fn a_text_that_is_longer_than_it_looked_is_looked_at_again() {
     assert_eq!((place.lane, place.cost()), (Lane::Short, Duration::from_micros(1200)));
     drop((places, place));
     let alone = admission.enter(bytes(10), later(30)).unwrap().settle(400, later(30)).unwrap();
-    assert_eq!((alone.lane, admission.metrics.queue_depth.get()), (Lane::Long, 1));
+    assert_eq!((alone.lane, admission.series.queue_depth.get()), (Lane::Long, 1));
     drop(alone);
     let nothing = |lane| admission.load(lane).drained_in(2) == Duration::ZERO;
     assert!(Lane::ALL.into_iter().all(nothing));
@@ -163,7 +163,7 @@ fn a_fixed_length_is_what_each_text_costs() {
     let cost = Cost { run: Duration::ZERO, token: Duration::from_micros(100) };
     let profile =
         Profile { layout: Layout::Padded, is_quantized: false, most_texts: None, fixed_tokens: Some(128), cost };
-    let admission = Admission::new(bounds, profile, 128, Arc::new(Metrics::new()));
+    let admission = Admission::new(bounds, profile, 128, Arc::new(Series::new()));
     let tokens = Tokens { ids: vec![1, 2, 3], type_ids: None };
     assert_eq!(admission.length(&tokens), 128);
     assert_eq!(admission.enter(bytes(2), later(30)).unwrap().cost(), Duration::from_micros(12_800));

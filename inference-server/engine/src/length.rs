@@ -10,25 +10,25 @@ const LATEST: f32 = 0.02;
 
 /// Tells lengths by those of the latest texts.
 #[derive(Debug)]
-pub(super) struct Lengths {
+pub(crate) struct Lengths {
     bytes_of_a_token: AtomicU32,
     most_tokens: usize,
 }
 
 impl Lengths {
     /// `most_tokens` is what is read of a text at most.
-    pub(super) fn new(most_tokens: usize) -> Self {
+    pub(crate) fn new(most_tokens: usize) -> Self {
         Self { bytes_of_a_token: AtomicU32::new(AT_FIRST.to_bits()), most_tokens }
     }
 
     /// Tokens that a text of so many bytes probably has.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and a bound follows")]
-    pub(super) fn expect(&self, bytes: usize) -> usize {
+    pub(crate) fn expect(&self, bytes: usize) -> usize {
         ((to_f32(bytes) / self.bytes_of_a_token()) as usize).clamp(1, self.most_tokens.max(1))
     }
 
     /// Notes a text. One that reaches the limit may have been cut, so it says nothing.
-    pub(super) fn learn(&self, bytes: usize, tokens: usize) {
+    pub(crate) fn learn(&self, bytes: usize, tokens: usize) {
         if tokens > 0 && tokens < self.most_tokens {
             let ratio = (to_f32(bytes) / to_f32(tokens)).clamp(0.25, 32.0);
             let mean = self.bytes_of_a_token() * (1.0 - LATEST) + ratio * LATEST;

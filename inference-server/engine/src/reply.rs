@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use super::{EngineError, Outcome};
 
 /// Where a caller waits.
-pub(super) type Caller = oneshot::Sender<Result<Outcome, EngineError>>;
+pub(crate) type Caller = oneshot::Sender<Result<Outcome, EngineError>>;
 
 /// The way back for what was run of a text.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// The whole of it.
     Whole(Caller),
     /// A window of it.
@@ -18,7 +18,7 @@ pub(super) enum Reply {
 }
 
 /// A text's windows that are under way.
-pub(super) struct Windows {
+pub(crate) struct Windows {
     state: Mutex<State>,
 }
 
@@ -32,7 +32,7 @@ struct State {
 
 impl Reply {
     /// The ways back for so many windows of a text, at least one.
-    pub(super) fn of(caller: Caller, windows: usize) -> Vec<Self> {
+    pub(crate) fn of(caller: Caller, windows: usize) -> Vec<Self> {
         if windows <= 1 {
             return vec![Self::Whole(caller)];
         }
@@ -42,7 +42,7 @@ impl Reply {
     }
 
     /// Whether nobody waits for it any more: the caller has gone, or another window has failed.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         match self {
             Self::Whole(caller) => caller.is_closed(),
             Self::Window(windows) => windows.is_closed(),
@@ -50,7 +50,7 @@ impl Reply {
     }
 
     /// Answers. Should the caller have gone meanwhile, nobody is left to tell.
-    pub(super) fn send(self, outcome: Result<Outcome, EngineError>) {
+    pub(crate) fn send(self, outcome: Result<Outcome, EngineError>) {
         match self {
             Self::Whole(caller) => drop(caller.send(outcome)),
             Self::Window(windows) => windows.add(outcome),

@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod occlusion;
+pub mod predict;
 pub mod process;
 pub mod recent;
 pub mod secrets;

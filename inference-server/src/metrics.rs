@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache::RedisSeries, drift::Report, jobs::JobMetrics};
+use crate::{cache, drift::Report, jobs::JobMetrics, predict};
 pub use access::{Access, KeyFailure};
 pub use insight::Insight;
 
@@ -76,21 +76,12 @@ pub struct Metrics {
     /// Connections open now.
     pub open_connections: Gauge,
     refused_connections: Family<ConnectionLabels, Counter>,
-    model_loaded: Gauge,
-    prediction_score: Histogram,
-    text_length: Histogram,
-    /// Predictions on the start of a text alone.
-    pub texts_truncated: Counter,
     /// The queue and the runs.
     pub engine: Arc<engine::Series>,
-    /// Texts whose answer was kept from before.
-    pub cache_hits: Counter,
-    /// Texts that the cache was asked for and that were run.
-    pub cache_misses: Counter,
-    /// Texts that were answered by the run of an equal one.
-    pub cache_shared: Counter,
-    /// The cache's second level.
-    pub redis: RedisSeries,
+    /// Predictions, and the model that makes them.
+    pub predictions: Arc<predict::Series>,
+    /// The cache.
+    pub cache: Arc<cache::Series>,
     /// API keys, and the files of secrets.
     pub access: Access,
     /// Drift and feedback.
@@ -114,15 +105,9 @@ impl Metrics {
             active_requests: Gauge::default(),
             open_connections: Gauge::default(),
             refused_connections: Family::default(),
-            model_loaded: Gauge::default(),
-            prediction_score: Histogram::new([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]),
-            text_length: Histogram::new([10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0]),
-            texts_truncated: Counter::default(),
             engine: Arc::default(),
-            cache_hits: Counter::default(),
-            cache_misses: Counter::default(),
-            cache_shared: Counter::default(),
-            redis: RedisSeries::default(),
+            predictions: Arc::default(),
+            cache: Arc::default(),
             access: Access::default(),
             insight: Insight::default(),
             showing: Mutex::default(),
@@ -148,20 +133,9 @@ impl Metrics {
             "Connections that found no place, or whose head took too long",
             refused,
         );
-        all.register("sentiment_model_loaded", "1 when the model serves", self.model_loaded.clone());
-        let score = self.prediction_score.clone();
-        all.register("sentiment_prediction_score", "Probability of the winning label", score);
-        let length = self.text_length.clone();
-        all.register("sentiment_text_length_characters", "Characters of the texts", length);
-        let truncated = self.texts_truncated.clone();
-        all.register("sentiment_texts_truncated", "Texts of which the model read only the start", truncated);
-        all.register("sentiment_cache_hits", "Texts answered from the cache", self.cache_hits.clone());
-        let misses = self.cache_misses.clone();
-        all.register("sentiment_cache_misses", "Texts that were not in the cache and were run", misses);
-        let shared = self.cache_shared.clone();
-        all.register("sentiment_cache_shared", "Texts answered by the run of an equal one", shared);
+        self.predictions.register(all);
         self.engine.register(all);
-        self.redis.register(all);
+        self.cache.register(all);
         self.access.register(all);
         self.insight.register(all);
         usage::register(all);
@@ -175,20 +149,9 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { endpoint, method, status_code: status }).inc();
     }
 
-    /// Counts a prediction.
-    pub fn observe_prediction(&self, score: f32, characters: usize) {
-        self.prediction_score.observe(f64::from(score));
-        self.text_length.observe(to_f64(characters));
-    }
-
     /// Counts a connection that is not served as others are.
     pub fn refuse_connection(&self, reason: ConnectionRefusal) {
         self.refused_connections.get_or_create(&ConnectionLabels { reason }).inc();
-    }
-
-    /// Says whether the model serves.
-    pub fn set_model_loaded(&self, loaded: bool) {
-        self.model_loaded.set(i64::from(loaded));
     }
 
     /// As [`Self::render`], with this comparison.
@@ -212,10 +175,6 @@ impl Default for Metrics {
     }
 }
 
-fn to_f64(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +183,6 @@ mod tests {
     fn the_predecessors_seven_series_by_name() {
         let metrics = Metrics::new();
         metrics.observe_request("/api/v1/predict", "POST", 200, Duration::from_millis(3));
-        metrics.observe_prediction(0.99, 20);
         metrics.engine.observe_batch(2, 40, 4, Duration::from_millis(2));
         metrics.engine.reject_many(engine::Rejection::QueueFull, 3);
         let text = metrics.render().unwrap();
@@ -235,8 +193,8 @@ mod tests {
             "sentiment_active_requests 0",
             "sentiment_model_loaded 0",
             "sentiment_inference_duration_seconds_count 1",
-            "sentiment_prediction_score_count 1",
-            "sentiment_text_length_characters_count 1",
+            "sentiment_prediction_score_count 0",
+            "sentiment_text_length_characters_count 0",
             "sentiment_padding_tokens_total 4",
             r#"sentiment_rejected_total{reason="queue_full"} 3"#,
         ] {

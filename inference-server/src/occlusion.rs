@@ -50,12 +50,13 @@ pub fn words_read(
     text: &str,
     words: &[Range<usize>],
 ) -> Result<(usize, bool), TokenizeError> {
-    let all = tokenizer.tokenize(text)?;
+    let all = tokenizer.tokenize(&text.into())?;
     if all.windows.len() == 1 && !all.truncated {
         return Ok((words.len(), false));
     }
     // The tokenizer refuses a start in which it sees nothing; that one lacks something too.
-    let windows = |end: usize| tokenizer.tokenize(&text[..end]).map(|encoding| encoding.windows).unwrap_or_default();
+    let windows =
+        |end: usize| tokenizer.tokenize(&text[..end].into()).map(|encoding| encoding.windows).unwrap_or_default();
     let read = words.partition_point(|word| match all.windows.len() {
         // From the cut on, a text that ends earlier has the same tokens.
         1 => windows(word.start) != all.windows,
@@ -67,7 +68,7 @@ pub fn words_read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::{Encoding, Tokens};
+    use engine::{Encoding, Input, Tokens};
 
     fn found(text: &str) -> Vec<&str> {
         words(text).into_iter().map(|word| &text[word]).collect()
@@ -110,8 +111,8 @@ mod tests {
     }
 
     impl Tokenize for Letters {
-        fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError> {
-            let letters = text.chars().filter(|letter| !letter.is_whitespace());
+        fn tokenize(&self, input: &Input<'_>) -> Result<Encoding, TokenizeError> {
+            let letters = input.text.chars().filter(|letter| !letter.is_whitespace());
             let ids: Vec<u32> =
                 letters.flat_map(|letter| vec![u32::from(letter); 1 + usize::from(letter == 'x')]).collect();
             if ids.is_empty() {
@@ -144,7 +145,7 @@ mod tests {
             let words = words(text);
             for (in_windows, read) in [(false, cut), (true, whole)] {
                 let tokenizer = Letters { at_once, in_windows };
-                let encoding = tokenizer.tokenize(text).unwrap();
+                let encoding = tokenizer.tokenize(&text.into()).unwrap();
                 let more = encoding.truncated || encoding.windows.len() > 1;
                 assert_eq!(words_read(&tokenizer, text, &words), Ok((read, more)), "{text}");
             }

@@ -11,16 +11,18 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    config::{ConfigError, Reader, Settings},
+    cache::{Cache, Connector, Redis},
+    config::{ConfigError, DriftConfig, Reader, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
-    http::{App, Serving},
+    http::App,
+    predict::ServedModel,
     secrets::masked_sentence,
     traces::TracesError,
     version,
 };
 use engine::{Engine, Layout};
-use model::{Model, ModelError, SettingError};
+use model::{Head, Model, ModelError, Provenance, SettingError};
 
 /// Why the server ends before it serves. `Display` is `Reason: sentence`, which the operator carries
 /// into a condition of the resource.
@@ -92,37 +94,38 @@ pub fn tell_of_settings(settings: &Settings) {
 
 /// Loads the model, starts the engine, and makes the application ready.
 pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
-    let threads = app.config.engine.threads.unwrap_or_else(cpus::usable);
-    let model = Model::load(&app.config.model)?;
+    let config = &app.config;
+    let threads = config.engine.threads.unwrap_or_else(cpus::usable);
+    let model = Model::load(&config.model)?;
     let profile = model.classifier().profile();
     let (padding, is_quantized) = (profile.layout == Layout::Padded, profile.is_quantized);
-    if let Some(monitor) = &app.drift {
-        watch(monitor, &model)?;
-    }
+    let drift = config.drift.clone().map(|drift| watch(drift, &model)).transpose()?;
     let series = Arc::clone(&app.metrics.engine);
-    let engine = Engine::start(&app.config.engine, threads, &model.tokenizer, || model.classifier(), series)
+    let engine = Engine::start(&config.engine, threads, &model.tokenizer, || model.classifier(), series)
         .map_err(StartError::Threads)?;
-    if let Some(redis) = app.redis() {
-        redis.start(model.provenance, model.labels.clone())?;
-    }
-    let file = model.file.display().to_string();
-    app.start_serving(Serving {
-        engine,
-        labels: model.labels,
-        tokenizer: model.tokenizer,
-        model_file: model.file,
+    let cache = Cache::of(config, &app.metrics.cache);
+    let redis = cache.as_ref().and_then(Cache::redis).cloned();
+    let connector = redis.as_ref().map(|redis| redis.connector()).transpose()?;
+    let Model { file, max_tokens, head, tokenizer, provenance, .. } = model;
+    let served = Arc::new(ServedModel {
+        cache,
+        drift,
+        file,
         is_quantized,
-        max_tokens: model.max_tokens,
-        threads,
+        max_tokens,
+        ..ServedModel::new(&config.model.name, engine, head.clone(), tokenizer, threads)
     });
+    app.predictor.serve(Arc::clone(&served));
     let api_keys = app.count_keys();
     // Only now: who waits for this line may send at once.
     tracing::info!(
         version = version(),
-        model = app.config.model.name,
-        file,
+        model = &*served.name,
+        file = %served.file.display(),
         threads,
-        max_tokens = model.max_tokens,
+        max_tokens,
+        problem = head.problem().as_str(),
+        activation = head.activation().as_str(),
         padding,
         run_us = micros(profile.cost.run),
         token_us = micros(profile.cost.token),
@@ -131,25 +134,57 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "ready"
     );
+    tokio::spawn(identify(Arc::clone(app), served, provenance, redis.zip(connector), head));
     Ok(())
+}
+
+/// Hashes the model's files, beside the first requests. Redis, whose keys are of the model, is used from then on.
+async fn identify(
+    app: Arc<App>,
+    model: Arc<ServedModel>,
+    provenance: Provenance,
+    redis: Option<(Arc<Redis>, Connector)>,
+    head: Head,
+) {
+    let hashed = tokio::task::spawn_blocking(|| provenance.identify()).await;
+    let identity = match hashed {
+        Ok(identity) => identity.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic.to_string()),
+    };
+    match (identity, redis) {
+        (Ok(identity), redis) => {
+            tracing::info!(model = &*model.name, digest = %identity.model, "identified");
+            app.predictor.identify(&model, identity.model);
+            if let Some((redis, connector)) = redis {
+                redis.start(connector, identity.outputs, head);
+            }
+        }
+        (Err(problem), redis) => {
+            tracing::warn!(problem, "the model has no digest");
+            if let Some((redis, _)) = redis {
+                redis.give_up(&problem);
+            }
+        }
+    }
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Starts to watch for drift, against the baseline that there is.
-fn watch(monitor: &Monitor, model: &Model) -> Result<(), StartError> {
-    let answers = model.labels.answers();
-    let baseline = match baseline::find(monitor.config(), &model.directory) {
+/// Watches for drift, against the baseline that there is.
+fn watch(config: DriftConfig, model: &Model) -> Result<Monitor, StartError> {
+    let answers = model.head.answers();
+    let baseline = match baseline::find(&config, &model.directory) {
         Some(file) => {
             let predictions = Predictions::read(&file)?;
             Some(Baseline::new(Origin::File(file), predictions, &answers))
         }
         None => None,
     };
+    let monitor = Monitor::new(config);
     monitor.start(answers, baseline);
-    Ok(())
+    Ok(monitor)
 }
 
 /// Files that this process may have open, after the soft limit is raised to the hard one: the soft

@@ -5,24 +5,21 @@
 use std::{future, sync::Arc, time::Duration};
 
 use inference_server::{
-    cache::{Answer, Bounds, Cache},
-    metrics::Metrics,
+    cache::{Bounds, Cache, Output, Series},
     process,
 };
-use model::Verdict;
 
 const BYTES: usize = 4 << 20;
 
 #[tokio::test]
 async fn a_full_cache_of_long_texts_stays_within_its_bytes() {
     let bounds = Bounds { entries: 1_000_000, bytes: BYTES };
-    let cache: Cache<()> = Cache::new(Some(bounds), None, Arc::new(Metrics::new()));
-    let verdict = Verdict { label: "POSITIVE".into(), score: 0.5 };
-    let answer = Answer { verdict, truncated: false, inference: Duration::ZERO, cached: false };
+    let cache: Cache<()> = Cache::new(Some(bounds), None, Arc::new(Series::default()));
+    let answer = Output { logits: [0.5, 1.5].into(), truncated: false, inference: Duration::ZERO, cached: false };
     let rest = "z".repeat(9_990);
     let ask = async |number: usize| {
         let run = || future::ready(Ok(answer.clone()));
-        cache.answer(&format!("{number:010}{rest}"), run, |&()| false).await.unwrap().cached
+        cache.answer(format!("{number:010}{rest}").into(), run, |&()| false).await.unwrap().cached
     };
     // What is allocated once.
     ask(0).await;

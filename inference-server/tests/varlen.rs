@@ -50,7 +50,7 @@ fn a_text_scores_alike_in_every_batch() {
     let model = Model::load(&Config::read(&settings).unwrap().model).unwrap();
     let mut classifier = model.classifier();
     let texts: Vec<Tokens> =
-        TEXTS.iter().map(|(text, _)| model.tokenizer.tokenize(text).unwrap().windows.remove(0)).collect();
+        TEXTS.iter().map(|(text, _)| model.tokenizer.tokenize(&(*text).into()).unwrap().windows.remove(0)).collect();
     let mut classify = |batch: &[usize]| {
         let batch: Vec<&Tokens> = batch.iter().map(|index| &texts[*index]).collect();
         classifier.classify(&batch).unwrap()

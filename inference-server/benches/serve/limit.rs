@@ -100,7 +100,7 @@ fn load(config: &Config, threads: usize, sessions: usize, texts: &[String]) -> (
 }
 
 fn tokens(model: &Model, text: &str) -> Tokens {
-    model.tokenizer.tokenize(text).unwrap().windows.remove(0)
+    model.tokenizer.tokenize(&text.into()).unwrap().windows.remove(0)
 }
 
 fn run(classifiers: &mut [Box<dyn Classify>], tokens: &[Tokens], batch: usize, time: Duration) -> (f64, f64) {

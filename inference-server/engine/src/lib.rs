@@ -8,6 +8,7 @@ mod config;
 mod cost;
 mod culprits;
 mod error;
+mod input;
 mod lane;
 mod length;
 mod priority;
@@ -32,11 +33,12 @@ pub use config::EngineConfig;
 pub use cost::Cost;
 use culprits::Culprits;
 pub use error::{EngineError, Full, Refusal, TokenizeError};
+pub use input::Input;
 pub use lane::Lane;
 pub use queue::{Limits, Queue, Queued};
 pub use reply::join;
 pub use series::{DURATIONS, Rejection, Series};
-use tokenizing::{Text, TokenizerPool, Tokenizing};
+use tokenizing::{Pending, TokenizerPool, Tokenizing};
 use worker::{Job, Worker};
 
 /// Token ids of one text, special tokens included.
@@ -60,7 +62,7 @@ pub struct Encoding {
 /// Turns a text into tokens.
 pub trait Tokenize: Send + Sync + 'static {
     /// The tokens of a text, as much of it as the model is to read.
-    fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError>;
+    fn tokenize(&self, input: &Input<'_>) -> Result<Encoding, TokenizeError>;
 
     /// Tokens that are read of a text at most, however long it is.
     fn most_tokens(&self) -> usize;
@@ -186,24 +188,24 @@ impl Engine {
     }
 
     /// Queues a text and waits for its outcome. Dropping the future withdraws the text.
-    pub async fn classify(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
-        let place = self.admission.enter(text.len(), deadline)?;
-        self.run(text, deadline, place).await
+    pub async fn classify(&self, input: Input<'static>, deadline: Instant) -> Result<Outcome, EngineError> {
+        let place = self.admission.enter(input.bytes(), deadline)?;
+        self.run(input, deadline, place).await
     }
 
     /// As [`Self::classify`], but waits for a place where that refuses. For callers that bound
     /// themselves how many texts they have here at once.
-    pub async fn classify_patiently(&self, text: String, deadline: Instant) -> Result<Outcome, EngineError> {
+    pub async fn classify_patiently(&self, input: Input<'static>, deadline: Instant) -> Result<Outcome, EngineError> {
         let waiting = Waiting { series: &self.series, deadline };
-        let place = self.admission.wait(text.len()).await;
+        let place = self.admission.wait(input.bytes()).await;
         std::mem::forget(waiting);
-        self.run(text, deadline, place).await
+        self.run(input, deadline, place).await
     }
 
-    async fn run(&self, content: String, deadline: Instant, place: Permit) -> Result<Outcome, EngineError> {
+    async fn run(&self, input: Input<'static>, deadline: Instant, place: Permit) -> Result<Outcome, EngineError> {
         let (reply, outcome) = oneshot::channel();
-        let text = Text { content, arrived: Instant::now(), deadline, place, reply };
-        self.tokenizers.as_ref().ok_or(EngineError::Stopped)?.submit(text)?;
+        let pending = Pending { input, arrived: Instant::now(), deadline, place, reply };
+        self.tokenizers.as_ref().ok_or(EngineError::Stopped)?.submit(pending)?;
         outcome.await.unwrap_or(Err(EngineError::Stopped))
     }
 }

@@ -10,11 +10,11 @@ use super::*;
 struct Letters;
 
 impl Tokenize for Letters {
-    fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError> {
-        match text {
+    fn tokenize(&self, input: &Input<'_>) -> Result<Encoding, TokenizeError> {
+        match &*input.text {
             "untokenizable" => Err("no".to_owned().into()),
             "panic in the tokenizer" => panic!("on purpose"),
-            _ => Ok(encoding(text)),
+            text => Ok(encoding(text)),
         }
     }
 
@@ -100,7 +100,7 @@ fn start(capacity: usize) -> Bench {
 impl Bench {
     fn submit(&self, text: &str, within: Duration) -> tokio::task::JoinHandle<Result<Outcome, EngineError>> {
         let (engine, text) = (Arc::clone(&self.engine), text.to_owned());
-        tokio::spawn(async move { engine.classify(text, Instant::now() + within).await })
+        tokio::spawn(async move { engine.classify(text.into(), Instant::now() + within).await })
     }
 
     async fn until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
@@ -270,7 +270,7 @@ async fn a_text_that_waits_for_a_place_in_vain_is_counted() {
     let queued = bench.submit("b", LONG);
     bench.until("one waiting", |bench| bench.waiting() == 1).await;
     for within in [Duration::ZERO, LONG] {
-        let text = bench.engine.classify_patiently("c".to_owned(), Instant::now() + within);
+        let text = bench.engine.classify_patiently("c".to_owned().into(), Instant::now() + within);
         tokio::time::timeout(Duration::from_millis(20), text).await.unwrap_err();
     }
     let text = bench.series.render();

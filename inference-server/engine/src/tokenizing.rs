@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    Batcher, Encoding, EngineError, Tokenize,
+    Batcher, Encoding, EngineError, Input, Tokenize,
     admission::{Admission, Permit},
     culprits::Culprits,
     reply::{Caller, Reply},
@@ -21,8 +21,8 @@ use super::{
 use crate::Series;
 
 /// A text that waits to be tokenized.
-pub(crate) struct Text {
-    pub(crate) content: String,
+pub(crate) struct Pending {
+    pub(crate) input: Input<'static>,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Instant,
     pub(crate) place: Permit,
@@ -31,7 +31,7 @@ pub(crate) struct Text {
 
 /// Tokenizer threads; dropping it finishes what was submitted and joins them.
 pub(crate) struct TokenizerPool {
-    texts: Option<Sender<Text>>,
+    texts: Option<Sender<Pending>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Tokenizing {
 impl TokenizerPool {
     pub(crate) fn start(threads: NonZeroUsize, tokenizing: &Tokenizing) -> std::io::Result<Self> {
         // Admission bounds the texts.
-        let (sender, texts) = crossbeam_channel::unbounded::<Text>();
+        let (sender, texts) = crossbeam_channel::unbounded::<Pending>();
         let threads = (0..threads.get())
             .map(|index| {
                 let (texts, tokenizing) = (texts.clone(), tokenizing.clone());
@@ -58,7 +58,7 @@ impl TokenizerPool {
         Ok(Self { texts: Some(sender), threads })
     }
 
-    pub(crate) fn submit(&self, text: Text) -> Result<(), EngineError> {
+    pub(crate) fn submit(&self, text: Pending) -> Result<(), EngineError> {
         self.texts.as_ref().and_then(|texts| texts.send(text).ok()).ok_or(EngineError::Stopped)
     }
 }
@@ -75,7 +75,7 @@ impl Drop for TokenizerPool {
 }
 
 impl Tokenizing {
-    fn all(&self, texts: &Receiver<Text>) {
+    fn all(&self, texts: &Receiver<Pending>) {
         for text in texts {
             let now = Instant::now();
             if text.reply.is_closed() || text.deadline <= now {
@@ -88,10 +88,10 @@ impl Tokenizing {
         }
     }
 
-    fn one(&self, text: Text, tokenizing: Instant) {
-        let Text { content, arrived, deadline, place, reply } = text;
+    fn one(&self, text: Pending, tokenizing: Instant) {
+        let Pending { input, arrived, deadline, place, reply } = text;
         // A text that makes the tokenizer panic must not end the thread for all who come after.
-        let encoding = catch_unwind(AssertUnwindSafe(|| self.tokenizer.tokenize(&content)))
+        let encoding = catch_unwind(AssertUnwindSafe(|| self.tokenizer.tokenize(&input)))
             .unwrap_or_else(|_| Err("the tokenizer panicked".to_owned().into()));
         let queued = Instant::now();
         let settled = encoding.map_err(EngineError::from).and_then(|encoding| {
@@ -99,7 +99,7 @@ impl Tokenizing {
             if let Some(sentence) = failed {
                 return Err(EngineError::Model(sentence));
             }
-            self.admission.learn(content.len(), encoding.windows.iter().map(|window| window.ids.len()).sum());
+            self.admission.learn(input.bytes(), encoding.windows.iter().map(|window| window.ids.len()).sum());
             let length = encoding.windows.iter().map(|window| self.admission.length(window)).sum();
             let place = place.settle(length, deadline)?;
             Ok((encoding, place))

@@ -15,10 +15,13 @@ use axum::{
     http::{Request, header},
 };
 use engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens};
-use model::{Labels, Reading, Tokenizer};
+use model::{Head, Reading, Tokenizer};
 use inference_server::{
+    cache::Cache,
     config::Config,
-    http::{App, Serving, router},
+    drift::Monitor,
+    http::{App, router},
+    predict::ServedModel,
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -65,19 +68,14 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let app = Arc::new(App::new(config));
     let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics.engine))
         .expect("threads start");
-    let labels = Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0);
-    if let Some(drift) = &app.drift {
-        drift.start(labels.answers(), None);
+    let head = Head::single_label(&["NEGATIVE", "POSITIVE"]);
+    let mut model = ServedModel::new("default", engine, head, tokenizer, 1);
+    model.cache = Cache::of(&app.config, &app.metrics.cache);
+    model.drift = app.config.drift.clone().map(Monitor::new);
+    if let Some(drift) = &model.drift {
+        drift.start(model.head.answers(), None);
     }
-    app.start_serving(Serving {
-        engine,
-        labels,
-        tokenizer,
-        model_file: model.join("model.onnx"),
-        is_quantized: true,
-        max_tokens: 512,
-        threads: 1,
-    });
+    app.predictor.serve(Arc::new(model));
     let runtime = Runtime::new().expect("threads start");
     (runtime, router(&app))
 });

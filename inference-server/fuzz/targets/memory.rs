@@ -20,11 +20,12 @@ use axum::{
     http::{Request, header},
 };
 use futures::stream;
-use engine::{Classify, Cost, Encoding, Engine, Layout, Profile, Tokenize, TokenizeError, Tokens};
-use model::Labels;
+use engine::{Classify, Cost, Encoding, Engine, Input, Layout, Profile, Tokenize, TokenizeError, Tokens};
+use model::Head;
 use inference_server::{
     config::Config,
-    http::{App, Serving, router},
+    http::{App, router},
+    predict::ServedModel,
 };
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Runtime;
@@ -107,7 +108,7 @@ static ALLOCATOR: Counting = Counting;
 struct NoModel;
 
 impl Tokenize for NoModel {
-    fn tokenize(&self, _: &str) -> Result<Encoding, TokenizeError> {
+    fn tokenize(&self, _: &Input<'_>) -> Result<Encoding, TokenizeError> {
         Ok(Encoding { windows: vec![Tokens { ids: vec![1], type_ids: None }], truncated: false })
     }
 
@@ -142,15 +143,9 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let app = Arc::new(App::new(config));
     let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(NoModel), Arc::clone(&app.metrics.engine))
         .expect("threads start");
-    app.start_serving(Serving {
-        engine,
-        labels: Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0),
-        tokenizer,
-        model_file: "model.onnx".into(),
-        is_quantized: true,
-        max_tokens: 512,
-        threads: 1,
-    });
+    let head = Head::single_label(&["NEGATIVE", "POSITIVE"]);
+    let model = ServedModel::new("default", engine, head, tokenizer, 1);
+    app.predictor.serve(Arc::new(model));
     let runtime = Runtime::new().expect("threads start");
     (runtime, router(&app))
 });

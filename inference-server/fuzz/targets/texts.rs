@@ -40,15 +40,15 @@ fn check(text: &str, Tokens { ids, type_ids }: &Tokens) {
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    match CUTTING.tokenize(&text) {
+    match CUTTING.tokenize(&(*text).into()) {
         Ok(cut) => {
             assert_eq!(cut.windows.len(), 1);
             check(&text, &cut.windows[0]);
-            assert_eq!(CUTTING.tokenize(&text).expect("as before"), cut, "{text:?} is read in two ways");
-            let windows = WINDOWS.tokenize(&text).expect("as it was cut");
+            assert_eq!(CUTTING.tokenize(&(*text).into()).expect("as before"), cut, "{text:?} is read in two ways");
+            let windows = WINDOWS.tokenize(&(*text).into()).expect("as it was cut");
             windows.windows.iter().for_each(|window| check(&text, window));
             assert_eq!((windows.windows.len() > 1, windows.truncated), (cut.truncated, false), "{text:?}");
-            let refused = REFUSING.tokenize(&text);
+            let refused = REFUSING.tokenize(&(*text).into());
             assert_eq!(matches!(refused, Err(TokenizeError::TooLong { .. })), cut.truncated, "{text:?}");
         }
         // Only a text of nothing visible has no tokens.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::LongTexts;
+use crate::{LongTexts, Problem};
 
 /// Which model is served, and how its output is read.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct ModelConfig {
     pub labels: Option<Vec<String>>,
     /// A winning probability below this is answered as NEUTRAL; 0 turns that off.
     pub neutral_band: f32,
+    /// What the model tells; `None` takes `problem_type` of the model's `config.json`.
+    pub problem: Option<Problem>,
+    /// Score from which on a label of several holds.
+    pub threshold: f32,
     /// What is done with a text that is longer than what the model reads at once.
     pub long_texts: LongTexts,
     /// Reads the names of special tokens in a text as text.
@@ -44,6 +48,8 @@ pub struct WrittenAs {
     pub max_tokens: String,
     /// [`ModelConfig::labels`].
     pub labels: String,
+    /// [`ModelConfig::neutral_band`].
+    pub neutral_band: String,
 }
 
 /// A setting that only the model's files can prove wrong; each reads as one sentence.
@@ -68,5 +74,13 @@ pub enum SettingError {
         given: usize,
         /// Classes that the model answers.
         classes: usize,
+    },
+    /// A neutral band over answers that are no probabilities of labels which exclude each other.
+    #[error("{setting} is set, but the model's answers are of {problem}, in which no label is neutral: unset it")]
+    NoNeutralBand {
+        /// The setting as the user wrote it.
+        setting: String,
+        /// What the model tells.
+        problem: &'static str,
     },
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Labels, ModelError, held::HeldFile};
+use super::{Activation, Head, ModelError, Problem, held::HeldFile};
 use crate::{ModelConfig, SettingError};
 
 /// The predecessor's order; any other `*.onnx` comes after these.
@@ -25,6 +25,7 @@ struct ModelJson {
     max_position_embeddings: Option<usize>,
     model_type: Option<String>,
     pad_token_id: Option<usize>,
+    problem_type: Option<String>,
 }
 
 /// A model directory whose files were found.
@@ -59,6 +60,11 @@ impl ModelDirectory {
         Ok(Self { root, model_file, config, json })
     }
 
+    /// `config.json`, as it was read.
+    pub(super) fn into_config(self) -> HeldFile {
+        self.config
+    }
+
     /// Whether `config.json` is what was read.
     pub(super) fn is_current(&self) -> bool {
         self.config.is_current()
@@ -89,25 +95,60 @@ impl ModelDirectory {
         self.json.max_position_embeddings.is_some()
     }
 
-    /// Names for the model's classes: the settings', else `id2label`, else `LABEL_0` and so on as
-    /// the transformers library calls unnamed ones.
-    pub(super) fn labels(&self, config: &ModelConfig, classes: usize) -> Result<Labels, ModelError> {
-        let names = if let Some(labels) = &config.labels {
-            if labels.len() != classes {
-                let setting = config.written.labels.clone();
-                return Err(SettingError::WrongLabelCount { setting, given: labels.len(), classes }.into());
-            }
-            labels.clone()
-        } else if self.json.id2label.is_empty() {
-            (0..classes).map(|index| format!("LABEL_{index}")).collect()
-        } else {
-            let names: Vec<String> = (0..classes).map_while(|index| self.json.id2label.get(&index).cloned()).collect();
-            if names.len() != classes || self.json.id2label.len() != classes {
-                return Err(ModelError::LabelCount { named: self.json.id2label.len(), classes });
-            }
-            names
+    /// How so many outputs are read. `is_activated` says that the graph has made scores of them.
+    pub(super) fn head(&self, config: &ModelConfig, outputs: usize, is_activated: bool) -> Result<Head, ModelError> {
+        let problem = match config.problem {
+            Some(problem) => problem,
+            None => self.problem()?,
         };
-        Ok(Labels::new(names, config.neutral_band))
+        let mut activation = Activation::of(problem, outputs);
+        if is_activated {
+            activation = Activation::Identity;
+        }
+        if problem != Problem::SingleLabel && config.neutral_band > 0.0 {
+            let setting = config.written.neutral_band.clone();
+            return Err(SettingError::NoNeutralBand { setting, problem: problem.as_str() }.into());
+        }
+        let names = self.names(config, outputs, problem)?;
+        let head = match <[String; 2]>::try_from(names) {
+            Ok(names) if outputs == 1 => Head::binary(names, activation),
+            Ok(names) => Head::new(names.into(), problem, activation),
+            Err(names) => Head::new(names, problem, activation),
+        };
+        Ok(head.with_neutral_band(config.neutral_band).with_threshold(config.threshold))
+    }
+
+    /// What `config.json` says that the model tells.
+    fn problem(&self) -> Result<Problem, ModelError> {
+        let Some(named) = &self.json.problem_type else { return Ok(Problem::SingleLabel) };
+        Problem::parse(named).ok_or_else(|| {
+            let known = Problem::ALL.map(Problem::as_str).join(", ");
+            let problem =
+                format!("its problem_type is {named:?}, and served are {known}; MLOPS_PROBLEM_TYPE overrides it");
+            ModelError::BadFile { path: self.root.join("config.json"), problem }
+        })
+    }
+
+    /// Names for the model's outputs: the settings', else `id2label`, else `LABEL_0` and so on as the transformers library
+    /// calls unnamed ones. A single output may have two: what it doesn't speak for, and what it does.
+    fn names(&self, config: &ModelConfig, outputs: usize, problem: Problem) -> Result<Vec<String>, ModelError> {
+        let fits = |names: usize| names == outputs || (names == 2 && outputs == 1 && problem == Problem::SingleLabel);
+        if let Some(labels) = &config.labels {
+            if !fits(labels.len()) {
+                let setting = config.written.labels.clone();
+                return Err(SettingError::WrongLabelCount { setting, given: labels.len(), classes: outputs }.into());
+            }
+            return Ok(labels.clone());
+        }
+        let named = self.json.id2label.len();
+        if named == 0 {
+            return Ok((0..outputs).map(|index| format!("LABEL_{index}")).collect());
+        }
+        let names: Vec<String> = (0..named).map_while(|index| self.json.id2label.get(&index).cloned()).collect();
+        if names.len() != named || !fits(named) {
+            return Err(ModelError::LabelCount { named, classes: outputs });
+        }
+        Ok(names)
     }
 }
 

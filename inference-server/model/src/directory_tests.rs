@@ -28,13 +28,19 @@ impl Drop for Folder {
 
 fn model_config(labels: Option<&[&str]>) -> ModelConfig {
     let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
-    let written = WrittenAs { max_tokens: "MLOPS_MAX_TOKENS".to_owned(), labels: "labels in a.yaml".to_owned() };
+    let written = WrittenAs {
+        max_tokens: "MLOPS_MAX_TOKENS".to_owned(),
+        labels: "labels in a.yaml".to_owned(),
+        neutral_band: "MLOPS_NEUTRAL_BAND".to_owned(),
+    };
     ModelConfig {
         name: "m".to_owned(),
         path: PathBuf::new(),
         max_tokens: None,
         labels,
         neutral_band: 0.0,
+        problem: None,
+        threshold: 0.5,
         long_texts: LongTexts::Cut,
         split_special_tokens: true,
         written,
@@ -80,17 +86,57 @@ fn what_is_missing_or_broken_is_named() {
 fn labels_come_from_the_settings_then_the_file_then_numbers() {
     let folder = Folder::new("labels", &["model.onnx", "config.json"]);
     let open = || ModelDirectory::open(&folder.0).unwrap();
-    let names = |labels: Labels| labels.names().map(str::to_owned).collect::<Vec<_>>();
+    let names = |config: &ModelConfig, outputs| {
+        let head = open().head(config, outputs, false).map_err(|error| error.to_string())?;
+        Ok::<_, String>(head.names().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let given = |labels: &[&str]| model_config(Some(labels));
 
-    assert_eq!(names(open().labels(&model_config(None), 2).unwrap()), ["LABEL_0", "LABEL_1"]);
+    assert_eq!(names(&model_config(None), 2).unwrap(), ["LABEL_0", "LABEL_1"]);
     folder.write("config.json", r#"{"id2label":{"0":"bad","1":"so-so","2":"good"}}"#);
-    assert_eq!(names(open().labels(&model_config(None), 3).unwrap()), ["bad", "so-so", "good"]);
-    assert_eq!(names(open().labels(&model_config(Some(&["a", "b", "c"])), 3).unwrap()), ["a", "b", "c"]);
+    assert_eq!(names(&model_config(None), 3).unwrap(), ["bad", "so-so", "good"]);
+    assert_eq!(names(&given(&["a", "b", "c"]), 3).unwrap(), ["a", "b", "c"]);
 
-    let error = open().labels(&model_config(None), 2).unwrap_err().to_string();
-    assert_eq!(error, "config.json names 3 labels, but the model has 2 classes");
-    let error = open().labels(&model_config(Some(&["a"])), 3).unwrap_err().to_string();
+    let error = names(&model_config(None), 2).unwrap_err();
+    assert!(error.starts_with("config.json names 3 labels, but the model has 2 classes"), "{error}");
+    names(&model_config(None), 1).unwrap_err();
+    let error = names(&given(&["a"]), 3).unwrap_err();
     assert_eq!(error, "labels in a.yaml has 1 labels, but the model has 3 classes");
+}
+
+#[test]
+fn the_head_is_what_the_files_and_the_settings_say() {
+    let folder = Folder::new("head", &["model.onnx", "config.json"]);
+    let head = |json: &str, config: &ModelConfig, outputs, is_activated| {
+        folder.write("config.json", json);
+        let head = ModelDirectory::open(&folder.0).unwrap().head(config, outputs, is_activated);
+        head.map(|head| (head.problem(), head.activation(), head.names().len())).map_err(|error| error.to_string())
+    };
+    let config = model_config(None);
+    use Activation::{Identity, Sigmoid, Softmax};
+    use Problem::{MultiLabel, Regression, SingleLabel};
+    for (json, outputs, is_activated, expected) in [
+        ("{}", 3, false, (SingleLabel, Softmax, 3)),
+        ("{}", 1, false, (SingleLabel, Sigmoid, 1)),
+        ("{}", 3, true, (SingleLabel, Identity, 3)),
+        (r#"{"problem_type":null}"#, 2, false, (SingleLabel, Softmax, 2)),
+        (r#"{"problem_type":"single_label_classification"}"#, 2, false, (SingleLabel, Softmax, 2)),
+        (r#"{"problem_type":"multi_label_classification"}"#, 28, false, (MultiLabel, Sigmoid, 28)),
+        (r#"{"problem_type":"multi_label_classification"}"#, 28, true, (MultiLabel, Identity, 28)),
+        (r#"{"problem_type":"regression"}"#, 1, false, (Regression, Identity, 1)),
+        (r#"{"id2label":{"0":"NEGATIVE","1":"POSITIVE"}}"#, 1, false, (SingleLabel, Sigmoid, 2)),
+    ] {
+        assert_eq!(head(json, &config, outputs, is_activated), Ok(expected), "{json}");
+    }
+    let error = head(r#"{"problem_type":"token"}"#, &config, 2, false).unwrap_err();
+    assert!(error.contains("its problem_type is \"token\", and served are single_label_classification"), "{error}");
+    let overridden = ModelConfig { problem: Some(MultiLabel), ..model_config(None) };
+    assert_eq!(head(r#"{"problem_type":"token"}"#, &overridden, 2, false), Ok((MultiLabel, Sigmoid, 2)));
+    // Two names of one output are those of a choice.
+    head(r#"{"problem_type":"regression","id2label":{"0":"a","1":"b"}}"#, &config, 1, false).unwrap_err();
+    let banded = ModelConfig { neutral_band: 0.6, ..model_config(None) };
+    let error = head(r#"{"problem_type":"regression"}"#, &banded, 1, false).unwrap_err();
+    assert!(error.starts_with("MLOPS_NEUTRAL_BAND is set, but the model's answers are of regression"), "{error}");
 }
 
 #[test]

@@ -7,25 +7,45 @@ use std::{
 
 use ring::digest::{Context, SHA256};
 
-use super::{Labels, ModelDirectory, ModelError, Reading, external, held::HeldFile, session::varlen_file};
+use super::{ModelDirectory, ModelError, Reading, held::HeldFile, onnx::Contents, session::varlen_file};
 use crate::digest::push_hex;
 
-/// A model and the settings that change what it answers, as SHA-256; equal for equal answers. `Display` is hexadecimal.
+/// SHA-256. `Display` is as images have it: `sha256:` and hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity([u8; 32]);
+pub struct Digest([u8; 32]);
 
-impl From<[u8; 32]> for Identity {
-    fn from(digest: [u8; 32]) -> Self {
-        Self(digest)
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(64);
+        let mut text = String::with_capacity(71);
+        text.push_str("sha256:");
         push_hex(&mut text, &self.0);
         f.write_str(&text)
     }
+}
+
+impl Digest {
+    /// The first half in hexadecimal, enough to tell it from any other.
+    #[must_use]
+    pub fn half(&self) -> String {
+        let mut text = String::with_capacity(32);
+        push_hex(&mut text, &self.0[..16]);
+        text
+    }
+}
+
+/// Which model it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Of every file that shapes an answer.
+    pub model: Digest,
+    /// Of those and the settings that change which numbers the model answers with; equal for equal numbers.
+    pub outputs: Digest,
 }
 
 /// Why the identity of a model that serves isn't known.
@@ -62,29 +82,30 @@ pub(super) struct Sources {
 /// An ONNX file and those that its weights are in.
 struct Graph {
     file: HeldFile,
-    weights: Result<Vec<(String, HeldFile)>, UnknownIdentity>,
+    /// What can't be read here, ONNX Runtime can't read either, and has more to say about it.
+    contents: Result<(Contents, Vec<(String, HeldFile)>), UnknownIdentity>,
 }
 
 impl Graph {
     fn open(path: &Path) -> Result<Self, ModelError> {
         let file = HeldFile::open(path).map_err(|source| ModelError::Unreadable { path: path.to_owned(), source })?;
-        Ok(Self { weights: Self::weights(&file), file })
+        Ok(Self { contents: Self::contents(&file), file })
     }
 
-    /// What can't be opened here, ONNX Runtime can't open either, and has more to say about it.
-    fn weights(file: &HeldFile) -> Result<Vec<(String, HeldFile)>, UnknownIdentity> {
+    fn contents(file: &HeldFile) -> Result<(Contents, Vec<(String, HeldFile)>), UnknownIdentity> {
         let unreadable = |path: &Path, source| UnknownIdentity::Unreadable { path: path.to_owned(), source };
-        let locations = file.start().and_then(external::locations).map_err(|source| unreadable(file.path(), source))?;
-        let open = |location: String| {
-            let path = file.path().with_file_name(&location);
+        let contents = file.start().and_then(Contents::read).map_err(|source| unreadable(file.path(), source))?;
+        let open = |location: &String| {
+            let path = file.path().with_file_name(location);
             let held = HeldFile::open(&path).map_err(|source| unreadable(&path, source))?;
-            Ok((location, held))
+            Ok((location.clone(), held))
         };
-        locations.into_iter().map(open).collect()
+        let weights = contents.locations.iter().map(open).collect::<Result<_, _>>()?;
+        Ok((contents, weights))
     }
 
     fn is_current(&self) -> bool {
-        let mut weights = self.weights.iter().flatten();
+        let mut weights = self.contents.iter().flat_map(|(_, weights)| weights);
         self.file.is_current() && weights.all(|(_, file)| file.is_current())
     }
 }
@@ -132,64 +153,73 @@ impl Sources {
     }
 
     /// What the model that was loaded is made of. `graph` is the file that its session was made of.
-    pub(super) fn provenance(self, graph: &Path, reading: Reading, labels: &Labels) -> Provenance {
+    pub(super) fn provenance(self, graph: &Path, reading: Reading) -> Provenance {
         let graph = match self.varlen.1 {
             Some(varlen) if varlen.file.path() == graph => varlen,
             _ => self.model,
         };
-        Provenance { tokenizer: self.tokenizer, graph, settings: settings(reading, labels) }
+        Provenance { config: self.directory.into_config(), tokenizer: self.tokenizer, graph, reading }
+    }
+
+    /// Whether a softmax or a sigmoid makes an output of a graph.
+    pub(super) fn is_activated(&self, graph: &Path, output: &str) -> bool {
+        let varlen = self.varlen.1.as_ref().filter(|varlen| varlen.file.path() == graph);
+        let contents = &varlen.unwrap_or(&self.model).contents;
+        contents.as_ref().is_ok_and(|(contents, _)| contents.is_activated(output))
     }
 }
 
 /// What a model that serves was loaded from, to be hashed when there is time for it.
 pub struct Provenance {
+    config: HeldFile,
     tokenizer: HeldFile,
     graph: Graph,
-    settings: Vec<(&'static str, Vec<u8>)>,
-}
-
-/// What else changes an answer, be it a setting or read from `config.json`. Whatever does has to be here, under a name of its own.
-fn settings(reading: Reading, labels: &Labels) -> Vec<(&'static str, Vec<u8>)> {
-    let Reading { max_tokens, long_texts, split_special_tokens } = reading;
-    let mut settings = vec![
-        ("long_texts", vec![long_texts as u8]),
-        ("split_special_tokens", vec![u8::from(split_special_tokens)]),
-        ("max_tokens", (max_tokens as u64).to_le_bytes().to_vec()),
-        ("neutral_band", labels.neutral_band().to_bits().to_le_bytes().to_vec()),
-    ];
-    settings.extend(labels.names().map(|name| ("label", name.as_bytes().to_vec())));
-    settings
+    reading: Reading,
 }
 
 impl Provenance {
     /// Reads the files, which takes a second for each gigabyte or so.
     pub fn identify(self) -> Result<Identity, UnknownIdentity> {
-        let mut parts = Parts(Context::new(&SHA256));
-        parts.add("graph", &contents(&self.graph.file)?);
-        for (location, file) in self.graph.weights? {
-            parts.add("location", location.as_bytes());
-            parts.add("weights", &contents(&file)?);
+        let mut files = Parts::new();
+        files.add("config", &contents(&self.config)?);
+        files.add("tokenizer", &contents(&self.tokenizer)?);
+        files.add("graph", &contents(&self.graph.file)?);
+        for (location, file) in self.graph.contents?.1 {
+            files.add("location", location.as_bytes());
+            files.add("weights", &contents(&file)?);
         }
-        parts.add("tokenizer", &contents(&self.tokenizer)?);
-        for (name, value) in self.settings {
-            parts.add(name, &value);
-        }
-        let mut identity = [0; 32];
-        identity.copy_from_slice(parts.0.finish().as_ref());
-        Ok(Identity(identity))
+        let model = files.finish();
+        // Every setting that changes a number has to be here, under a name of its own.
+        let Reading { max_tokens, long_texts, split_special_tokens } = self.reading;
+        let mut outputs = Parts::new();
+        outputs.add("model", &model.0);
+        outputs.add("long_texts", &[long_texts as u8]);
+        outputs.add("split_special_tokens", &[u8::from(split_special_tokens)]);
+        outputs.add("max_tokens", &(max_tokens as u64).to_le_bytes());
+        Ok(Identity { model, outputs: outputs.finish() })
     }
 }
 
-/// What an identity is made of, part by part.
+/// What a digest is made of, part by part.
 struct Parts(Context);
 
 impl Parts {
+    fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
     /// Lengths before contents, so that no two lists are written alike.
     fn add(&mut self, name: &str, value: &[u8]) {
         for bytes in [name.as_bytes(), value] {
             self.0.update(&(bytes.len() as u64).to_le_bytes());
             self.0.update(bytes);
         }
+    }
+
+    fn finish(self) -> Digest {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(self.0.finish().as_ref());
+        Digest(digest)
     }
 }
 

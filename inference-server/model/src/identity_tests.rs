@@ -39,14 +39,12 @@ impl Folder {
         Sources::open(ModelDirectory::open(&self.0).unwrap()).unwrap()
     }
 
-    fn identity_with(&self, graph: &str, reading: Reading, labels: &[&str], band: f32) -> String {
-        let sources = self.sources();
-        let labels = Labels::new(labels.iter().map(|name| (*name).to_owned()).collect(), band);
-        sources.provenance(&self.0.join(graph), reading, &labels).identify().unwrap().to_string()
+    fn identity_with(&self, graph: &str, reading: Reading) -> Identity {
+        self.sources().provenance(&self.0.join(graph), reading).identify().unwrap()
     }
 
-    fn identity(&self) -> String {
-        self.identity_with("model.onnx", READING, &["a", "b"], 0.0)
+    fn identity(&self) -> Identity {
+        self.identity_with("model.onnx", READING)
     }
 }
 
@@ -59,41 +57,46 @@ impl Drop for Folder {
 #[test]
 fn whatever_changes_an_answer_changes_the_identity() {
     let folder = Folder::new("changes");
-    let mut seen = vec![folder.identity()];
-    assert_eq!(seen[0].len(), 64);
-    assert_eq!(folder.identity(), seen[0]);
-    for (reading, labels, band) in [
-        (READING, &["b", "a"][..], 0.0),
-        (READING, &["ab", ""], 0.0),
-        (READING, &["a"], 0.0),
-        (READING, &["a", "b"], 0.5),
-        (Reading { max_tokens: 65, ..READING }, &["a", "b"], 0.0),
-        (Reading { long_texts: LongTexts::Windows, ..READING }, &["a", "b"], 0.0),
-        (Reading { split_special_tokens: false, ..READING }, &["a", "b"], 0.0),
+    let first = folder.identity();
+    let hexadecimal = first.model.to_string();
+    assert!(hexadecimal.starts_with("sha256:") && hexadecimal.len() == 71, "{hexadecimal}");
+    assert_eq!(folder.identity(), first);
+    let mut seen = vec![first.outputs];
+    for reading in [
+        Reading { max_tokens: 65, ..READING },
+        Reading { long_texts: LongTexts::Windows, ..READING },
+        Reading { split_special_tokens: false, ..READING },
     ] {
-        seen.push(folder.identity_with("model.onnx", reading, labels, band));
+        let identity = folder.identity_with("model.onnx", reading);
+        assert_eq!(identity.model, first.model, "it is the same model");
+        seen.push(identity.outputs);
     }
+    let mut models = vec![first.model];
     folder.write("model.onnx.varlen", &graph("weights/of it"));
-    seen.push(folder.identity_with("model.onnx.varlen", READING, &["a", "b"], 0.0));
-    // The same graph by another name.
-    assert_eq!(seen.pop().unwrap(), seen[0]);
+    assert_eq!(folder.identity_with("model.onnx.varlen", READING), first, "the same graph by another name");
     folder.write("model.onnx.varlen", &[graph("weights/of it"), vec![5 << 3, 1]].concat());
-    assert_eq!(folder.identity(), seen[0], "what is not run changes nothing");
-    seen.push(folder.identity_with("model.onnx.varlen", READING, &["a", "b"], 0.0));
+    assert_eq!(folder.identity(), first, "what is not run changes nothing");
+    models.push(folder.identity_with("model.onnx.varlen", READING).model);
     for (file, content) in [
         ("weights/of it", &b"others"[..]),
         ("tokenizer.json", b"other words"),
+        ("config.json", b"{\"id2label\":{}}"),
         ("model.onnx", &graph("weights/of another")),
         ("weights/of another", b"changed"),
     ] {
         folder.write("weights/of another", b"others");
         folder.write(file, content);
-        seen.push(folder.identity());
+        let identity = folder.identity();
+        models.push(identity.model);
+        seen.push(identity.outputs);
     }
-    let all = seen.len();
-    seen.sort();
-    seen.dedup();
-    assert_eq!(seen.len(), all);
+    for all in [models, seen] {
+        let mut all: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
 
     let before = folder.identity();
     folder.write("README.md", b"no part of it");
@@ -111,9 +114,8 @@ fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
         folder.write(file, b"");
     }
     assert!(!sources.are_current());
-    let labels = Labels::new(vec!["a".to_owned(), "b".to_owned()], 0.0);
-    let loaded = sources.provenance(&folder.0.join("model.onnx"), READING, &labels);
-    assert_eq!(loaded.identify().unwrap().to_string(), identity);
+    let loaded = sources.provenance(&folder.0.join("model.onnx"), READING);
+    assert_eq!(loaded.identify().unwrap(), identity);
     assert_ne!(folder.identity(), identity);
 }
 
@@ -137,10 +139,10 @@ fn any_file_that_changes_meanwhile_is_seen() {
 
 #[test]
 fn a_file_that_was_written_into_has_no_known_identity() {
-    for file in ["tokenizer.json", "model.onnx", "weights/of it"] {
+    for file in ["config.json", "tokenizer.json", "model.onnx", "weights/of it"] {
         let folder = Folder::new("written");
         let sources = folder.sources();
-        let loaded = sources.provenance(&folder.0.join("model.onnx"), READING, &Labels::new(Vec::new(), 0.0));
+        let loaded = sources.provenance(&folder.0.join("model.onnx"), READING);
         File::options().append(true).open(folder.0.join(file)).unwrap().set_len(100).unwrap();
         let error = loaded.identify().unwrap_err().to_string();
         let path = folder.0.join(file);
@@ -152,10 +154,9 @@ fn a_file_that_was_written_into_has_no_known_identity() {
 #[test]
 fn weights_that_cannot_be_found_are_named() {
     let folder = Folder::new("missing");
-    let labels = Labels::new(Vec::new(), 0.0);
     let error = |folder: &Folder| {
         let sources = folder.sources();
-        sources.provenance(&folder.0.join("model.onnx"), READING, &labels).identify().unwrap_err().to_string()
+        sources.provenance(&folder.0.join("model.onnx"), READING).identify().unwrap_err().to_string()
     };
     fs::remove_file(folder.0.join("weights/of it")).unwrap();
     let missing = error(&folder);

@@ -4,11 +4,11 @@
 mod config;
 pub mod digest;
 mod directory;
-mod external;
+mod head;
 mod held;
 mod identity;
-mod labels;
 mod long_texts;
+mod onnx;
 mod quantization;
 mod session;
 mod tokenizer;
@@ -18,9 +18,9 @@ use std::{path::PathBuf, sync::Arc, thread};
 pub use config::{ModelConfig, SettingError, WrittenAs};
 pub use directory::ModelDirectory;
 use engine::{Classify, Tokenize};
+pub use head::{Activation, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
 use identity::Sources;
-pub use identity::{Identity, Provenance, UnknownIdentity};
-pub use labels::{Labels, NO_VERDICT, Verdict};
+pub use identity::{Digest, Identity, Provenance, UnknownIdentity};
 pub use long_texts::LongTexts;
 use session::Limit;
 pub use session::Runtime;
@@ -49,7 +49,7 @@ pub enum ModelError {
         problem: String,
     },
     /// The model answers another number of classes than it has names for.
-    #[error("config.json names {named} labels, but the model has {classes} classes")]
+    #[error("config.json names {named} labels, but the model has {classes} classes; MLOPS_LABELS names them otherwise")]
     LabelCount {
         /// Names in `id2label`.
         named: usize,
@@ -86,8 +86,8 @@ pub struct Model {
     pub provenance: Provenance,
     /// Tokens a text is cut to.
     pub max_tokens: usize,
-    /// Reads its output.
-    pub labels: Labels,
+    /// Reads its outputs.
+    pub head: Head,
     /// Its tokenizer.
     pub tokenizer: Arc<dyn Tokenize>,
     session: session::OnnxSession,
@@ -125,13 +125,14 @@ impl Model {
             );
             tokenizer.refuse_from(unknown);
         }
-        let labels = directory.labels(config, session.classes)?;
+        let is_activated = session.is_distribution || sources.is_activated(&graph, &session.output);
+        let head = directory.head(config, session.outputs, is_activated)?;
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
-            provenance: sources.provenance(&graph, Reading::of(config, max_tokens), &labels),
+            provenance: sources.provenance(&graph, Reading::of(config, max_tokens)),
             max_tokens,
-            labels,
+            head,
             tokenizer: Arc::new(tokenizer),
             session,
         })

@@ -189,7 +189,7 @@ impl ColdSession {
     /// Runs texts of several lengths, alone and together. That allocates what later runs use, and shows how many
     /// classes there are, whether texts can share a run, how long they can be, and what a run takes.
     pub(super) fn warm_up(mut self, text: &Tokens, is_quantized: bool, limit: Limit) -> Result<OnnxSession, String> {
-        let classes = self.first_run(text)?;
+        let outputs = self.first_run(text)?;
         let Self { session, inputs, layout, axes, output } = self;
         let (names, feeds): (Vec<&str>, Vec<Feed>) = inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
         let session = SharedSession::new(session, &names, &output).map_err(sentence)?;
@@ -197,7 +197,16 @@ impl ColdSession {
         let profile =
             Profile { layout, is_quantized, most_texts: axes.texts, fixed_tokens: axes.tokens, cost: unknown };
         let max_tokens = limit.tokens;
-        let mut session = OnnxSession { shared: Arc::new(session), feeds, axes, profile, classes, max_tokens };
+        let mut session = OnnxSession {
+            shared: Arc::new(session),
+            feeds,
+            axes,
+            profile,
+            outputs,
+            output,
+            is_distribution: false,
+            max_tokens,
+        };
         session.learn_length(text, limit);
         session.learn(text)?;
         // Other threads run all others.
@@ -242,8 +251,12 @@ pub(super) struct OnnxSession {
     feeds: Vec<Feed>,
     axes: Axes,
     profile: Profile,
-    /// Classes that the model tells apart.
-    pub(super) classes: usize,
+    /// Numbers that the model answers for each text.
+    pub(super) outputs: usize,
+    /// The output that they are in.
+    pub(super) output: String,
+    /// Whether they were the probabilities of a softmax in each run so far.
+    pub(super) is_distribution: bool,
     /// Tokens that it takes at most.
     pub(super) max_tokens: usize,
 }
@@ -262,6 +275,8 @@ impl OnnxSession {
     fn learn(&mut self, text: &Tokens) -> Result<(), String> {
         let longer = repeated(text, self.axes.tokens.unwrap_or(LONGER).min(self.max_tokens));
         let (short, long) = (self.time(text)?, self.time(&longer)?);
+        let answers = [text, &longer].map(|text| self.classify(&[text]));
+        self.is_distribution = answers.iter().flatten().flatten().all(|numbers| is_distribution(numbers));
         let tokens = |text: &Tokens| self.axes.tokens.unwrap_or(text.ids.len());
         self.profile.cost = Cost::between((tokens(text), short), (tokens(&longer), long));
 
@@ -331,6 +346,12 @@ fn repeated(text: &Tokens, tokens: usize) -> Tokens {
     Tokens { ids: text.ids.iter().copied().cycle().take(tokens).collect(), type_ids: None }
 }
 
+/// Whether numbers are what a softmax makes. Logits of two texts aren't by chance.
+fn is_distribution(numbers: &[f32]) -> bool {
+    let sum: f32 = numbers.iter().sum();
+    numbers.len() > 1 && numbers.iter().all(|number| (0.0..=1.0).contains(number)) && (sum - 1.0).abs() < 1e-4
+}
+
 /// Runs what may fail without ONNX Runtime's log lines about it.
 fn quietly<T>(run: impl FnOnce() -> T) -> T {
     tracing::subscriber::with_default(NoSubscriber::new(), run)
@@ -353,12 +374,12 @@ impl Classify for OnnxSession {
         let (layout, length) = (self.profile.layout, self.axes.tokens);
         let tensors: Vec<Tensor> = self.feeds.iter().map(|feed| feed.fill(layout, length, &texts)).collect();
         let inputs = tensors.iter().map(Tensor::view).collect::<Result<Vec<_>, _>>()?;
-        let mut logits = vec![0.0_f32; texts.len() * self.classes];
-        let shape = [texts.len(), self.classes];
+        let mut logits = vec![0.0_f32; texts.len() * self.outputs];
+        let shape = [texts.len(), self.outputs];
         let mut output = TensorRefMut::from_array_view_mut((shape, logits.as_mut_slice())).map_err(sentence)?;
         self.shared.run(&inputs, &mut output).map_err(sentence)?;
         drop(output);
-        Ok(logits.chunks_exact(self.classes.max(1)).take(batch.len()).map(<[f32]>::to_vec).collect())
+        Ok(logits.chunks_exact(self.outputs.max(1)).take(batch.len()).map(<[f32]>::to_vec).collect())
     }
 
     fn return_memory(&mut self) {

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use tokenizers::{
     canonicalize_file, from_json, from_json_file,
-    pipeline::{EncodeOptions, Override, PipelineTokenizer, Template},
+    pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer, Template},
 };
 
 use crate::{LongTexts, ModelConfig, ModelError};
-use engine::{Encoding, Tokenize, TokenizeError, Tokens};
+use engine::{Encoding, Input, Tokenize, TokenizeError, Tokens};
 use special_tokens::SpecialTokens;
 
 /// Ids in a row that no token has, at most, between two that are there.
@@ -43,6 +43,8 @@ pub struct Tokenizer {
     options: EncodeOptions,
     /// The special tokens around a text.
     template: Template,
+    /// Those around and between two texts.
+    pair_template: Template,
     special_tokens: SpecialTokens,
     /// Tokens of a text with nothing in it.
     of_nothing: usize,
@@ -81,13 +83,24 @@ impl Tokenizer {
         };
         let of_nothing = encode(&pipeline, "", &options).map_err(bad)?.len();
         let template = pipeline.get_post_processor().single.clone();
+        let pair_template = pipeline.get_post_processor().pair.clone();
         let (around, most) = (template.n_special(), reading.max_tokens);
         if around >= most {
             return Err(bad(format!("it puts {around} special tokens around a text, and {most} are read in all")));
         }
         // Here, as a session is loaded beside this.
         let last_id = last_id(&pipeline);
-        Ok(Self { pipeline, options, template, special_tokens, of_nothing, reading, last_id, unknown_from: None })
+        Ok(Self {
+            pipeline,
+            options,
+            template,
+            pair_template,
+            special_tokens,
+            of_nothing,
+            reading,
+            last_id,
+            unknown_from: None,
+        })
     }
 
     /// Reads fewer tokens at once.
@@ -140,6 +153,30 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Two texts that are read together. Of such that are too long together the longer one is cut first, as transformers
+    /// does it; there are no windows of them.
+    fn pair(&self, mut first: Vec<u32>, mut second: Vec<u32>) -> Result<Encoding, TokenizeError> {
+        let Template { prefix, infix, suffix, a_type_id, b_type_id } = &self.pair_template;
+        let (special, most) = (self.pair_template.n_special(), self.reading.max_tokens);
+        let tokens = first.len() + second.len() + special;
+        let truncated = tokens > most;
+        if truncated && self.reading.long_texts == LongTexts::Refuse {
+            return Err(TokenizeError::TooLong { tokens, most });
+        }
+        let (kept, kept_of_second) = longest_first(first.len(), second.len(), most.saturating_sub(special));
+        first.truncate(kept);
+        second.truncate(kept_of_second);
+        let second_type = b_type_id.unwrap_or(*a_type_id);
+        let special = |run: &[(PipelineToken, u8)]| run.iter().map(|(id, kind)| (id.id(), *kind)).collect::<Vec<_>>();
+        let of = |ids: Vec<u32>, kind: u8| ids.into_iter().map(move |id| (id, kind));
+        let tokens = special(prefix).into_iter().chain(of(first, *a_type_id)).chain(special(infix));
+        let tokens = tokens.chain(of(second, second_type)).chain(special(suffix));
+        let (ids, kinds): (Vec<u32>, Vec<u8>) = tokens.unzip();
+        self.check(&ids)?;
+        let type_ids = self.pair_template.has_type_ids().then_some(kinds);
+        Ok(Encoding { windows: vec![Tokens { ids, type_ids }], truncated })
+    }
+
     /// Tokens with the special ones around them.
     fn window(&self, inner: &[u32]) -> Tokens {
         let Template { prefix, suffix, a_type_id, .. } = &self.template;
@@ -152,6 +189,22 @@ impl Tokenizer {
             [of(prefix), vec![*a_type_id; inner.len()], of(suffix)].concat()
         });
         Tokens { ids, type_ids }
+    }
+}
+
+/// How many tokens are kept of two texts where there is room for so many.
+fn longest_first(first: usize, second: usize, room: usize) -> (usize, usize) {
+    if first + second <= room {
+        return (first, second);
+    }
+    let half = room / 2;
+    if first <= half {
+        (first, room - first)
+    } else if second <= half {
+        (room - second, second)
+    } else {
+        // What is one too many goes from the second.
+        (room - half, half)
     }
 }
 
@@ -179,8 +232,11 @@ fn encode(pipeline: &PipelineTokenizer, text: &str, options: &EncodeOptions) -> 
 }
 
 impl Tokenize for Tokenizer {
-    fn tokenize(&self, text: &str) -> Result<Encoding, TokenizeError> {
-        let ids = self.encode(text)?;
+    fn tokenize(&self, input: &Input<'_>) -> Result<Encoding, TokenizeError> {
+        let ids = self.encode(&input.text)?;
+        if let Some(pair) = &input.pair {
+            return self.pair(ids, self.encode(pair)?);
+        }
         let room = self.room();
         let (windows, truncated) = if ids.len() <= room {
             (vec![self.window(&ids)], false)
@@ -208,5 +264,19 @@ impl Tokenize for Tokenizer {
             LongTexts::Cut | LongTexts::Refuse => self.reading.max_tokens,
             LongTexts::Windows => usize::MAX,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::longest_first;
+
+    #[test]
+    fn of_two_texts_the_longer_is_cut_first() {
+        assert_eq!(longest_first(3, 4, 7), (3, 4));
+        assert_eq!(longest_first(2, 90, 10), (2, 8));
+        assert_eq!(longest_first(90, 2, 10), (8, 2));
+        assert_eq!(longest_first(90, 90, 11), (6, 5));
+        assert_eq!(longest_first(9, 9, 0), (0, 0));
     }
 }

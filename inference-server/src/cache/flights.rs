@@ -7,14 +7,14 @@ use std::{
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Answer, key::Key};
+use super::{Output, key::Key};
 
 /// How far the question for one text went.
 pub(super) struct Progress<E> {
     /// Redis was asked, and had no answer.
     pub(super) redis_was_asked: bool,
     /// What all are told who ask.
-    pub(super) end: Option<Result<Answer, E>>,
+    pub(super) end: Option<Result<Output, E>>,
 }
 
 type Flight<E> = Arc<Mutex<Progress<E>>>;

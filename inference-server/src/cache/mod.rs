@@ -5,8 +5,11 @@ mod flights;
 mod key;
 mod memory;
 mod redis;
+mod series;
 
 use std::{sync::Arc, time::Duration};
+
+use engine::Input;
 
 use self::{
     flights::{Flights, Seat},
@@ -15,38 +18,38 @@ use self::{
 };
 pub use self::{
     memory::Bounds,
-    redis::{Redis, RedisSeries},
+    redis::{Connector, Redis, RedisSeries},
+    series::Series,
 };
-use crate::{config::Config, metrics::Metrics};
-use model::Verdict;
+use crate::config::Config;
 
 /// What a run of the model said about a text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// Label and score.
-    pub verdict: Verdict,
+pub struct Output {
+    /// One number a class, raw.
+    pub logits: Arc<[f32]>,
     /// Whether the model has read only the start of the text.
     pub truncated: bool,
-    /// How long the model ran for it; zero when the answer was kept from before.
+    /// How long the model ran for it; zero when the output was kept from before.
     pub inference: Duration,
-    /// Whether the answer was kept from before the question.
+    /// Whether the output was kept from before the question.
     pub cached: bool,
 }
 
-/// What is kept of an answer.
+/// What is kept of an output.
 #[derive(Clone, Debug, PartialEq)]
 struct Kept {
-    verdict: Verdict,
+    logits: Arc<[f32]>,
     truncated: bool,
 }
 
-impl Answer {
-    fn of_kept(Kept { verdict, truncated }: Kept) -> Self {
-        Self { verdict, truncated, inference: Duration::ZERO, cached: true }
+impl Output {
+    fn of_kept(Kept { logits, truncated }: Kept) -> Self {
+        Self { logits, truncated, inference: Duration::ZERO, cached: true }
     }
 
     fn to_keep(&self) -> Kept {
-        Kept { verdict: self.verdict.clone(), truncated: self.truncated }
+        Kept { logits: Arc::clone(&self.logits), truncated: self.truncated }
     }
 }
 
@@ -56,47 +59,47 @@ pub struct Cache<E> {
     memory: Option<Memory>,
     flights: Flights<E>,
     redis: Option<Arc<Redis>>,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
 }
 
 impl<E: Clone> Cache<E> {
     /// The levels that the settings ask for; `None` for none.
     #[must_use]
-    pub fn of(config: &Config, metrics: &Arc<Metrics>) -> Option<Self> {
-        let redis = config.redis.clone().map(|redis| Arc::new(Redis::new(redis, Arc::clone(metrics))));
+    pub fn of(config: &Config, series: &Arc<Series>) -> Option<Self> {
+        let redis = config.redis.clone().map(|redis| Arc::new(Redis::new(redis, Arc::clone(series))));
         let bounds = config.cache_entries.map(|entries| Bounds { entries, bytes: config.cache_bytes });
         let wanted = bounds.is_some() || redis.is_some();
-        wanted.then(|| Self::new(bounds, redis, Arc::clone(metrics)))
+        wanted.then(|| Self::new(bounds, redis, Arc::clone(series)))
     }
 
     /// An empty cache of so many answers in memory, or none there, with Redis behind it.
     #[must_use]
-    pub fn new(bounds: Option<Bounds>, redis: Option<Arc<Redis>>, metrics: Arc<Metrics>) -> Self {
-        Self { keys: Keys::new(), memory: bounds.map(Memory::new), flights: Flights::new(), redis, metrics }
+    pub fn new(bounds: Option<Bounds>, redis: Option<Arc<Redis>>, series: Arc<Series>) -> Self {
+        Self { keys: Keys::new(), memory: bounds.map(Memory::new), flights: Flights::new(), redis, series }
     }
 
     /// The kept answer to a text, or the one of a run that an equal text has started, or that of
     /// `run`. When the future that runs is dropped, the next that waits runs instead; what Redis said
     /// to the first holds for all. An error is shared too, but for those that `own` names: they concern
     /// the caller whose run it was, and another doesn't take them over.
-    pub async fn answer<F>(&self, text: &str, run: impl Fn() -> F, own: impl Fn(&E) -> bool) -> Result<Answer, E>
+    pub async fn answer<F>(&self, input: Input<'_>, run: impl Fn() -> F, own: impl Fn(&E) -> bool) -> Result<Output, E>
     where
-        F: Future<Output = Result<Answer, E>>,
+        F: Future<Output = Result<Output, E>>,
     {
-        let key = self.keys.of(text);
+        let key = self.keys.of(&input);
         if let Some(answer) = self.find(key).await {
             return Ok(answer);
         }
         let seat = self.flights.join(key);
         // In a box, so that a text that is found doesn't carry so large a future with it.
-        Box::pin(self.ask(&seat, key, text, run, own)).await
+        Box::pin(self.ask(&seat, key, &input, run, own)).await
     }
 
     /// The answer in memory.
-    async fn find(&self, key: Key) -> Option<Answer> {
+    async fn find(&self, key: Key) -> Option<Output> {
         let kept = self.memory.as_ref()?.find(key).await?;
-        self.metrics.cache_hits.inc();
-        Some(Answer::of_kept(kept))
+        self.series.hits.inc();
+        Some(Output::of_kept(kept))
     }
 
     /// The answer that another in the flight got, or else that of Redis, or else that of a run, which is then kept.
@@ -104,19 +107,19 @@ impl<E: Clone> Cache<E> {
         &self,
         seat: &Seat<'_, E>,
         key: Key,
-        text: &str,
+        input: &Input<'_>,
         run: impl Fn() -> F,
         own: impl Fn(&E) -> bool,
-    ) -> Result<Answer, E>
+    ) -> Result<Output, E>
     where
-        F: Future<Output = Result<Answer, E>>,
+        F: Future<Output = Result<Output, E>>,
     {
         let mut progress = seat.turn().await;
         match &progress.end {
             Some(Err(error)) if own(error) => {}
             Some(end) => {
                 if end.is_ok() {
-                    self.metrics.cache_shared.inc();
+                    self.series.shared.inc();
                 }
                 return end.clone();
             }
@@ -127,7 +130,7 @@ impl<E: Clone> Cache<E> {
                 }
             }
         }
-        let kept_as = self.redis.as_ref().and_then(|redis| Some((redis, redis.key(text)?)));
+        let kept_as = self.redis.as_ref().and_then(|redis| Some((redis, redis.key(input)?)));
         let found = match &kept_as {
             Some((redis, key)) if !progress.redis_was_asked => {
                 let found = redis.find(key).await;
@@ -137,10 +140,10 @@ impl<E: Clone> Cache<E> {
             _ => None,
         };
         let outcome = if let Some(kept) = found {
-            Ok(Answer::of_kept(kept))
+            Ok(Output::of_kept(kept))
         } else {
             let outcome = run().await;
-            self.metrics.cache_misses.inc();
+            self.series.misses.inc();
             if let (Some((redis, key)), Ok(answer)) = (kept_as, &outcome) {
                 redis.keep(key, &answer.to_keep());
             }

@@ -25,25 +25,24 @@ fn own(failure: &Failure) -> bool {
     *failure == Failure::TimedOut
 }
 
-fn answer(score: f32) -> Answer {
-    let verdict = Verdict { label: "POSITIVE".into(), score };
-    Answer { verdict, truncated: true, inference: Duration::from_millis(5), cached: false }
+fn answer(logit: f32) -> Output {
+    Output { logits: [logit, 0.0].into(), truncated: true, inference: Duration::from_millis(5), cached: false }
 }
 
 fn cache(entries: usize, redis: Option<Arc<Redis>>) -> Arc<Cache<Failure>> {
     let bounds = Bounds { entries, bytes: 1 << 20 };
-    Arc::new(Cache::new(Some(bounds), redis, Arc::new(Metrics::new())))
+    Arc::new(Cache::new(Some(bounds), redis, Arc::new(Series::default())))
 }
 
 #[tokio::test]
 async fn the_first_answer_is_kept() {
     let cache = cache(10, None);
     for (score, expected, cached) in [(0.5, 0.5, false), (0.6, 0.5, true), (0.7, 0.5, true)] {
-        let found = cache.answer("a", || future::ready(Ok(answer(score))), own).await.unwrap();
-        assert_eq!((found.verdict.score, found.truncated, found.cached), (expected, true, cached));
+        let found = cache.answer("a".into(), || future::ready(Ok(answer(score))), own).await.unwrap();
+        assert_eq!((found.logits[0], found.truncated, found.cached), (expected, true, cached));
         assert_eq!(found.inference.is_zero(), cached);
     }
-    assert_eq!((cache.metrics.cache_hits.get(), cache.metrics.cache_misses.get()), (2, 1));
+    assert_eq!((cache.series.hits.get(), cache.series.misses.get()), (2, 1));
     assert_eq!((cache.entries().await, cache.flights.len()), (1, 0));
 }
 
@@ -51,7 +50,7 @@ async fn the_first_answer_is_kept() {
 async fn no_more_answers_are_kept_than_asked_for() {
     let cache = cache(10, None);
     for number in 0..100 {
-        cache.answer(&number.to_string(), || future::ready(Ok(answer(0.5))), own).await.unwrap();
+        cache.answer(number.to_string().into(), || future::ready(Ok(answer(0.5))), own).await.unwrap();
     }
     assert_eq!(cache.entries().await, 10);
 }
@@ -59,9 +58,9 @@ async fn no_more_answers_are_kept_than_asked_for() {
 #[tokio::test]
 async fn an_error_is_not_kept() {
     let cache = cache(10, None);
-    let failed = cache.answer("a", || future::ready(Err(Failure::Full)), own).await;
+    let failed = cache.answer("a".into(), || future::ready(Err(Failure::Full)), own).await;
     assert_eq!(failed, Err(Failure::Full));
-    assert!(cache.answer("a", || future::ready(Ok(answer(0.5))), own).await.is_ok());
+    assert!(cache.answer("a".into(), || future::ready(Ok(answer(0.5))), own).await.is_ok());
     assert_eq!(cache.flights.len(), 0);
 }
 
@@ -72,7 +71,7 @@ struct Callers {
     permits: Arc<Semaphore>,
 }
 
-type Caller = JoinHandle<Result<Answer, Failure>>;
+type Caller = JoinHandle<Result<Output, Failure>>;
 
 impl Callers {
     fn new(redis: Option<Arc<Redis>>) -> Self {
@@ -80,17 +79,17 @@ impl Callers {
     }
 
     /// Starts one whose run, if it comes to that, ends so, and waits until it waits for something.
-    async fn start(&self, outcome: Result<Answer, Failure>) -> Caller {
+    async fn start(&self, outcome: Result<Output, Failure>) -> Caller {
         let caller = self.spawn(outcome);
         Self::let_all_wait().await;
         caller
     }
 
-    fn spawn(&self, outcome: Result<Answer, Failure>) -> Caller {
+    fn spawn(&self, outcome: Result<Output, Failure>) -> Caller {
         self.spawn_with(outcome, own)
     }
 
-    fn spawn_with(&self, outcome: Result<Answer, Failure>, own: fn(&Failure) -> bool) -> Caller {
+    fn spawn_with(&self, outcome: Result<Output, Failure>, own: fn(&Failure) -> bool) -> Caller {
         let (cache, runs, permits) = (Arc::clone(&self.cache), Arc::clone(&self.runs), Arc::clone(&self.permits));
         tokio::spawn(async move {
             let run = || async {
@@ -98,7 +97,7 @@ impl Callers {
                 permits.acquire().await.unwrap().forget();
                 outcome.clone()
             };
-            cache.answer("the same", run, own).await
+            cache.answer("the same".into(), run, own).await
         })
     }
 
@@ -130,8 +129,8 @@ async fn equal_texts_in_flight_share_one_run() {
     callers.permits.add_permits(1);
     assert_eq!(first.await.unwrap(), second.await.unwrap());
     assert_eq!(callers.runs(), 1);
-    let metrics = &callers.cache.metrics;
-    assert_eq!((metrics.cache_shared.get(), metrics.cache_misses.get(), metrics.cache_hits.get()), (1, 1, 0));
+    let series = &callers.cache.series;
+    assert_eq!((series.shared.get(), series.misses.get(), series.hits.get()), (1, 1, 0));
 }
 
 #[tokio::test]
@@ -173,7 +172,7 @@ async fn a_run_that_panics_is_its_callers_own() {
             permits.acquire().await.unwrap().forget();
             panic!("in a run")
         };
-        cache.answer("the same", run, own).await
+        cache.answer("the same".into(), run, own).await
     });
     Callers::let_all_wait().await;
     let second = callers.start(Ok(answer(0.5))).await;
@@ -194,7 +193,7 @@ async fn others_take_over_an_error_that_concerns_them_and_no_other() {
     assert_eq!(second.await.unwrap(), Err(Failure::Full));
     assert_eq!(third.await.unwrap(), Err(Failure::Full));
     assert_eq!(callers.runs(), 2);
-    assert_eq!(callers.cache.metrics.cache_shared.get(), 0);
+    assert_eq!(callers.cache.series.shared.get(), 0);
 }
 
 #[tokio::test]
@@ -215,7 +214,7 @@ async fn who_waits_for_a_place_is_not_refused_with_those_who_do_not() {
 /// A Redis that holds nothing and is used.
 async fn with_redis() -> (Fake, Callers) {
     let fake = Fake::start(|_| Reply::Usual).await;
-    let redis = fake.client(&Arc::new(Metrics::new()));
+    let redis = fake.client(&Arc::new(Series::default()));
     redis.is_used().await;
     (fake, Callers::new(Some(redis)))
 }
@@ -230,8 +229,8 @@ async fn a_hundred_callers_ask_redis_once_and_run_once() {
         assert_eq!(caller.await.unwrap(), Ok(answer(0.5)));
     }
     assert_eq!((fake.lookups(), callers.runs()), (1, 1));
-    let metrics = &callers.cache.metrics;
-    assert_eq!((metrics.cache_shared.get(), metrics.cache_misses.get()), (99, 1));
+    let series = &callers.cache.series;
+    assert_eq!((series.shared.get(), series.misses.get()), (99, 1));
 }
 
 #[tokio::test]
@@ -275,7 +274,7 @@ async fn a_lookup_that_was_given_up_is_made_again() {
         if is_first { Reply::Silence } else { Reply::Usual }
     });
     let fake = fake.await;
-    let redis = fake.client(&Arc::new(Metrics::new()));
+    let redis = fake.client(&Arc::new(Series::default()));
     redis.is_used().await;
     let callers = Callers::new(Some(redis));
     let first = callers.spawn(Ok(answer(0.5)));
@@ -295,7 +294,7 @@ async fn a_lookup_that_was_given_up_is_made_again() {
 async fn without_memory_equal_texts_in_flight_share_a_lookup_and_a_run_too() {
     let (fake, callers) = with_redis().await;
     let redis = callers.cache.redis().cloned();
-    let callers = Callers { cache: Arc::new(Cache::new(None, redis, Arc::new(Metrics::new()))), ..callers };
+    let callers = Callers { cache: Arc::new(Cache::new(None, redis, Arc::new(Series::default()))), ..callers };
     let all: Vec<Caller> = (0..100).map(|_| callers.spawn(Ok(answer(0.5)))).collect();
     callers.until_runs(1).await;
     callers.permits.add_permits(100);

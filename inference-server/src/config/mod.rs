@@ -31,7 +31,7 @@ pub use tracing::TracingConfig;
 pub use variables::{Secrecy, VARIABLES, Variable};
 
 use engine::EngineConfig;
-use model::{LongTexts, ModelConfig, WrittenAs};
+use model::{LongTexts, ModelConfig, Problem, WrittenAs};
 
 use crate::secrets::{ApiKeys, Live, Watched};
 
@@ -170,11 +170,14 @@ impl Config {
                 labels: read.optional("MLOPS_LABELS", parse_list)?,
                 neutral_band: read
                     .required("MLOPS_NEUTRAL_BAND", |v| v.parse().ok().filter(|band| (0.0..1.0).contains(band)))?,
+                problem: read.optional("MLOPS_PROBLEM_TYPE", Problem::parse)?,
+                threshold: read.required("MLOPS_THRESHOLD", |v| v.parse().ok().filter(|t| (0.0..=1.0).contains(t)))?,
                 long_texts: read.required("MLOPS_LONG_TEXTS", LongTexts::parse)?,
                 split_special_tokens: read.required("MLOPS_SPLIT_SPECIAL_TOKENS", parse_bool)?,
                 written: WrittenAs {
                     max_tokens: read.written("MLOPS_MAX_TOKENS"),
                     labels: read.written("MLOPS_LABELS"),
+                    neutral_band: read.written("MLOPS_NEUTRAL_BAND"),
                 },
             },
             cache_entries: read

@@ -212,6 +212,18 @@ pub const VARIABLES: &[Variable] = &[
         "a number from 0 to below 1",
         "Answer NEUTRAL when the winning probability is below this",
     ),
+    variable(
+        "MLOPS_PROBLEM_TYPE",
+        "",
+        "single_label_classification, multi_label_classification or regression",
+        "What the model tells of a text; default problem_type of its config.json, else one label",
+    ),
+    variable(
+        "MLOPS_THRESHOLD",
+        "0.5",
+        "a number from 0 to 1",
+        "Score from which on a label holds, of a model of several labels",
+    ),
     Variable {
         also: Some("MLOPS_ONNX_INTRA_OP_NUM_THREADS"),
         ..variable(

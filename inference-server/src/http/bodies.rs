@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use super::{ApiError, App};
+use crate::predict::PredictError;
 pub(super) use codings::ACCEPTED as ACCEPTED_ENCODINGS;
 pub(super) use received::Received;
 
@@ -67,7 +68,7 @@ impl Receipt {
         }
         if let Some(problem) = self.problem.get() {
             response = problem.clone().into_response();
-        } else if let Some(ApiError::TimedOut(seconds)) = response.extensions().get() {
+        } else if let Some(ApiError::Predict(PredictError::TimedOut(seconds))) = response.extensions().get() {
             // The request's time was up, but it was the client who used it.
             response = ApiError::BodyTooSlow(*seconds).into_response();
         }

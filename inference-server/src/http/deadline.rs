@@ -10,6 +10,7 @@ use axum::{
 };
 
 use super::{ApiError, App};
+use crate::predict::PredictError;
 
 /// When the answer to a request is of no use any more. One moment for all who look: a text whose time is up in the
 /// queue is so for its handler too.
@@ -36,5 +37,5 @@ pub(super) async fn within_time(app: &App, mut request: Request, next: Next) -> 
     let deadline = Deadline::of(app);
     request.extensions_mut().insert(deadline);
     let answer = tokio::time::timeout_at(deadline.0.into(), next.run(request));
-    answer.await.map_err(|_| ApiError::TimedOut(app.config.request_timeout.as_secs()))
+    answer.await.map_err(|_| ApiError::from(PredictError::TimedOut(app.config.request_timeout.as_secs())))
 }

@@ -18,6 +18,7 @@ use crate::{
     clock,
     config::DriftConfig,
     drift::{Baseline, Comparison, Feature, Origin, Report},
+    predict::PredictError,
 };
 
 /// What stands between the server and a comparison, or what the comparison says.
@@ -100,7 +101,7 @@ pub(super) struct Watching;
 
 impl Failing for Watching {
     fn failures() -> Vec<ApiError> {
-        vec![ApiError::DriftOff]
+        vec![ApiError::DriftOff, PredictError::NotReady.into()]
     }
 }
 
@@ -138,9 +139,9 @@ impl Features {
     responses((status = OK, description = "The comparison, feature by feature", body = Summary), Failures<Watching>),
 )]
 pub(super) async fn drift(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let (Some(monitor), Some(config)) = (&app.drift, &app.config.drift) else {
-        return Err(ApiError::DriftOff);
-    };
+    let config = app.config.drift.as_ref().ok_or(ApiError::DriftOff)?;
+    let model = app.predictor.served().ok_or(PredictError::NotReady)?;
+    let monitor = model.drift.as_ref().ok_or(ApiError::DriftOff)?;
     Ok(Json(summary(&monitor.report(), config)).into_response())
 }
 

@@ -9,9 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{batch_jobs::JobError, bodies, correlation::CorrelationId, protocol};
-use engine::Rejection;
-
-use crate::clock;
+use crate::{clock, predict::PredictError};
 
 /// One problem of a request's body, in the shape that version 1 gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -61,17 +59,9 @@ pub enum ApiError {
         /// Characters allowed.
         most: usize,
     },
-    /// The text is longer than what the model reads at once, and the settings refuse such texts.
-    #[error(
-        "the text has {tokens} tokens, and the model reads at most {most}; MLOPS_LONG_TEXTS=cut reads the start of such \
-         texts, and windows all of them"
-    )]
-    TooManyTokens {
-        /// Tokens of the text, special ones included.
-        tokens: usize,
-        /// Tokens that are read.
-        most: usize,
-    },
+    /// There is no prediction.
+    #[error(transparent)]
+    Predict(#[from] PredictError),
     /// The body doesn't follow the Open Inference Protocol.
     #[error("{0}")]
     Protocol(String),
@@ -86,9 +76,6 @@ pub enum ApiError {
     /// A model of another name.
     #[error("there is no model {} here", quoted(.0))]
     UnknownModel(String),
-    /// The text makes no tokens.
-    #[error("{0}")]
-    Text(String),
     /// The body is larger than the route takes.
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
@@ -122,37 +109,15 @@ pub enum ApiError {
     /// The API key is missing or wrong.
     #[error("the header X-API-Key is missing or wrong")]
     Unauthorized,
-    /// The model is still loading.
-    #[error("the model is still loading")]
-    ModelLoading,
-    /// The model failed.
-    #[error("{0}")]
-    Model(String),
-    /// The request took longer than the settings allow.
-    #[error("the request took longer than {0} seconds")]
-    TimedOut(u64),
     /// The queue is full.
     #[error("{0}")]
     Overloaded(String),
-    /// The queue takes no more for now.
-    #[error("{detail}")]
-    QueueFull {
-        /// Which bound was reached, for the series.
-        reason: Rejection,
-        /// Which bound was reached.
-        detail: String,
-        /// Seconds in which what waits will be done.
-        drained_in: u64,
-    },
     /// All places for connections are taken.
     #[error("as many connections are open as MLOPS_MAX_CONNECTIONS allows")]
     TooManyConnections,
     /// Predictions aren't watched for drift.
     #[error("predictions are not watched for drift; MLOPS_DRIFT_DETECTION_ENABLED=true turns that on")]
     DriftOff,
-    /// The process is about to end.
-    #[error("the server is stopping")]
-    Stopping,
     /// The process ends soon, or isn't ready yet.
     #[error("the server is not ready: {0}")]
     NotReady(&'static str),
@@ -196,41 +161,37 @@ impl ApiError {
 
     /// Whether it is about a text, so that others of its request can have an answer all the same.
     pub(super) fn is_of_one_text(&self) -> bool {
-        matches!(
-            self,
-            Self::Validation(_)
-                | Self::TextTooLong { .. }
-                | Self::TooManyTokens { .. }
-                | Self::Text(_)
-                | Self::Model(_)
-        )
+        match self {
+            Self::Validation(_) | Self::TextTooLong { .. } => true,
+            Self::Predict(error) => error.is_of_one_text(),
+            _ => false,
+        }
     }
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Job(error) => error.status(),
+            Self::Predict(error) => match error {
+                PredictError::Unreadable(_) | PredictError::TooManyTokens { .. } => StatusCode::BAD_REQUEST,
+                PredictError::NotReady | PredictError::Stopping | PredictError::Overloaded { .. } => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                PredictError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+                PredictError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::AtText { error, .. } => error.status(),
-            Self::TextTooLong { .. }
-            | Self::TooManyTokens { .. }
-            | Self::Text(_)
-            | Self::BrokenBody
-            | Self::UnreadableBody(_)
-            | Self::Protocol(_) => StatusCode::BAD_REQUEST,
+            Self::TextTooLong { .. } | Self::BrokenBody | Self::UnreadableBody(_) | Self::Protocol(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding(_) | Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound(_) | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::ModelLoading
-            | Self::Overloaded(_)
-            | Self::QueueFull { .. }
-            | Self::TooManyConnections
-            | Self::Stopping
-            | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Model(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded(_) | Self::TooManyConnections | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -238,11 +199,18 @@ impl ApiError {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Job(error) => error.code(),
+            Self::Predict(error) => match error {
+                PredictError::Unreadable(_) => "E1004",
+                PredictError::TooManyTokens { .. } => "E1013",
+                PredictError::NotReady => "E2001",
+                PredictError::Failed(_) => "E2002",
+                PredictError::TimedOut(_) => "E2003",
+                PredictError::Stopping => "E4002",
+                PredictError::Overloaded { .. } => "E4003",
+            },
             Self::Validation(_) => "E1001",
             Self::TextTooLong { .. } => "E1002",
-            Self::TooManyTokens { .. } => "E1013",
             Self::AtText { error, .. } => error.code(),
-            Self::Text(_) => "E1004",
             Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => "E1005",
             Self::BrokenBody | Self::UnreadableBody(_) => "E1006",
             Self::UnsupportedEncoding(_) => "E1011",
@@ -251,13 +219,10 @@ impl ApiError {
             Self::MethodNotAllowed => "E1008",
             Self::Protocol(_) => "E1009",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "E1010",
-            Self::ModelLoading => "E2001",
-            Self::Model(_) => "E2002",
-            Self::TimedOut(_) => "E2003",
             Self::Unauthorized => "E3002",
             Self::Internal(_) => "E4001",
-            Self::Stopping | Self::NotReady(_) => "E4002",
-            Self::Overloaded(_) | Self::QueueFull { .. } | Self::TooManyConnections => "E4003",
+            Self::NotReady(_) => "E4002",
+            Self::Overloaded(_) | Self::TooManyConnections => "E4003",
             Self::DriftOff => "E8001",
         }
     }
@@ -266,10 +231,17 @@ impl ApiError {
     pub(super) fn message(&self) -> &'static str {
         match self {
             Self::Job(error) => error.message(),
+            Self::Predict(error) => match error {
+                PredictError::Unreadable(_) => "Input text contains invalid characters",
+                PredictError::TooManyTokens { .. } => "Input text is longer than what the model reads",
+                PredictError::NotReady => "Sentiment analysis model is not loaded",
+                PredictError::Failed(_) => "Model inference failed",
+                PredictError::TimedOut(_) => "Model inference timed out",
+                PredictError::Stopping => "Service is temporarily unavailable",
+                PredictError::Overloaded { .. } => "Service is overloaded",
+            },
             Self::Validation(_) => "Invalid input text provided",
             Self::TextTooLong { .. } => "Input text exceeds maximum length limit",
-            Self::TooManyTokens { .. } => "Input text is longer than what the model reads",
-            Self::Text(_) => "Input text contains invalid characters",
             Self::AtText { error, .. } => error.message(),
             Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => "Request body exceeds maximum size",
             Self::BrokenBody | Self::UnreadableBody(_) => "Request body could not be read",
@@ -279,13 +251,10 @@ impl ApiError {
             Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "Request did not arrive in time",
-            Self::ModelLoading => "Sentiment analysis model is not loaded",
-            Self::Model(_) => "Model inference failed",
-            Self::TimedOut(_) => "Model inference timed out",
             Self::Unauthorized => "Unauthorized access to API endpoint",
             Self::Internal(_) => "Internal server error occurred",
-            Self::Stopping | Self::NotReady(_) => "Service is temporarily unavailable",
-            Self::Overloaded(_) | Self::QueueFull { .. } | Self::TooManyConnections => "Service is overloaded",
+            Self::NotReady(_) => "Service is temporarily unavailable",
+            Self::Overloaded(_) | Self::TooManyConnections => "Service is overloaded",
             Self::DriftOff => "Drift detection is off",
         }
     }
@@ -294,11 +263,10 @@ impl ApiError {
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::Job(error) => error.retry_after(),
-            Self::QueueFull { drained_in, .. } => Some((*drained_in).into()),
-            Self::ModelLoading
+            Self::Predict(PredictError::Overloaded { retry_after, .. }) => Some((*retry_after).into()),
+            Self::Predict(PredictError::NotReady | PredictError::Stopping)
             | Self::Overloaded(_)
             | Self::TooManyConnections
-            | Self::Stopping
             | Self::NotReady(_) => Some(HeaderValue::from_static("1")),
             _ => None,
         }

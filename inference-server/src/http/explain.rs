@@ -12,18 +12,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    ApiError, App, Serving,
+    ApiError, App,
     bodies::Received,
     deadline::Deadline,
     fields::{self, Fields, NoString},
     info::BACKEND_NAME,
     openapi::{Failures, tags},
     predict, predict_batch,
-    texts::{self, Text, milliseconds},
+    texts::{self, TextSchema, milliseconds},
 };
 use crate::occlusion;
+use crate::predict::{PredictError, ServedModel, Text};
 use engine::TokenizeError;
-use model::{Labels, LongTexts};
+use model::{Head, LongTexts};
 
 /// Runs of the model beside the one of the whole text. A text of more words is explained by groups.
 const MOST_RUNS: usize = 64;
@@ -36,7 +37,7 @@ const TOP: usize = 5;
 #[schema(as = ExplainRequest, example = json!({ "text": "I love this product" }))]
 #[expect(dead_code, reason = "only its shape is used")]
 struct Request {
-    text: Text,
+    text: TextSchema,
     /// The label to explain, one that the model can answer; else the most probable one.
     prediction: Option<String>,
     /// No effect: kept from version 1.
@@ -104,7 +105,7 @@ struct TokenAttribution<'a> {
     post, path = "/explain", operation_id = "explain", tag = tags::PREDICTIONS, request_body = Request,
     responses(
         (status = OK, description = "Each word and its share", body = Explanation),
-        Failures<(Received<{ predict::MOST_BYTES }>, texts::Checking, texts::Classifying)>,
+        Failures<(Received<{ predict::MOST_BYTES }>, texts::Checking, texts::Predicting)>,
     ),
 )]
 pub(super) async fn explain(
@@ -113,15 +114,15 @@ pub(super) async fn explain(
     body: Received<{ predict::MOST_BYTES }>,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
-    let serving = texts::serving(&app)?;
-    let known = Arc::clone(&app);
-    let parse = move |json: &str| parse(json, &texts::serving(&known)?.labels, known.config.max_text_length);
+    let model = app.predictor.model()?;
+    let (known, most) = (Arc::clone(&model), app.config.max_text_length);
+    let parse = move |json: &str| parse(json, &known.head, most);
     let (text, target) = body.read(&app, parse).await?;
     // As many runs as a batch has, so it takes a batch's place.
     let _place = predict_batch::place(&app)?;
 
     let text: Arc<str> = text.content.into();
-    let (groups, words_per_token, text_truncated) = groups(serving, &text).await?;
+    let (groups, words_per_token, text_truncated) = groups(&model, &text).await?;
     let read_to = groups.last().map_or(text.len(), |group| group.end);
     let occluded = groups.iter().map(|group| occlusion::without(&text[..read_to], group));
     let whole = match app.config.model.long_texts {
@@ -129,28 +130,27 @@ pub(super) async fn explain(
         LongTexts::Cut | LongTexts::Refuse => &text,
     };
     let variants = std::iter::once(whole.to_owned()).chain(occluded).collect();
-    let mut outcomes = texts::run_all(&app, serving, variants, deadline).await?.into_iter();
+    let mut outcomes = app.predictor.run_all(&model, variants, deadline).await?.into_iter();
 
-    let labels = &serving.labels;
+    let head = &model.head;
     let logits = outcomes.next().ok_or(ApiError::Internal("the text itself was not run"))??;
-    let verdict = labels.judge(&logits).ok_or_else(texts::broken_output)?;
-    let whole = labels.probabilities(&logits).ok_or_else(texts::broken_output)?;
+    let verdict = head.judge(&logits).ok_or_else(PredictError::broken_output)?;
+    let whole = head.scores(&logits).ok_or_else(PredictError::broken_output)?;
     let target = target.unwrap_or_else(|| most_probable(&whole));
-    let without: Vec<f32> =
-        outcomes.map(|logits| probability(labels, target, logits.ok())).collect::<Result<_, _>>()?;
+    let without: Vec<f32> = outcomes.map(|logits| probability(head, target, logits.ok())).collect::<Result<_, _>>()?;
     let token_attributions = attribute(&text, &groups, whole[target], &without);
     let explanation = Explanation {
         text: &text,
         label: &verdict.label,
         score: verdict.score,
-        prediction: labels.names().nth(target).unwrap_or_default(),
+        prediction: head.names().nth(target).unwrap_or_default(),
         confidence: whole[target],
         method: "occlusion",
         top_contributing_words: top(&token_attributions),
         token_attributions,
         words_per_token,
         text_truncated,
-        model_name: &app.config.model.name,
+        model_name: &model.name,
         backend: BACKEND_NAME,
         total_time_ms: milliseconds(start.elapsed()),
     };
@@ -159,17 +159,17 @@ pub(super) async fn explain(
 
 /// The text and the class to explain, if a certain one is asked for. The predecessor's clients also
 /// send what `/predict` had answered, which this run finds for itself, and choose a method.
-fn parse(json: &str, labels: &Labels, most: usize) -> Result<(Text, Option<usize>), ApiError> {
+fn parse(json: &str, head: &Head, most: usize) -> Result<(Text, Option<usize>), ApiError> {
     const PREDICTION: &str = "prediction";
     let names = ["text", PREDICTION, "confidence", "use_attention", "use_gradients"];
     let mut fields = Fields::read(json, names)?;
-    let text = Text::read(&mut fields, most);
+    let text = texts::read(&mut fields, most);
     let text = fields.check(text)?;
     let prediction = fields.take(PREDICTION).filter(|value| !fields::is_null(value));
-    let target = prediction.and_then(|name| match fields::string(name, |name| class(labels, name)) {
+    let target = prediction.and_then(|name| match fields::string(name, |name| class(head, name)) {
         Ok(Ok(class)) => class,
         Ok(Err(NoLabel)) => {
-            let msg = format!("Input should be one of {}", labels.answers().join(", "));
+            let msg = format!("Input should be one of {}", head.answers().join(", "));
             fields.problem(PREDICTION, msg, "literal_error")
         }
         Err(NoString { msg, kind }) => fields.problem(PREDICTION, msg, kind),
@@ -186,18 +186,18 @@ fn parse(json: &str, labels: &Labels, most: usize) -> Result<(Text, Option<usize
 struct NoLabel;
 
 /// The class of a label that `/predict` can answer. Inside the neutral band there is a winner all the same.
-fn class(labels: &Labels, name: &str) -> Result<Option<usize>, NoLabel> {
-    match labels.names().position(|label| label == name) {
+fn class(head: &Head, name: &str) -> Result<Option<usize>, NoLabel> {
+    match head.names().position(|label| label == name) {
         Some(class) => Ok(Some(class)),
-        None if labels.answers().iter().any(|answer| **answer == *name) => Ok(None),
+        None if head.answers().iter().any(|answer| **answer == *name) => Ok(None),
         None => Err(NoLabel),
     }
 }
 
 /// The words or groups of words that the model reads, how many words a group has, and whether there
 /// are more behind them.
-async fn groups(serving: &Serving, text: &Arc<str>) -> Result<(Vec<Range<usize>>, usize, bool), ApiError> {
-    let (text, tokenizer) = (Arc::clone(text), Arc::clone(&serving.tokenizer));
+async fn groups(model: &ServedModel, text: &Arc<str>) -> Result<(Vec<Range<usize>>, usize, bool), ApiError> {
+    let (text, tokenizer) = (Arc::clone(text), Arc::clone(&model.tokenizer));
     // A long text is tokenized several times, which is too long for a thread that serves HTTP.
     let found = tokio::task::spawn_blocking(move || {
         let mut words = occlusion::words(&text);
@@ -208,15 +208,15 @@ async fn groups(serving: &Serving, text: &Arc<str>) -> Result<(Vec<Range<usize>>
     });
     let found: Result<_, TokenizeError> =
         found.await.unwrap_or_else(|_| Err("the tokenizer panicked".to_owned().into()));
-    found.map_err(|error| texts::unreadable(&error))
+    Ok(found.map_err(|error| PredictError::unreadable(&error))?)
 }
 
 /// A class's probability. Where a text without a word has nothing left that the model could see, there
 /// are no logits, and no class is more probable than another.
-fn probability(labels: &Labels, class: usize, logits: Option<Vec<f32>>) -> Result<f32, ApiError> {
+fn probability(head: &Head, class: usize, logits: Option<Vec<f32>>) -> Result<f32, ApiError> {
     match logits {
-        Some(logits) => labels.probabilities(&logits).map(|all| all[class]).ok_or_else(texts::broken_output),
-        None => Ok(1.0 / f32::from(u16::try_from(labels.names().len().max(2)).unwrap_or(u16::MAX))),
+        Some(logits) => Ok(head.scores(&logits).map(|all| all[class]).ok_or_else(PredictError::broken_output)?),
+        None => Ok(1.0 / f32::from(u16::try_from(head.names().len().max(2)).unwrap_or(u16::MAX))),
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn of_nothing_every_label_is_as_probable() {
-        let labels = |count: usize| Labels::new(vec!["a".to_owned(); count], 0.0);
+        let labels = |count: usize| Head::single_label(&vec!["a"; count]);
         for (count, expected) in [(1, 0.5), (2, 0.5), (4, 0.25)] {
             assert_eq!(probability(&labels(count), 0, None), Ok(expected));
         }
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_label_may_be_asked_for_and_everything_wrong_is_named() {
-        let labels = Labels::new(vec!["bad".to_owned(), "good".to_owned()], 0.6);
+        let labels = Head::single_label(&["bad", "good"]).with_neutral_band(0.6);
         let parse = |body: Value| parse(&body.to_string(), &labels, 9);
         let target = |prediction: Value| parse(json!({ "text": "a", "prediction": prediction })).unwrap().1;
         assert_eq!(target(json!("good")), Some(1));

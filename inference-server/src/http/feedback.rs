@@ -17,9 +17,10 @@ use super::{
     bodies::Received,
     fields::{self, Fields},
     openapi::{Failing, Failures, tags},
-    texts::LONGEST_TEXT,
 };
-use model::Labels;
+use crate::predict::LONGEST_TEXT;
+use crate::predict::PredictError;
+use model::Head;
 
 /// Largest body: the longest text and the longest comments, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 256 * 1024;
@@ -65,7 +66,7 @@ pub(super) struct Judging;
 
 impl Failing for Judging {
     fn failures() -> Vec<ApiError> {
-        vec![ApiError::field("prediction_id", "UUID version 4 expected", "uuid_version"), ApiError::ModelLoading]
+        vec![ApiError::field("prediction_id", "UUID version 4 expected", "uuid_version"), PredictError::NotReady.into()]
     }
 }
 
@@ -80,10 +81,10 @@ impl Failing for Judging {
     ),
 )]
 pub(super) async fn feedback(State(app): State<Arc<App>>, body: Received<MOST_BYTES>) -> Result<Response, ApiError> {
-    let known = Arc::clone(&app);
-    let parse = move |json: &str| Feedback::parse(json, &known.serving().ok_or(ApiError::ModelLoading)?.labels);
-    let feedback = body.read(&app, parse).await?;
-    let predicted = app.recent.label(feedback.prediction_id);
+    let model = app.predictor.served().ok_or(PredictError::NotReady)?;
+    let known = Arc::clone(&model);
+    let feedback = body.read(&app, move |json: &str| Feedback::parse(json, &known.head)).await?;
+    let predicted = model.recent.label(feedback.prediction_id);
     app.metrics.insight.count_feedback(predicted.as_deref(), &feedback.corrected_label);
     feedback.log(predicted.as_deref(), app.config.feedback_log_content);
     let message = "Feedback received";
@@ -92,11 +93,11 @@ pub(super) async fn feedback(State(app): State<Arc<App>>, body: Received<MOST_BY
 }
 
 impl Feedback {
-    fn parse(json: &str, labels: &Labels) -> Result<Self, ApiError> {
+    fn parse(json: &str, head: &Head) -> Result<Self, ApiError> {
         let names = ["prediction_id", "corrected_label", "text", "score", "user_id", "comments"];
         let mut fields = Fields::read(json, names)?;
         let prediction_id = prediction_id(&mut fields);
-        let corrected_label = corrected_label(&mut fields, labels);
+        let corrected_label = corrected_label(&mut fields, head);
         let text = fields.text("text", LONGEST_TEXT);
         let score = fields.number("score", &(0.0..=1.0));
         let user_id = fields.text("user_id", LONGEST_USER);
@@ -139,22 +140,22 @@ fn prediction_id<const N: usize>(fields: &mut Fields<N>) -> Option<Uuid> {
     }
 }
 
-fn corrected_label<const N: usize>(fields: &mut Fields<N>, labels: &Labels) -> Option<String> {
+fn corrected_label<const N: usize>(fields: &mut Fields<N>, head: &Head) -> Option<String> {
     const FIELD: &str = "corrected_label";
     let Some(value) = fields.take(FIELD) else {
         return fields.problem(FIELD, "Field required", "missing");
     };
-    let known = |name: &str| allowed(labels).find(|allowed| *allowed == name).map(str::to_owned);
+    let known = |name: &str| allowed(head).find(|allowed| *allowed == name).map(str::to_owned);
     fields::string(value, known).ok().flatten().or_else(|| {
-        let mut labels: Vec<&str> = allowed(labels).collect();
+        let mut labels: Vec<&str> = allowed(head).collect();
         labels.sort_unstable();
         labels.dedup();
         fields.problem(FIELD, format!("Input should be one of {}", labels.join(", ")), "literal_error")
     })
 }
 
-fn allowed(labels: &Labels) -> impl Iterator<Item = &str> {
-    ALWAYS.into_iter().chain(labels.names())
+fn allowed(head: &Head) -> impl Iterator<Item = &str> {
+    ALWAYS.into_iter().chain(head.names())
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{clock, http::info::BACKEND_NAME, version};
 
+/// What there is to say before the model serves.
+const LOADING: &str = "the model is still loading";
+
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
     /// Always `healthy`.
@@ -37,7 +40,7 @@ pub(super) struct Health {
 pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
     Json(Health {
         status: "healthy",
-        model_status: if app.serving().is_some() { "available" } else { "unavailable" },
+        model_status: if app.predictor.served().is_some() { "available" } else { "unavailable" },
         version: version(),
         backend: BACKEND_NAME,
         timestamp: clock::unix_seconds(),
@@ -77,10 +80,13 @@ struct ComponentDetails {
     responses((status = OK, description = "Each part and its state", body = Details)),
 )]
 pub(super) async fn details(State(app): State<Arc<App>>) -> Json<Details> {
-    let loading = app.serving().is_none().then(|| "the model is still loading".to_owned());
+    let loading = app.predictor.served().is_none().then(|| LOADING.to_owned());
     let mut dependencies = vec![Component::new("model", loading)];
-    if let Some(redis) = app.redis() {
-        dependencies.push(Component::new("redis", redis.problem().map(|problem| problem.to_string())));
+    if app.config.redis.is_some() {
+        let model = app.predictor.served();
+        let redis = model.as_ref().and_then(|model| model.cache.as_ref()?.redis());
+        let problem = redis.map_or_else(|| Some(LOADING.into()), |redis| redis.problem());
+        dependencies.push(Component::new("redis", problem.map(|problem| problem.to_string())));
     }
     let files = app.config.secret_files();
     if !files.is_empty() {
@@ -117,7 +123,7 @@ pub(super) struct NotReady;
 
 impl Failing for NotReady {
     fn failures() -> Vec<ApiError> {
-        vec![ApiError::NotReady("the model is still loading")]
+        vec![ApiError::NotReady(LOADING)]
     }
 }
 
@@ -131,8 +137,8 @@ impl Failing for NotReady {
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Ready>, ApiError> {
     if app.is_draining() {
         Err(ApiError::NotReady("it is stopping"))
-    } else if app.serving().is_none() {
-        Err(ApiError::NotReady("the model is still loading"))
+    } else if app.predictor.served().is_none() {
+        Err(ApiError::NotReady(LOADING))
     } else {
         Ok(Json(Ready { status: "ready" }))
     }

@@ -80,6 +80,15 @@ pub(super) struct ModelInfo<'a> {
     onnx_execution_mode: &'static str,
     inference_threads: Option<usize>,
     tokenizer_is_fast: bool,
+    /// SHA-256 over every file that shapes an answer; null until the files are hashed, soon after the start.
+    #[schema(example = "sha256:d10fe33f2a0b80d6a7f6a3f3a2f0b7b2f7a7a0d5c4e3b2a190817263544536271")]
+    model_digest: Option<String>,
+    /// What the model tells of a text, by its name in `config.json`.
+    #[schema(example = "single_label_classification")]
+    problem_type: Option<&'static str>,
+    /// What makes scores of its outputs: `softmax`, `sigmoid` or `none`.
+    #[schema(example = "softmax")]
+    activation: Option<&'static str>,
 }
 
 /// Which model is served, and within which limits
@@ -88,23 +97,25 @@ pub(super) struct ModelInfo<'a> {
     responses((status = OK, description = "The model and its limits", body = ModelInfo)),
 )]
 pub(super) async fn model_info(State(app): State<Arc<App>>) -> Response {
-    let serving = app.serving();
-    let model_file = serving.and_then(|serving| serving.model_file.file_name());
+    let model = app.predictor.served();
+    let model = model.as_deref();
+    let cache = model.and_then(|model| model.cache.as_ref());
+    let model_file = model.and_then(|model| model.file.file_name());
     let info = ModelInfo {
         model_name: &app.config.model.name,
         backend: BACKEND_NAME,
         model_path: app.config.model.path.display().to_string(),
         model_file: model_file.map(|name| name.to_string_lossy().into_owned()),
         execution_providers: ["CPUExecutionProvider"],
-        is_loaded: serving.is_some(),
-        is_quantized: serving.is_some_and(|serving| serving.is_quantized),
+        is_loaded: model.is_some(),
+        is_quantized: model.is_some_and(|model| model.is_quantized),
         // Every graph is optimized as it is loaded.
-        is_optimized: serving.is_some(),
+        is_optimized: model.is_some(),
         max_text_length: app.config.max_text_length,
-        max_tokens: serving.map(|serving| serving.max_tokens),
-        labels: serving.map(|serving| serving.labels.names().collect()).unwrap_or_default(),
-        cache_enabled: app.cache.is_some(),
-        cache_size: match &app.cache {
+        max_tokens: model.map(|model| model.max_tokens),
+        labels: model.map(|model| model.head.names().collect()).unwrap_or_default(),
+        cache_enabled: app.config.cache_entries.is_some() || app.config.redis.is_some(),
+        cache_size: match cache {
             Some(cache) => cache.entries().await,
             None => 0,
         },
@@ -113,8 +124,11 @@ pub(super) async fn model_info(State(app): State<Arc<App>>) -> Response {
         onnx_intra_op_threads: 1,
         onnx_inter_op_threads: 1,
         onnx_execution_mode: "ORT_SEQUENTIAL",
-        inference_threads: serving.map(|serving| serving.threads),
+        inference_threads: model.map(|model| model.threads),
         tokenizer_is_fast: true,
+        model_digest: model.and_then(|model| model.digest.get()).map(ToString::to_string),
+        problem_type: model.map(|model| model.head.problem().as_str()),
+        activation: model.map(|model| model.head.activation().as_str()),
     };
     Json(info).into_response()
 }
@@ -137,7 +151,8 @@ impl Failing for Rendering {
     ),
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let text = match &app.drift {
+    let model = app.predictor.served();
+    let text = match model.as_ref().and_then(|model| model.drift.as_ref()) {
         Some(drift) => app.metrics.render_with(&drift.report()),
         None => app.metrics.render(),
     };

@@ -6,6 +6,7 @@ mod bodies;
 mod correlation;
 mod crowd;
 mod deadline;
+mod details;
 mod docs;
 mod drift;
 mod elements;
@@ -51,7 +52,7 @@ pub use crowd::Crowded;
 pub use error::{ApiError, refusal};
 use observe::Observed;
 pub use secret_files::watch_secret_files;
-pub use state::{App, Serving};
+pub use state::App;
 use traced::Traced;
 
 use crate::traces;

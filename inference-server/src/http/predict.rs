@@ -16,11 +16,13 @@ use super::{
     ApiError, App,
     bodies::Received,
     deadline::Deadline,
+    details::{Details, Wanted},
     fields::Fields,
     info::BACKEND_NAME,
     openapi::{Failures, tags},
-    texts::{self, Text, WhenFull, milliseconds},
+    texts::{self, TextSchema, milliseconds},
 };
+use crate::predict::{Call, Protocol, Text, WhenFull};
 
 pub(super) const INFERENCE_TIME: HeaderName = HeaderName::from_static("x-inference-time-ms");
 pub(super) const BACKEND: HeaderName = HeaderName::from_static("x-model-backend");
@@ -28,12 +30,21 @@ pub(super) const BACKEND: HeaderName = HeaderName::from_static("x-model-backend"
 /// Largest body: the longest text, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 128 * 1024;
 
-/// The body as documented; [`Text::read`] reads it, as its errors are version 1's.
+/// The body as documented; [`read`] reads it, as its errors are version 1's.
 #[derive(ToSchema)]
 #[schema(as = PredictRequest, example = json!({ "text": "I love this product" }))]
 #[expect(dead_code, reason = "only its shape is used")]
 struct Request {
-    text: Text,
+    text: TextSchema,
+    /// A text that goes with it, for models that read pairs.
+    text_pair: Option<TextSchema>,
+    /// Answers the labels with the highest scores too, so many of them.
+    #[schema(minimum = 1, maximum = 10_000)]
+    top_k: Option<u16>,
+    /// Answers the scores of all labels too.
+    all: Option<bool>,
+    /// Answers the model's raw outputs too.
+    logits: Option<bool>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -43,8 +54,8 @@ struct Prediction<'a> {
     #[schema(example = "POSITIVE")]
     label: &'a str,
     prediction_id: Uuid,
-    /// Softmax probability of the label.
-    #[schema(minimum = 0, maximum = 1, example = 0.96)]
+    /// Probability of the label; of a regression the number itself.
+    #[schema(example = 0.96)]
     score: f32,
     /// Of the model's run that the text was in; 0 for an answer that was kept.
     #[schema(minimum = 0)]
@@ -61,6 +72,8 @@ struct Prediction<'a> {
     /// Always null: kept from version 1, whose default settings left it empty.
     #[schema(value_type = Option<Object>)]
     features: Option<()>,
+    #[serde(flatten)]
+    details: Details<'a>,
 }
 
 /// The sentiment of one text
@@ -74,7 +87,7 @@ struct Prediction<'a> {
                 ("X-Model-Backend" = String, description = "As in the body"),
             ),
         ),
-        Failures<(Received<MOST_BYTES>, texts::Checking, texts::Classifying)>,
+        Failures<(Received<MOST_BYTES>, texts::Checking, texts::Predicting)>,
     ),
 )]
 pub(super) async fn predict(
@@ -83,22 +96,24 @@ pub(super) async fn predict(
     body: Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
     let most = app.config.max_text_length;
-    let text = body.read(&app, move |json| Text::read(&mut Fields::read(json, ["text"])?, most)).await?;
-    let text_length = text.characters;
-    let answer = texts::classify(&app, texts::serving(&app)?, text, deadline, WhenFull::Refuse).await?;
+    let (text, wanted) = body.read(&app, move |json| read(json, most)).await?;
+    let model = app.predictor.model()?;
+    let call = Call { protocol: Protocol::Native, deadline, when_full: WhenFull::Refuse };
+    let answer = app.predictor.predict(&model, text, call).await?;
 
     let inference_time_ms = milliseconds(answer.inference);
     let prediction = Prediction {
         label: &answer.verdict.label,
-        prediction_id: app.recent.issue(&answer.verdict.label),
+        prediction_id: answer.id,
         score: answer.verdict.score,
         inference_time_ms,
-        model_name: &app.config.model.name,
-        text_length,
+        model_name: &model.name,
+        text_length: answer.characters,
         backend: BACKEND_NAME,
         truncated: answer.truncated,
         cached: answer.cached,
         features: None,
+        details: Details::of(&model.head, &answer, wanted),
     };
     let mut response = Json(prediction).into_response();
     let headers = response.headers_mut();
@@ -109,9 +124,23 @@ pub(super) async fn predict(
     Ok(response)
 }
 
+/// The text and what is wanted beside its label.
+fn read(json: &str, most: usize) -> Result<(Text, Wanted), ApiError> {
+    let mut fields = Fields::read(json, ["text", "text_pair", "top_k", "all", "logits"])?;
+    let text = texts::read(&mut fields, most);
+    let text = fields.check(text)?;
+    let pair = texts::pair(&mut fields, most);
+    let pair = fields.check(pair)?.flatten();
+    let wanted = Wanted::read(&mut fields);
+    fields.finish()?;
+    let text = text.ok_or(ApiError::Internal("the text is missing without a problem"))?;
+    Ok((text.with_pair(pair), wanted))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MOST_BYTES, texts::LONGEST_TEXT};
+    use super::*;
+    use crate::predict::LONGEST_TEXT;
 
     #[test]
     fn the_longest_text_fits_the_body() {

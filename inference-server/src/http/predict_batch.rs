@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use futures::TryStreamExt;
+use model::Head;
 use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
@@ -17,12 +17,13 @@ use super::{
     ApiError, App,
     bodies::Received,
     deadline::Deadline,
+    details::{Details, Wanted},
     info::BACKEND_NAME,
     openapi::{Failures, tags},
     rows::{self, Row, Rows},
-    texts::{self, Refused, Text, milliseconds},
+    texts::{self, Refused, TextSchema, milliseconds},
 };
-use crate::cache::Answer;
+use crate::predict::{Call, Prediction, Protocol, WhenFull};
 
 /// Largest body: 1000 texts of 512 characters, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;
@@ -39,13 +40,20 @@ pub(super) const ERROR: &str = "ERROR";
 #[expect(dead_code, reason = "only its shape is used")]
 struct Request {
     #[schema(min_items = 1, max_items = 1000)]
-    texts: Vec<Text>,
+    texts: Vec<TextSchema>,
+    /// As for one text.
+    #[schema(minimum = 1, maximum = 10_000)]
+    top_k: Option<u16>,
+    /// As for one text.
+    all: Option<bool>,
+    /// As for one text.
+    logits: Option<bool>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct BatchPrediction<'a> {
     /// In the order of the texts.
-    results: Vec<Item>,
+    results: Vec<Item<'a>>,
     total_results: usize,
     /// Texts without an answer.
     failed_results: usize,
@@ -58,13 +66,13 @@ struct BatchPrediction<'a> {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = BatchItem)]
-struct Item {
+struct Item<'a> {
     /// `ERROR` when there is no answer.
     #[schema(value_type = String, example = "POSITIVE")]
     label: Arc<str>,
     prediction_id: Uuid,
-    /// Softmax probability of the label; 0 when there is no answer.
-    #[schema(minimum = 0, maximum = 1, example = 0.96)]
+    /// Probability of the label; 0 when there is no answer, and of a regression the number itself.
+    #[schema(example = 0.96)]
     score: f32,
     /// Of the model's run that the text was in; 0 for an answer that was kept.
     #[schema(minimum = 0)]
@@ -75,6 +83,8 @@ struct Item {
     truncated: bool,
     /// Whether the answer was kept from an equal text before.
     cached: bool,
+    #[serde(flatten)]
+    details: Option<Details<'a>>,
     /// The text's place in the request, from 0; only where there is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -96,7 +106,7 @@ struct Item {
     post, path = "/predict/batch", operation_id = "predict_batch", tag = tags::PREDICTIONS, request_body = Request,
     responses(
         (status = OK, description = "A result for each text", body = BatchPrediction),
-        Failures<(Received<MOST_BYTES>, texts::Checking, texts::Classifying)>,
+        Failures<(Received<MOST_BYTES>, texts::Checking, texts::Predicting)>,
     ),
 )]
 pub(super) async fn predict_batch(
@@ -107,22 +117,21 @@ pub(super) async fn predict_batch(
     let start = Instant::now();
     let _place = place(&app)?;
     let longest = app.config.max_text_length;
-    let rows = body.read(&app, move |json| parse(json, longest)).await?;
-    let serving = texts::serving(&app)?;
-
-    let lengths: Vec<usize> = rows.iter().map(rows::characters).collect();
-    let answers: Vec<_> = texts::classify_each(&app, serving, rows, deadline).try_collect().await?;
+    let (rows, wanted) = body.read(&app, move |json| parse(json, longest)).await?;
+    let model = app.predictor.model()?;
+    let call = Call { protocol: Protocol::Native, deadline, when_full: WhenFull::Wait };
+    let answers = rows::predict(&app.predictor, &model, rows, call).await?;
     let failed_results = answers.iter().filter(|answer| answer.is_err()).count();
     if failed_results == answers.len() {
         return Err(rows::all_of(answers));
     }
-    let rows = lengths.into_iter().zip(answers).enumerate();
-    let results: Vec<Item> = rows.map(|(index, (length, answer))| item(&app, index, length, answer)).collect();
+    let rows = answers.iter().enumerate();
+    let results: Vec<Item> = rows.map(|(index, answer)| item(&model.head, index, answer, wanted)).collect();
     let batch = BatchPrediction {
         total_results: results.len(),
         failed_results,
         results,
-        model_name: &app.config.model.name,
+        model_name: &model.name,
         backend: BACKEND_NAME,
         total_time_ms: milliseconds(start.elapsed()),
     };
@@ -135,28 +144,30 @@ pub(super) fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
     app.batches.try_acquire().map_err(taken)
 }
 
-fn item(app: &App, index: usize, text_length: usize, answer: Result<Answer, Refused>) -> Item {
+fn item<'a>(head: &Head, index: usize, answer: &'a Result<Prediction, Refused>, wanted: Wanted) -> Item<'a> {
     match answer {
-        Ok(Answer { verdict, truncated, inference, cached }) => Item {
-            prediction_id: app.recent.issue(&verdict.label),
-            label: verdict.label,
-            score: verdict.score,
-            inference_time_ms: milliseconds(inference),
-            text_length,
-            truncated,
-            cached,
+        Ok(answer) => Item {
+            prediction_id: answer.id,
+            label: Arc::clone(&answer.verdict.label),
+            score: answer.verdict.score,
+            inference_time_ms: milliseconds(answer.inference),
+            text_length: answer.characters,
+            truncated: answer.truncated,
+            cached: answer.cached,
+            details: Some(Details::of(head, answer, wanted)),
             index: None,
             error: None,
             error_code: None,
         },
-        Err(Refused { error, .. }) => Item {
+        Err(Refused { characters, error }) => Item {
             prediction_id: Uuid::new_v4(),
             label: ERROR.into(),
             score: 0.0,
             inference_time_ms: 0.0,
-            text_length,
+            text_length: *characters,
             truncated: false,
             cached: false,
+            details: None,
             index: Some(index),
             error: Some(error.brief()),
             error_code: Some(error.code()),
@@ -164,9 +175,13 @@ fn item(app: &App, index: usize, text_length: usize, answer: Result<Answer, Refu
     }
 }
 
-/// The rows of a body `{"texts": […]}`.
-fn parse(json: &str, longest: usize) -> Result<Vec<Row>, ApiError> {
+/// The rows of a body `{"texts": […]}`, and what is wanted of each.
+fn parse(json: &str, longest: usize) -> Result<(Vec<Row>, Wanted), ApiError> {
     let mut rows = Rows::new(longest);
-    let fields = rows.read(json, [])?;
-    rows.finish(&fields)
+    let mut fields = rows.read(json, ["top_k", "all", "logits"])?;
+    let wanted = Wanted::read(&mut fields);
+    let rows = rows.finish(&fields);
+    let rows = fields.check(rows)?;
+    fields.finish()?;
+    Ok((rows.ok_or(ApiError::Internal("the texts are missing without a problem"))?, wanted))
 }

@@ -22,10 +22,12 @@ use super::{
     bodies::Received,
     deadline::Deadline,
     openapi::{Failing, ProtocolFailures, tags},
-    predict, predict_batch,
-    texts::{self, Text, WhenFull},
+    predict, predict_batch, texts,
 };
-use crate::{cache::Answer, version};
+use crate::{
+    predict::{Call, Prediction, Protocol, Text, WhenFull},
+    version,
+};
 use request::{Parsed, Request};
 
 /// Name of the one input.
@@ -255,7 +257,7 @@ impl Failing for Parsing {
     params(("name" = ModelName, Path, description = "The model's name")), request_body = Request,
     responses(
         (status = OK, description = "The outputs that are wanted", body = Inferred),
-        ProtocolFailures<((Naming, Received<{ predict_batch::MOST_BYTES }>), Parsing, texts::Classifying)>,
+        ProtocolFailures<((Naming, Received<{ predict_batch::MOST_BYTES }>), Parsing, texts::Predicting)>,
     ),
 )]
 pub(super) async fn infer(
@@ -279,17 +281,17 @@ pub(super) async fn infer(
     if texts.len() > 1 && place.is_none() {
         place = Some(predict_batch::place(&app)?);
     }
-    let serving = texts::serving(&app)?;
+    let model = app.predictor.model()?;
+    let call = |when_full| Call { protocol: Protocol::Oip, deadline, when_full };
     let answers = match <[Text; 1]>::try_from(texts) {
         Ok([text]) => {
             drop(place.take());
-            let answer = texts::classify(&app, serving, text, deadline, WhenFull::Refuse).await;
-            vec![answer.map_err(|error| at(0, error))?]
+            let answer = app.predictor.predict(&model, text, call(WhenFull::Refuse)).await;
+            vec![answer.map_err(|error| at(0, error.into()))?]
         }
         Err(texts) => {
-            let rows = texts.into_iter().map(Ok).collect();
-            let answers = texts::classify_each(&app, serving, rows, deadline).enumerate();
-            let all = answers.map(|(index, answer)| answer?.map_err(|refused| at(index, refused.error)));
+            let answers = app.predictor.predict_each(&model, texts, call(WhenFull::Wait)).enumerate();
+            let all = answers.map(|(index, answer)| answer?.map_err(|error| at(index, error.into())));
             all.try_collect().await?
         }
     };
@@ -303,7 +305,7 @@ fn at(index: usize, error: ApiError) -> ApiError {
     if error.is_of_one_text() { ApiError::AtText { index, error: Box::new(error) } } else { error }
 }
 
-fn output<'a>(name: &'static str, shape: &'a [usize], answers: &'a [Answer]) -> Output<'a> {
+fn output<'a>(name: &'static str, shape: &'a [usize], answers: &'a [Prediction]) -> Output<'a> {
     let (datatype, data) = match name {
         LABEL => ("BYTES", Data::Labels(answers.iter().map(|answer| &*answer.verdict.label).collect())),
         SCORE => ("FP32", Data::Scores(answers.iter().map(|answer| answer.verdict.score).collect())),

@@ -1,5 +1,6 @@
 //! The texts of a body, row by row: those that are good, and what is wrong with the others.
 
+use futures::TryStreamExt;
 use serde::de::{Error, SeqAccess};
 
 use super::{
@@ -7,8 +8,9 @@ use super::{
     elements::Elements,
     error::Location,
     fields::{Fields, Raw},
-    texts::{Refused, Text},
+    texts::{self, Refused},
 };
+use crate::predict::{Call, PredictError, Prediction, Predictor, ServedModel, Text};
 
 /// Texts in one request.
 pub(super) const MOST_TEXTS: usize = 1000;
@@ -72,12 +74,31 @@ pub(super) fn all_of<T>(rows: Vec<Result<T, Refused>>) -> ApiError {
     ApiError::all_of(rows.into_iter().filter_map(Result::err).map(|refused| refused.error))
 }
 
-/// Length of a row's text.
-pub(super) fn characters(row: &Row) -> usize {
-    match row {
-        Ok(text) => text.characters,
-        Err(refused) => refused.characters,
+/// Answers the rows that are texts, and leaves the others as they are.
+pub(super) async fn predict(
+    predictor: &Predictor,
+    model: &ServedModel,
+    rows: Vec<Row>,
+    call: Call,
+) -> Result<Vec<Result<Prediction, Refused>>, ApiError> {
+    let lengths: Vec<usize> = rows.iter().flatten().map(|text| text.characters).collect();
+    let (mut texts, mut refused) = (Vec::with_capacity(lengths.len()), Vec::new());
+    for (index, row) in rows.into_iter().enumerate() {
+        match row {
+            Ok(text) => texts.push(text),
+            Err(error) => refused.push((index, error)),
+        }
     }
+    let answers: Vec<_> = predictor.predict_each(model, texts, call).try_collect().await?;
+    let own = |(answer, characters): (Result<_, _>, usize)| {
+        answer.map_err(|error: PredictError| Refused { characters, error: error.into() })
+    };
+    let mut all: Vec<_> = answers.into_iter().zip(lengths).map(own).collect();
+    // In ascending order, so that each comes to the place that it had.
+    for (index, error) in refused {
+        all.insert(index, Err(error));
+    }
+    Ok(all)
 }
 
 impl<'de> Elements<'de> for Rows {
@@ -93,7 +114,7 @@ impl<'de> Elements<'de> for Rows {
             return Err(A::Error::custom("too many texts"));
         }
         let field = [Location::Name(FIELD), Location::Index(self.read.len())];
-        self.read.push(Text::of(value, &field, self.longest));
+        self.read.push(texts::of(value, &field, self.longest));
         Ok(true)
     }
 

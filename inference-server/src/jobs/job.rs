@@ -11,7 +11,31 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::texts::Texts;
-use crate::{cache::Answer, clock};
+use model::Verdict;
+
+use crate::{clock, predict::Prediction};
+
+/// What is kept of a prediction until its job's results are fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// By which feedback names it.
+    pub id: Uuid,
+    /// Label and score.
+    pub verdict: Verdict,
+    /// Whether the model has read only the start of the text.
+    pub truncated: bool,
+    /// How long the model ran for it; zero when the answer was kept from before.
+    pub inference: Duration,
+    /// Whether the answer was kept from before the question.
+    pub cached: bool,
+}
+
+impl From<Prediction> for Answer {
+    fn from(prediction: Prediction) -> Self {
+        let Prediction { id, verdict, truncated, inference, cached, .. } = prediction;
+        Self { id, verdict, truncated, inference, cached }
+    }
+}
 
 /// How urgent a job is. The order is that of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
@@ -310,7 +334,8 @@ impl Job {
             self.slots.resize_with(self.total, || None);
         }
         if let Some(slot) = self.slots.get_mut(index) {
-            *slot = Some(Item { prediction_id: Uuid::new_v4(), characters, outcome });
+            let prediction_id = outcome.as_ref().map_or_else(|_| Uuid::new_v4(), |answer| answer.id);
+            *slot = Some(Item { prediction_id, characters, outcome });
         }
     }
 

@@ -1,7 +1,6 @@
 //! Batch jobs: texts that are handed in at once, run in the background, and asked for later. They are
 //! in this process's memory only, within bounds on their number and their bytes.
 
-mod foreground;
 mod job;
 mod metrics;
 mod runner;
@@ -19,8 +18,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::config::JobsConfig;
-pub use foreground::{Foreground, ForegroundText};
-pub use job::{Failure, Item, Moment, Priority, Refused, Snapshot, Status, Submission, Text};
+pub use job::{Answer, Failure, Item, Moment, Priority, Refused, Snapshot, Status, Submission, Text};
 pub use metrics::JobMetrics;
 pub use store::{Assignment, Refusal, Store, Ticket, Unavailable};
 pub use totals::Figures;

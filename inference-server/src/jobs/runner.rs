@@ -5,8 +5,8 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::time::{self, MissedTickBehavior};
 
+use super::Answer;
 use super::{Assignment, Failure, Jobs, Moment, Text};
-use crate::cache::Answer;
 
 /// Code of a defect of the server.
 const PANICKED: &str = "E4001";

@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
 };
 use model::Verdict;
+use uuid::Uuid;
 
 /// A runner whose texts wait for a permit each.
 struct Fixture {
@@ -41,7 +42,13 @@ impl Fixture {
                     permits.acquire().await.unwrap().forget();
                     running.fetch_sub(1, Ordering::SeqCst);
                     let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
-                    Ok(Answer { verdict, truncated: false, inference: Duration::ZERO, cached: false })
+                    Ok(Answer {
+                        id: Uuid::new_v4(),
+                        verdict,
+                        truncated: false,
+                        inference: Duration::ZERO,
+                        cached: false,
+                    })
                 };
                 jobs.run(classify, |_| most.load(Ordering::SeqCst)).await;
             })
@@ -49,14 +56,14 @@ impl Fixture {
         Self { jobs, running, most, permits, runner }
     }
 
-    fn submit(&self, priority: Priority, texts: usize) -> uuid::Uuid {
+    fn submit(&self, priority: Priority, texts: usize) -> Uuid {
         let text = Text { content: "a".to_owned(), characters: 1 };
         let timeout = Duration::from_mins(5);
         let submission = Submission { texts: vec![Ok(text); texts], priority, max_batch_size: 1000, timeout };
         self.jobs.submit(submission).unwrap().id
     }
 
-    fn status(&self, id: uuid::Uuid) -> (Status, usize) {
+    fn status(&self, id: Uuid) -> (Status, usize) {
         let snapshot = self.jobs.status(id).unwrap();
         (snapshot.status, snapshot.processed)
     }
@@ -144,7 +151,7 @@ async fn a_panic_costs_one_text_its_answer() {
     let classify = |text: Text, _| async move {
         assert_eq!(text.content, "good");
         let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
-        Ok(Answer { verdict, truncated: false, inference: Duration::ZERO, cached: false })
+        Ok(Answer { id: Uuid::new_v4(), verdict, truncated: false, inference: Duration::ZERO, cached: false })
     };
     let runner = jobs.run(classify, |_| 1);
     time::timeout(Duration::from_millis(200), runner).await.unwrap_err();

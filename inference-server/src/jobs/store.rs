@@ -8,6 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
+use super::Answer;
 use super::{
     Priority, Status,
     job::{Failure, Item, Job, Moment, Snapshot, Submission, Text},
@@ -15,7 +16,7 @@ use super::{
     totals::{Figures, Totals},
     turns::Turns,
 };
-use crate::{cache::Answer, config::JobsConfig};
+use crate::config::JobsConfig;
 
 /// Why a job is not taken. Another try may succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

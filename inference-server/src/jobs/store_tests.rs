@@ -72,7 +72,7 @@ fn failure(sentence: &str) -> Failure {
 
 fn answer() -> Answer {
     let verdict = Verdict { label: "POSITIVE".into(), score: 0.9 };
-    Answer { verdict, truncated: false, inference: Duration::from_millis(5), cached: false }
+    Answer { id: Uuid::new_v4(), verdict, truncated: false, inference: Duration::from_millis(5), cached: false }
 }
 
 #[test]

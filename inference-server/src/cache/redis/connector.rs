@@ -57,7 +57,7 @@ impl From<String> for ConnectError {
 }
 
 /// What it takes to connect; made once.
-pub(super) struct Connector {
+pub struct Connector {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,

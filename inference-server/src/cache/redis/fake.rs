@@ -17,10 +17,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Redis;
 use crate::{
+    cache::Series,
     config::{Config, Environment},
-    metrics::Metrics,
 };
-use model::{Identity, Labels};
+use model::{Digest, Head};
 
 /// What is said to a command.
 pub(in crate::cache) enum Reply {
@@ -72,7 +72,7 @@ impl Fake {
     }
 
     /// A client of it that has begun to connect.
-    pub(in crate::cache) fn client(&self, metrics: &Arc<Metrics>) -> Arc<Redis> {
+    pub(in crate::cache) fn client(&self, series: &Arc<Series>) -> Arc<Redis> {
         let port = self.port.to_string();
         let settings = [
             ("MLOPS_REDIS_ENABLED", "true"),
@@ -82,9 +82,9 @@ impl Fake {
         ];
         let settings: Environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let config = Config::read(&settings).unwrap().redis.unwrap();
-        let redis = Arc::new(Redis::new(config, Arc::clone(metrics)));
-        let labels = Labels::new(vec!["NEGATIVE".to_owned(), "POSITIVE".to_owned()], 0.0);
-        redis.start_as(|| Ok(Identity::from([7; 32])), labels).unwrap();
+        let redis = Arc::new(Redis::new(config, Arc::clone(series)));
+        let head = Head::single_label(&["NEGATIVE", "POSITIVE"]);
+        redis.start(redis.connector().unwrap(), Digest::from([7; 32]), head);
         redis
     }
 

@@ -24,14 +24,12 @@ use tokio::{
     task, time,
 };
 
-use super::Kept;
-use crate::{
-    config::{ConfigError, RedisConfig},
-    metrics::Metrics,
-};
-use connector::Connector;
+use super::{Kept, Series};
+use crate::config::{ConfigError, RedisConfig};
+pub use connector::Connector;
+use engine::Input;
 use link::Link;
-use model::{Identity, Labels, Provenance, UnknownIdentity};
+use model::{Digest, Head};
 use series::Failure;
 pub use series::RedisSeries;
 use writer::Write;
@@ -39,14 +37,14 @@ use writer::Write;
 /// The model whose answers are kept.
 struct Served {
     prefix: String,
-    labels: Labels,
+    head: Head,
     writes: mpsc::Sender<Write>,
 }
 
 /// Answers in Redis.
 pub struct Redis {
     config: RedisConfig,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
     link: Link<MultiplexedConnection>,
     places: Semaphore,
     served: OnceLock<Served>,
@@ -55,26 +53,26 @@ pub struct Redis {
 impl Redis {
     /// Answers that aren't looked up before [`Self::start`].
     #[must_use]
-    pub fn new(config: RedisConfig, metrics: Arc<Metrics>) -> Self {
-        metrics.redis.breaker_open.set(1);
+    pub fn new(config: RedisConfig, series: Arc<Series>) -> Self {
+        series.redis.breaker_open.set(1);
         let places = Semaphore::new(config.lookups_in_flight);
-        Self { config, metrics, link: Link::new(), places, served: OnceLock::new() }
+        Self { config, series, link: Link::new(), places, served: OnceLock::new() }
     }
 
-    /// Hashes the model and connects in the background, and from then on serves this model's answers. Must
-    /// be called on a Tokio runtime, once.
-    pub fn start(self: &Arc<Self>, provenance: Provenance, labels: Labels) -> Result<(), ConfigError> {
-        self.start_as(|| provenance.identify(), labels)
+    /// What connections are made with, unless the settings don't allow any.
+    pub fn connector(&self) -> Result<Connector, ConfigError> {
+        Connector::new(&self.config)
     }
 
-    fn start_as(
-        self: &Arc<Self>,
-        identify: impl FnOnce() -> Result<Identity, UnknownIdentity> + Send + 'static,
-        labels: Labels,
-    ) -> Result<(), ConfigError> {
-        let connector = Connector::new(&self.config)?;
-        task::spawn(supervisor::run(Arc::clone(self), connector, identify, labels));
-        Ok(())
+    /// Connects in the background, and from then on serves a model's outputs. Must be called on a Tokio runtime, once.
+    pub fn start(self: &Arc<Self>, connector: Connector, outputs: Digest, head: Head) {
+        task::spawn(supervisor::run(Arc::clone(self), connector, outputs, head));
+    }
+
+    /// Never serves, for this reason.
+    pub fn give_up(&self, problem: &str) {
+        tracing::warn!(problem, "Redis is not used");
+        self.link.down(problem);
     }
 
     /// Why Redis isn't asked at present, as a sentence without its full stop; `None` when it is.
@@ -84,13 +82,13 @@ impl Redis {
     }
 
     /// The key of a text; `None` as long as the model isn't known.
-    pub(super) fn key(&self, text: &str) -> Option<String> {
-        Some(value::key(&self.served.get()?.prefix, text))
+    pub(super) fn key(&self, input: &Input<'_>) -> Option<String> {
+        Some(value::key(&self.served.get()?.prefix, input))
     }
 
     /// The answer under a key, if it is there and Redis says so in time, and whether it is on the start of the text alone.
     pub(super) async fn find(&self, key: &str) -> Option<Kept> {
-        let series = &self.metrics.redis;
+        let series = &self.series.redis;
         let (Some(mut connection), Some(served)) = (self.link.connection(), self.served.get()) else {
             series.bypassed.inc();
             return None;
@@ -126,7 +124,7 @@ impl Redis {
             series.misses.inc();
             return None;
         };
-        let found = value::read(&kept, &served.labels);
+        let found = value::read(&kept, &served.head);
         if found.is_some() {
             series.hits.inc();
         } else {
@@ -140,7 +138,7 @@ impl Redis {
         let kept = value::write(kept).zip(self.served.get()).filter(|_| self.link.is_up());
         let queued = kept.is_some_and(|(value, served)| served.writes.try_send(Write { key, value }).is_ok());
         if !queued {
-            self.metrics.redis.dropped_writes.inc();
+            self.series.redis.dropped_writes.inc();
         }
     }
 

@@ -48,6 +48,7 @@ struct FailureLabels {
 }
 
 /// The series about Redis.
+#[derive(Debug)]
 pub struct RedisSeries {
     pub(super) hits: Counter,
     pub(super) misses: Counter,

@@ -19,7 +19,7 @@ use super::{
     series::Failure,
     value, writer,
 };
-use model::{Identity, Labels, UnknownIdentity};
+use model::{Digest, Head};
 
 /// A connection that lasted this long shows that Redis is well: the next failure is a new one.
 const STEADY: Duration = Duration::from_secs(30);
@@ -27,29 +27,14 @@ const STEADY: Duration = Duration::from_secs(30);
 /// Ends the connection when dropped.
 type Driver = AbortOnDropHandle<()>;
 
-/// Identifies the model, then connects and reconnects for as long as the process lives.
-pub(super) async fn run(
-    redis: Arc<Redis>,
-    connector: Connector,
-    hash: impl FnOnce() -> Result<Identity, UnknownIdentity> + Send + 'static,
-    labels: Labels,
-) {
-    let identity = match task::spawn_blocking(hash).await {
-        Ok(Ok(identity)) => identity,
-        Ok(Err(error)) => return give_up(&redis, &error.to_string()),
-        Err(error) => return give_up(&redis, &error.to_string()),
-    };
-    let prefix = value::prefix(&redis.config.namespace, identity);
+/// Connects and reconnects for as long as the process lives.
+pub(super) async fn run(redis: Arc<Redis>, connector: Connector, outputs: Digest, head: Head) {
+    let prefix = value::prefix(&redis.config.namespace, outputs);
     let (sender, writes) = mpsc::channel(writer::MOST_WAITING);
-    if redis.served.set(Served { prefix, labels, writes: sender }).is_ok() {
+    if redis.served.set(Served { prefix, head, writes: sender }).is_ok() {
         task::spawn(writer::run(Arc::clone(&redis), writes));
         stay_connected(&redis, &connector).await;
     }
-}
-
-fn give_up(redis: &Redis, problem: &str) {
-    tracing::warn!(problem, "Redis is not used");
-    redis.link.down(problem);
 }
 
 async fn stay_connected(redis: &Redis, connector: &Connector) {
@@ -103,7 +88,7 @@ async fn connect(redis: &Redis, connector: &Connector) -> Result<Up, String> {
     })?;
     let driver = AbortOnDropHandle::new(task::spawn(driver));
     // Not a PING: the right to read keys, or the slot of a cluster, may be what is missing.
-    let key = redis.key("").unwrap_or_default();
+    let key = redis.key(&"".into()).unwrap_or_default();
     match time::timeout(redis.config.lookup_time, super::get(&mut requests, &key)).await {
         Ok(Ok(_)) => Ok(Up { requests, driver, refused }),
         Ok(Err(error)) => Err(match refused.get() {
@@ -116,7 +101,7 @@ async fn connect(redis: &Redis, connector: &Connector) -> Result<Up, String> {
 
 /// Counts a connection that was given up for what came over it, and says why.
 fn bad_reply(redis: &Redis, refusal: Refusal) -> String {
-    redis.metrics.redis.failed(Failure::BadReply);
+    redis.series.redis.failed(Failure::BadReply);
     refusal.to_string()
 }
 
@@ -127,7 +112,7 @@ fn tell(redis: &Redis, told: &mut Option<bool>, problem: Option<&str>) {
     if told.replace(is_up) == Some(is_up) {
         return;
     }
-    redis.metrics.redis.breaker_open.set(i64::from(!is_up));
+    redis.series.redis.breaker_open.set(i64::from(!is_up));
     match problem {
         None => tracing::info!(host, port, "Redis is used"),
         Some(problem) => tracing::warn!(host, port, problem, "Redis is not used until it answers again"),

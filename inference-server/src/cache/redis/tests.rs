@@ -8,8 +8,7 @@ use super::{
     replies::Refusal,
     *,
 };
-use crate::metrics::Metrics;
-use model::Verdict;
+use crate::cache::Series;
 
 /// Replies that are none, each with why.
 fn bad_replies() -> Vec<(fn() -> Reply, Refusal)> {
@@ -25,12 +24,20 @@ fn bad_replies() -> Vec<(fn() -> Reply, Refusal)> {
     ]
 }
 
+fn render(series: &Series) -> String {
+    let mut registry = prometheus_client::registry::Registry::default();
+    series.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::prometheus_text::encode(&mut text, &registry).unwrap();
+    text
+}
+
 /// Asserts that a client gave up for this, with a word, a count, and an open breaker; and that little was sent by then.
 async fn assert_refused(fake: &Fake, redis: &Redis, refusal: Refusal) {
     let reason = refusal.to_string();
     let down = time::timeout(Duration::from_mins(1), redis.link.came_down(&reason)).await;
     assert!(down.is_ok(), "not {reason:?}, but {:?}", redis.problem());
-    let series = redis.metrics.render().unwrap();
+    let series = render(&redis.series);
     let counted =
         series.lines().find_map(|line| line.strip_prefix(r#"sentiment_redis_errors_total{kind="bad_reply"} "#));
     assert!(counted.unwrap().parse::<u64>().unwrap() > 0, "{series}");
@@ -42,7 +49,7 @@ async fn assert_refused(fake: &Fake, redis: &Redis, refusal: Refusal) {
 async fn a_bad_reply_while_it_is_logged_in_to_is_refused() {
     for (reply, refusal) in bad_replies() {
         let fake = Fake::start(move |command| if command[0] == "CLIENT" { reply() } else { Reply::Usual }).await;
-        let redis = fake.client(&Arc::new(Metrics::new()));
+        let redis = fake.client(&Arc::new(Series::default()));
         assert_refused(&fake, &redis, refusal).await;
     }
 }
@@ -51,7 +58,7 @@ async fn a_bad_reply_while_it_is_logged_in_to_is_refused() {
 async fn a_bad_reply_to_the_first_lookup_is_refused() {
     for (reply, refusal) in bad_replies() {
         let fake = Fake::start(move |command| if command[0] == "GETRANGE" { reply() } else { Reply::Usual }).await;
-        let redis = fake.client(&Arc::new(Metrics::new()));
+        let redis = fake.client(&Arc::new(Series::default()));
         assert_refused(&fake, &redis, refusal).await;
     }
 }
@@ -67,11 +74,11 @@ async fn a_bad_reply_to_a_later_lookup_or_write_ends_the_connection_and_nobody_w
                 if spoilt.fetch_or(is_bad, Ordering::SeqCst) || is_bad { reply() } else { Reply::Usual }
             };
             let fake = Fake::start(script).await;
-            let redis = fake.client(&Arc::new(Metrics::new()));
+            let redis = fake.client(&Arc::new(Series::default()));
             redis.link.came_up().await;
-            let key = redis.key("a text").unwrap();
+            let key = redis.key(&"a text".into()).unwrap();
             if of_writes {
-                redis.keep(key, &Kept { verdict: Verdict { label: "POSITIVE".into(), score: 0.5 }, truncated: false });
+                redis.keep(key, &Kept { logits: [0.5, 0.25].into(), truncated: false });
             } else {
                 let found = time::timeout(Duration::from_secs(5), redis.find(&key)).await;
                 assert_eq!(found, Ok(None), "it had to wait");
@@ -83,13 +90,13 @@ async fn a_bad_reply_to_a_later_lookup_or_write_ends_the_connection_and_nobody_w
 
 #[tokio::test]
 async fn a_kept_answer_passes() {
-    const ANSWER: &[u8] = b"$33\r\n{\"label\":\"POSITIVE\",\"score\":0.75}\r\n";
+    const ANSWER: &[u8] = b"$22\r\n{\"logits\":[0.75,-0.5]}\r\n";
     let fake = Fake::start(|command| if is_lookup(command) { Reply::Bytes(ANSWER) } else { Reply::Usual }).await;
-    let redis = fake.client(&Arc::new(Metrics::new()));
+    let redis = fake.client(&Arc::new(Series::default()));
     redis.link.came_up().await;
     for _ in 0..1000 {
-        let found = redis.find(&redis.key("a text").unwrap()).await;
-        assert_eq!(found, Some(Kept { verdict: Verdict { label: "POSITIVE".into(), score: 0.75 }, truncated: false }));
+        let found = redis.find(&redis.key(&"a text".into()).unwrap()).await;
+        assert_eq!(found, Some(Kept { logits: [0.75, -0.5].into(), truncated: false }));
     }
     assert_eq!(fake.lookups(), 1000);
     assert!(redis.link.is_up());

@@ -32,7 +32,7 @@ struct Written {
 
 /// Writes what comes, as much at once as there is.
 pub(super) async fn run(redis: Arc<Redis>, mut writes: mpsc::Receiver<Write>) {
-    let series = &redis.metrics.redis;
+    let series = &redis.series.redis;
     let mut batch = Vec::with_capacity(MOST_AT_ONCE);
     let mut refused = false;
     while writes.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
@@ -70,7 +70,7 @@ async fn write(redis: &Redis, mut connection: Connection<MultiplexedConnection>,
     for Write { key, value } in batch {
         commands.cmd("SET").arg(key).arg(value).arg("EX").arg(ttl);
     }
-    let series = &redis.metrics.redis;
+    let series = &redis.series.redis;
     let replies: Vec<RedisResult<()>> =
         match time::timeout(WRITE_TIME, commands.query_async(&mut connection.requests)).await {
             Ok(Ok(replies)) => replies,

@@ -4,7 +4,7 @@ mod error;
 mod request;
 mod response;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -19,9 +19,9 @@ use super::{
     ApiError, App,
     bodies::Received,
     openapi::{Failing, Failures, tags},
-    predict_batch,
-    texts::{self, Text, WhenFull},
+    predict_batch, texts,
 };
+use crate::predict::{Call, PredictError, Protocol, Text, WhenFull};
 use crate::{
     clock,
     jobs::{self, Jobs, Status},
@@ -37,7 +37,13 @@ impl Failing for Submitting {
     fn failures() -> Vec<ApiError> {
         let refused = JobError::Refused("500 jobs of medium priority are waiting already".to_owned());
         let overloaded = ApiError::Overloaded("8 batches are being handled already".to_owned());
-        vec![ApiError::ModelLoading, ApiError::Stopping, overloaded, refused.into(), JobError::Disabled.into()]
+        vec![
+            PredictError::NotReady.into(),
+            ApiError::from(PredictError::Stopping),
+            overloaded,
+            refused.into(),
+            JobError::Disabled.into(),
+        ]
     }
 }
 
@@ -99,13 +105,13 @@ pub(super) async fn submit(
     let jobs = enabled(&app)?;
     if app.is_draining() {
         // It would be lost with the process; another replica can take it.
-        return Err(ApiError::Stopping);
+        return Err(ApiError::from(PredictError::Stopping));
     }
     let body = body?;
     let _place = predict_batch::place(&app)?;
     let (longest, defaults) = (app.config.max_text_length, Defaults::of(jobs));
     let submission = body.read(&app, move |json| request::submission(json, longest, defaults)).await?;
-    texts::serving(&app)?;
+    app.predictor.model()?;
     let taken = jobs.submit(submission).map_err(|refusal| JobError::Refused(refusal.to_string()))?;
     Ok(Json(taken.into()))
 }
@@ -191,19 +197,25 @@ fn job_id(id: Result<Path<String>, PathRejection>) -> Result<Uuid, ApiError> {
 /// Runs the jobs' texts for as long as the process serves. Returns at once when there are none to
 /// come: jobs are turned off, or no model is loaded.
 pub async fn run_jobs(app: Arc<App>) {
-    let (Some(jobs), Some(serving)) = (&app.jobs, app.serving()) else {
+    let (Some(jobs), Some(model)) = (&app.jobs, app.predictor.served()) else {
         return;
     };
     let capacity = app.config.engine.queue_capacity;
     let most = |running| {
         let waiting = usize::try_from(app.metrics.engine.queue_depth.get()).unwrap_or_default();
-        let requests = app.foreground.is_active(Instant::now());
-        texts_at_once(serving.threads, capacity, running, waiting, requests)
+        texts_at_once(model.threads, capacity, running, waiting, app.predictor.is_busy())
     };
     let classify = |jobs::Text { content, characters }, deadline| {
-        let answer =
-            texts::classify(&app, serving, Text { content, characters }, deadline, WhenFull::WaitBehindRequests);
-        async { answer.await.map_err(|error| jobs::Failure::new(error.code(), &error.to_string())) }
+        let text = Text { content, pair: None, characters };
+        let call = Call { protocol: Protocol::Native, deadline, when_full: WhenFull::WaitBehindRequests };
+        let app = &app;
+        async move {
+            let told = |error: ApiError| jobs::Failure::new(error.code(), &error.to_string());
+            // Whichever serves when the text's turn comes.
+            let model = app.predictor.model().map_err(|error| told(error.into()))?;
+            let answer = app.predictor.predict(&model, text, call).await;
+            answer.map(jobs::Answer::from).map_err(|error| told(error.into()))
+        }
     };
     jobs.run(classify, most).await;
 }

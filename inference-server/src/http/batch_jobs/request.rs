@@ -15,6 +15,7 @@ use crate::{
         texts,
     },
     jobs::{self, Jobs, Priority, Submission},
+    predict::Text,
 };
 
 /// Bounds of `max_batch_size`.
@@ -36,7 +37,7 @@ const MOST_PAGE_SIZE: usize = 1000;
 #[expect(dead_code, reason = "only its shape is used")]
 pub(in crate::http) struct Request {
     #[schema(min_items = 1, max_items = 1000)]
-    texts: Vec<texts::Text>,
+    texts: Vec<texts::TextSchema>,
     #[schema(required = false, default = "medium")]
     priority: Priority,
     /// Texts of the job that are run at once, at most; the server takes fewer when it has other work.
@@ -88,7 +89,7 @@ pub(super) fn submission(json: &str, longest: usize, defaults: Defaults) -> Resu
 
 fn text(row: Row) -> Result<jobs::Text, jobs::Refused> {
     match row {
-        Ok(texts::Text { content, characters }) => Ok(jobs::Text { content, characters }),
+        Ok(Text { content, characters, .. }) => Ok(jobs::Text { content, characters }),
         Err(texts::Refused { characters, error }) => {
             Err(jobs::Refused { characters, failure: jobs::Failure::new(error.code(), &error.to_string()) })
         }

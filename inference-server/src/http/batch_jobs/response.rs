@@ -282,12 +282,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{cache::Answer, jobs::Failure};
+    use crate::jobs::{Answer, Failure};
     use model::Verdict;
 
     fn items(count: usize) -> Vec<Item> {
         let verdict = Verdict { label: "POSITIVE".into(), score: 0.75 };
-        let answer = Answer { verdict, truncated: true, inference: Duration::from_micros(1500), cached: true };
+        let answer =
+            Answer { id: Uuid::nil(), verdict, truncated: true, inference: Duration::from_micros(1500), cached: true };
         let outcome =
             |number| if number % 4 == 3 { Err(Failure::new("E1004", "it failed")) } else { Ok(answer.clone()) };
         let item = |number| Item { prediction_id: Uuid::new_v4(), characters: number, outcome: outcome(number) };

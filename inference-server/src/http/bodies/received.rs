@@ -15,6 +15,7 @@ use super::{
     codings::{self, Coding},
 };
 use crate::http::{ApiError, App, error::quoted, openapi::Failing};
+use crate::predict::PredictError;
 
 /// A larger body is read on a thread of its own, so that the threads that serve HTTP don't wait for it.
 /// One of this size takes about as long as the way to another thread and back.
@@ -77,7 +78,8 @@ impl<const MOST: usize> Received<MOST> {
         if self.codings.is_empty() && self.bytes.len() <= LARGEST_READ_AT_ONCE {
             return self.parse(parse);
         }
-        let reader = Arc::clone(&app.readers).acquire_owned().await.map_err(|_| ApiError::Stopping)?;
+        let reader =
+            Arc::clone(&app.readers).acquire_owned().await.map_err(|_| ApiError::from(PredictError::Stopping))?;
         let mut room = None;
         if !self.codings.is_empty() {
             // What comes out, and as much again that the decoder keeps of it.

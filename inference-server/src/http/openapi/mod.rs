@@ -18,6 +18,7 @@ use utoipa::{
 pub(super) use failures::{Failing, Failures, ProtocolFailures};
 
 use super::{ApiError, App, Port, Routes, auth, correlation, error, protocol, texts};
+use crate::predict::PredictError;
 use crate::version;
 
 /// Groups of operations, as the page shows them.
@@ -52,7 +53,7 @@ pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
         // Where no key is set, one that is sent isn't looked at.
         None => vec![SecurityRequirement::default(), key],
     };
-    let timed_out = ApiError::TimedOut(app.config.request_timeout.as_secs());
+    let timed_out = ApiError::from(PredictError::TimedOut(app.config.request_timeout.as_secs()));
     let added = [ApiError::Unauthorized, timed_out, ApiError::TooManyConnections];
     for (path, operation) in operations(routes.get_openapi_mut()) {
         operation.security = Some(requirements.clone());

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::{Config, Environment},
-    http::{rows::MOST_TEXTS, texts::LONGEST_TEXT},
+    http::rows::MOST_TEXTS,
+    predict::LONGEST_TEXT,
 };
 
 fn document(settings: &[(&str, &str)]) -> Value {

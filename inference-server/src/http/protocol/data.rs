@@ -7,8 +7,8 @@ use crate::http::{
     ApiError,
     elements::{Elements, ListOf},
     rows::MOST_TEXTS,
-    texts::Text,
 };
+use crate::predict::{Text, TextError};
 
 /// The texts, flat or nested. The first that is none ends the reading.
 #[derive(Default)]
@@ -71,13 +71,13 @@ impl<'de> Elements<'de> for Data {
 
     fn string(&mut self, text: &str) {
         if self.has_room() {
-            match Text::check(text, &[], self.longest) {
+            match Text::new(text, self.longest) {
                 Ok(text) => self.texts.push(text),
-                Err(refused) => {
-                    let error = match refused.error {
-                        // The protocol has one status for all that is wrong with a body.
-                        error @ ApiError::Validation(_) => protocol(error.to_string()),
-                        other => other,
+                Err(error) => {
+                    // The protocol has one status for all that is wrong with a body.
+                    let error = match error {
+                        TextError::TooLong { characters, most } => ApiError::TextTooLong { characters, most },
+                        other => protocol(other.to_string()),
                     };
                     self.refused = Some(ApiError::AtText { index: self.texts.len(), error: Box::new(error) });
                 }

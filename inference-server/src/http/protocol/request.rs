@@ -18,8 +18,9 @@ use crate::http::{
     error::quoted,
     fields::{self, Raw},
     rows::MOST_TEXTS,
-    texts::Text,
+    texts::TextSchema,
 };
+use crate::predict::Text;
 
 /// Longest id, in characters.
 const LONGEST_ID: usize = 256;
@@ -72,7 +73,7 @@ struct Element;
 impl utoipa::PartialSchema for Element {
     fn schema() -> RefOr<Schema> {
         let nested = ArrayBuilder::new().items(Ref::from_schema_name(Self::name()));
-        OneOfBuilder::new().item(Ref::from_schema_name(Text::name())).item(nested).into()
+        OneOfBuilder::new().item(Ref::from_schema_name(TextSchema::name())).item(nested).into()
     }
 }
 

@@ -54,7 +54,7 @@ fn what_does_not_follow_the_protocol_is_refused_in_a_sentence() {
         (body(&json!([-1]), &json!(["a"])), "the shape must be a list of 1 to 16 whole numbers from 0"),
         (body(&json!([2]), &json!(["a", 7])), "text 1: Input should be a valid string"),
         (body(&json!([2]), &json!([["a"], [null]])), "text 1: Input should be a valid string"),
-        (body(&json!([2]), &json!(["a", " "])), "text 1: String should have at least 1 character"),
+        (body(&json!([2]), &json!(["a", " "])), "text 1: the text is empty"),
         (body(&json!([1]), &json!(["a".repeat(10)])), "text 0: the text has 10 characters, and at most 9 are"),
         (body(&json!([1]), &json!("a")), "the data must be a list of texts, flat or nested by shape"),
         (body(&json!([1]), &json!({ "a": "b" })), "the data must be a list of texts, flat or nested by shape"),

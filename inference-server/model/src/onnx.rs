@@ -1,18 +1,24 @@
-//! Where the weights of an ONNX file are that aren't in it.
+//! What an ONNX file says of itself: where its weights are that aren't in it, and what its outputs come from.
 //!
 //! An ONNX file is a message of Protocol Buffers (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>). A tensor of it
 //! may name a file beside it that holds its numbers. Tensors are in graphs, in the attributes of nodes, and in functions.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     io::{self, BufRead, BufReader, Read, Seek},
 };
 
 /// Graphs within graphs.
 const DEEPEST: usize = 64;
 
-/// Longest path in bytes.
-const LONGEST_PATH: u64 = 4096;
+/// Longest path or name in bytes.
+const LONGEST_NAME: u64 = 4096;
+
+/// Nodes between an output and the activation behind it, which only pass numbers on.
+const MOST_PASSED: usize = 16;
+
+/// Operators that pass on the numbers of their first input as they are.
+const PASSING: [&str; 7] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
 
 /// A message, as far as tensors may be in it.
 #[derive(Clone, Copy)]
@@ -44,21 +50,52 @@ impl Message {
     }
 }
 
-/// The files that an ONNX file's tensors name, as they are written: relative to its folder. Weights in the file itself are
-/// passed over unread.
-pub(super) fn locations(file: impl Read + Seek) -> io::Result<BTreeSet<String>> {
-    let mut input = BufReader::new(file);
-    let length = input.seek(io::SeekFrom::End(0))?;
-    input.rewind()?;
-    let mut walk = Walk { input, position: 0, found: BTreeSet::new() };
-    walk.read(Message::Model, length, 0)?;
-    Ok(walk.found)
+/// What an ONNX file says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// The files that its tensors name, as they are written: relative to its folder.
+    pub(super) locations: BTreeSet<String>,
+    /// By the tensors that the main graph's nodes make.
+    nodes: HashMap<String, Node>,
+}
+
+/// A node, as far as it is known what it passes on.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    operator: String,
+    input: Option<String>,
+}
+
+impl Contents {
+    /// Reads a file. Weights in it are passed over unread.
+    pub(super) fn read(file: impl Read + Seek) -> io::Result<Self> {
+        let mut input = BufReader::new(file);
+        let length = input.seek(io::SeekFrom::End(0))?;
+        input.rewind()?;
+        let mut walk = Walk { input, position: 0, found: Self::default() };
+        walk.read(Message::Model, length, 0)?;
+        Ok(walk.found)
+    }
+
+    /// Whether an output's numbers come out of a softmax or a sigmoid.
+    pub(super) fn is_activated(&self, output: &str) -> bool {
+        let mut name = output;
+        for _ in 0..MOST_PASSED {
+            let Some(Node { operator, input }) = self.nodes.get(name) else { return false };
+            match (operator.as_str(), input) {
+                ("Softmax" | "Sigmoid", _) => return true,
+                (passing, Some(input)) if PASSING.contains(&passing) => name = input,
+                _ => return false,
+            }
+        }
+        false
+    }
 }
 
 struct Walk<R> {
     input: BufReader<R>,
     position: u64,
-    found: BTreeSet<String>,
+    found: Contents,
 }
 
 impl<R: Read + Seek> Walk<R> {
@@ -68,6 +105,9 @@ impl<R: Read + Seek> Walk<R> {
             return Err(broken("its graphs are too deep"));
         }
         let (mut key, mut value) = (None, None);
+        let (mut node, mut outputs) = (Node::default(), Vec::new());
+        // Nodes of inner graphs may have the names of others.
+        let is_main = depth == 2;
         while self.position < end {
             let tag = self.number()?;
             let length = match tag & 7 {
@@ -85,6 +125,9 @@ impl<R: Read + Seek> Walk<R> {
             match (message, tag >> 3) {
                 (Message::Entry, 1) => key = Some(self.text(length)?),
                 (Message::Entry, 2) => value = Some(self.text(length)?),
+                (Message::Node, 1) if is_main && node.input.is_none() => node.input = Some(self.text(length)?),
+                (Message::Node, 2) if is_main => outputs.push(self.text(length)?),
+                (Message::Node, 4) if is_main => node.operator = self.text(length)?,
                 (_, field) if tag & 7 == 2 => match message.within(field) {
                     Some(inner) => self.read(inner, until, depth + 1)?,
                     None => self.skip(length)?,
@@ -96,14 +139,15 @@ impl<R: Read + Seek> Walk<R> {
             return Err(broken("it is cut short, or no ONNX file"));
         }
         if key.is_some_and(|key| key == "location") {
-            self.found.extend(value);
+            self.found.locations.extend(value);
         }
+        self.found.nodes.extend(outputs.into_iter().map(|output| (output, node.clone())));
         Ok(())
     }
 
     fn text(&mut self, length: u64) -> io::Result<String> {
-        if length > LONGEST_PATH {
-            return Err(broken("what it says of a tensor's file is longer than a path"));
+        if length > LONGEST_NAME {
+            return Err(broken("it has a name or a path of more than 4096 bytes"));
         }
         let mut text = String::new();
         self.position += (&mut self.input).take(length).read_to_string(&mut text)? as u64;
@@ -164,7 +208,9 @@ mod tests {
     }
 
     fn found(bytes: &[u8]) -> Result<Vec<String>, String> {
-        locations(Cursor::new(bytes)).map(|found| found.into_iter().collect()).map_err(|error| error.to_string())
+        Contents::read(Cursor::new(bytes))
+            .map(|found| found.locations.into_iter().collect())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -195,12 +241,42 @@ mod tests {
         assert_eq!(found(b"").unwrap(), [""; 0]);
     }
 
+    /// A node of the main graph.
+    fn node(operator: &str, input: &str, output: &str) -> Vec<u8> {
+        let fields = [field(1, input.as_bytes()), field(1, b"axes"), field(2, output.as_bytes())];
+        inside(&[7, 1], &[fields.concat(), field(4, operator.as_bytes())].concat())
+    }
+
+    #[test]
+    fn an_output_is_activated_where_a_softmax_or_a_sigmoid_made_it() {
+        let graph = [
+            node("Gemm", "hidden", "a"),
+            node("Softmax", "a", "b"),
+            node("Cast", "b", "c"),
+            node("Sigmoid", "c", "d"),
+            node("LogSoftmax", "a", "e"),
+            node("Add", "b", "f"),
+            node("Identity", "g", "g"),
+        ];
+        let contents = Contents::read(Cursor::new(graph.concat())).unwrap();
+        let activated = |output| contents.is_activated(output);
+        assert_eq!(["b", "c", "d"].map(activated), [true; 3]);
+        // The softmax of logarithms is what they are the logarithms of.
+        assert_eq!(["a", "e", "f", "g", "none"].map(activated), [false; 5]);
+        let inner = inside(&[7, 1, 5, 6], &node("Softmax", "a", "b")[2..]);
+        assert!(!Contents::read(Cursor::new(inner)).unwrap().is_activated("b"));
+    }
+
     #[test]
     fn the_default_models_weights_are_beside_it() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default");
         for graph in ["model.onnx", "model.onnx.varlen"] {
             let file = File::open(folder.join(graph)).unwrap();
-            assert_eq!(locations(file).unwrap().into_iter().collect::<Vec<_>>(), ["model.onnx.data"], "{graph}");
+            assert_eq!(
+                Contents::read(file).unwrap().locations.into_iter().collect::<Vec<_>>(),
+                ["model.onnx.data"],
+                "{graph}"
+            );
         }
     }
 

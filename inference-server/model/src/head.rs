@@ -1,0 +1,340 @@
+//! From what the model answers to labels and scores, as transformers' text classification pipeline reads it.
+
+use std::sync::Arc;
+
+/// What is answered inside the neutral band.
+const NEUTRAL: &str = "NEUTRAL";
+
+/// What [`Head::judge`] means by `None`, as a sentence.
+pub const NO_VERDICT: &str = "the model's output is not one finite number a label";
+
+/// A score from which on a label of several holds, unless the settings have another.
+pub const THRESHOLD: f32 = 0.5;
+
+/// A label and its score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The winning label.
+    pub label: Arc<str>,
+    /// Its probability, 0 to 1; of a regression the number itself.
+    pub score: f32,
+}
+
+/// What a model tells of a text: `problem_type` of `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Which one of its labels the text has.
+    SingleLabel,
+    /// Which of its labels the text has: none, one or more.
+    MultiLabel,
+    /// A number, or several.
+    Regression,
+}
+
+impl Problem {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::SingleLabel, Self::MultiLabel, Self::Regression];
+
+    /// Its name in `config.json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SingleLabel => "single_label_classification",
+            Self::MultiLabel => "multi_label_classification",
+            Self::Regression => "regression",
+        }
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|problem| problem.as_str().eq_ignore_ascii_case(name))
+    }
+}
+
+/// What makes scores of the outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Probabilities of labels that exclude each other.
+    Softmax,
+    /// A probability of each by itself.
+    Sigmoid,
+    /// The outputs are the scores: the graph has applied one, or it is a regression.
+    Identity,
+}
+
+impl Activation {
+    /// Its name, as transformers' `function_to_apply` has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Softmax => "softmax",
+            Self::Sigmoid => "sigmoid",
+            Self::Identity => "none",
+        }
+    }
+
+    /// What a pipeline applies to so many outputs: as transformers, the sigmoid to a single one.
+    #[must_use]
+    pub fn of(problem: Problem, outputs: usize) -> Self {
+        match problem {
+            Problem::Regression => Self::Identity,
+            Problem::MultiLabel => Self::Sigmoid,
+            Problem::SingleLabel if outputs == 1 => Self::Sigmoid,
+            Problem::SingleLabel => Self::Softmax,
+        }
+    }
+}
+
+/// Reads a model's outputs.
+#[derive(Clone, Debug)]
+pub struct Head {
+    names: Vec<Arc<str>>,
+    problem: Problem,
+    activation: Activation,
+    neutral: Arc<str>,
+    neutral_band: f32,
+    threshold: f32,
+    outputs: usize,
+}
+
+impl Head {
+    /// A head over labels in class order, with an output for each.
+    #[must_use]
+    pub fn new(names: Vec<String>, problem: Problem, activation: Activation) -> Self {
+        let names: Vec<Arc<str>> = names.into_iter().map(Into::into).collect();
+        let outputs = names.len();
+        Self { names, problem, activation, neutral: NEUTRAL.into(), neutral_band: 0.0, threshold: THRESHOLD, outputs }
+    }
+
+    /// A head of one label of several that exclude each other, by softmax.
+    #[must_use]
+    pub fn single_label(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let activation = Activation::of(Problem::SingleLabel, names.len());
+        Self::new(names, Problem::SingleLabel, activation)
+    }
+
+    /// A head of two labels over one output, which is the second one's; the first has what is left to 1.
+    #[must_use]
+    pub fn binary(names: [String; 2], activation: Activation) -> Self {
+        Self { outputs: 1, ..Self::new(names.into(), Problem::SingleLabel, activation) }
+    }
+
+    /// With a band: a winner less probable than this is NEUTRAL; 0 turns that off.
+    #[must_use]
+    pub fn with_neutral_band(self, neutral_band: f32) -> Self {
+        Self { neutral_band, ..self }
+    }
+
+    /// With a score from which on a label of several holds.
+    #[must_use]
+    pub fn with_threshold(self, threshold: f32) -> Self {
+        Self { threshold, ..self }
+    }
+
+    /// What the model tells.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// What makes scores of its outputs.
+    #[must_use]
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Numbers that the model answers for each text.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Score from which on a label of several holds.
+    #[must_use]
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// The names in class order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.iter().map(AsRef::as_ref)
+    }
+
+    /// Every label that a verdict may have, each once.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Arc<str>> {
+        let neutral = (self.neutral_band > 0.0).then_some(&self.neutral);
+        let mut answers: Vec<Arc<str>> = Vec::with_capacity(self.names.len() + 1);
+        for label in self.names.iter().chain(neutral) {
+            if !answers.contains(label) {
+                answers.push(Arc::clone(label));
+            }
+        }
+        answers
+    }
+
+    /// Whether outputs can be read: as many as there are, and each finite.
+    #[must_use]
+    pub fn reads(&self, logits: &[f32]) -> bool {
+        logits.len() == self.outputs && logits.iter().all(|logit| logit.is_finite())
+    }
+
+    /// The score of every label, in class order. `None` when the outputs aren't one finite number for each label.
+    #[must_use]
+    pub fn scores(&self, logits: &[f32]) -> Option<Vec<f32>> {
+        if !self.reads(logits) {
+            return None;
+        }
+        let mut scores = match self.activation {
+            Activation::Softmax => softmax(logits),
+            Activation::Sigmoid => logits.iter().copied().map(sigmoid).collect(),
+            Activation::Identity => logits.to_vec(),
+        };
+        if self.outputs < self.names.len() {
+            scores.insert(0, 1.0 - scores[0]);
+        }
+        Some(scores)
+    }
+
+    /// The label of the highest score; `None` as for [`Self::scores`].
+    #[must_use]
+    pub fn judge(&self, logits: &[f32]) -> Option<Verdict> {
+        let scores = self.scores(logits)?;
+        let (winner, score) = scores.into_iter().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let label = if score < self.neutral_band { &self.neutral } else { &self.names[winner] };
+        Some(Verdict { label: Arc::clone(label), score })
+    }
+
+    /// The labels with the highest scores, highest first, at most so many. None as for [`Self::scores`].
+    #[must_use]
+    pub fn ranked(&self, logits: &[f32], most: usize) -> Option<Vec<Verdict>> {
+        let scores = self.scores(logits)?;
+        let mut ranked: Vec<Verdict> =
+            self.names.iter().zip(scores).map(|(label, score)| Verdict { label: Arc::clone(label), score }).collect();
+        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+        ranked.truncate(most);
+        Some(ranked)
+    }
+
+    /// The labels that hold, highest score first: those of a model of several that reach the threshold, and of any other
+    /// the winner.
+    #[must_use]
+    pub fn holding(&self, logits: &[f32]) -> Option<Vec<Verdict>> {
+        match self.problem {
+            Problem::MultiLabel => {
+                let mut ranked = self.ranked(logits, usize::MAX)?;
+                ranked.retain(|verdict| verdict.score >= self.threshold);
+                Some(ranked)
+            }
+            Problem::SingleLabel | Problem::Regression => Some(vec![self.judge(logits)?]),
+        }
+    }
+}
+
+fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// Relative to the highest logit, so that nothing overflows.
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|logit| (logit - highest).exp()).sum();
+    logits.iter().map(|logit| (logit - highest).exp() / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn close(found: &[f32], expected: &[f32]) {
+        let near = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6);
+        assert!(found.len() == expected.len() && near, "{found:?}, not {expected:?}");
+    }
+
+    #[test]
+    fn one_label_has_the_winners_softmax_probability() {
+        let verdict = Head::single_label(&["NEGATIVE", "POSITIVE"]).judge(&[0.0, 3.0_f32.ln()]).unwrap();
+        assert_eq!(&*verdict.label, "POSITIVE");
+        assert!((verdict.score - 0.75).abs() < 1e-6);
+        let verdict = Head::single_label(&["a", "b", "c"]).judge(&[5000.0, 1.0, -5000.0]).unwrap();
+        assert_eq!((&*verdict.label, verdict.score), ("a", 1.0));
+    }
+
+    #[test]
+    fn several_labels_each_have_a_probability_of_their_own() {
+        let head = Head::new(named(&["joy", "anger", "pride"]), Problem::MultiLabel, Activation::Sigmoid);
+        let logits = [3.0_f32.ln(), -1.0, 1.0_f32.ln()];
+        close(&head.scores(&logits).unwrap(), &[0.75, 0.268_941_4, 0.5]);
+        let labels = |head: &Head| {
+            let holding = head.holding(&logits).unwrap();
+            holding.iter().map(|verdict| verdict.label.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&head), ["joy", "pride"]);
+        assert_eq!(labels(&head.clone().with_threshold(0.9)), [""; 0]);
+        assert_eq!(&*head.judge(&logits).unwrap().label, "joy");
+    }
+
+    #[test]
+    fn a_regression_is_the_number_itself() {
+        let head = Head::new(named(&["stars"]), Problem::Regression, Activation::of(Problem::Regression, 1));
+        assert_eq!(head.judge(&[4.25]), Some(Verdict { label: "stars".into(), score: 4.25 }));
+        assert_eq!(head.judge(&[-3.0]).unwrap().score, -3.0);
+    }
+
+    #[test]
+    fn one_output_is_read_by_the_sigmoid_and_stands_for_the_second_of_two_labels() {
+        assert!((Head::single_label(&["toxic"]).judge(&[0.0]).unwrap().score - 0.5).abs() < 1e-6);
+        let head = Head::binary(["NEGATIVE".to_owned(), "POSITIVE".to_owned()], Activation::Sigmoid);
+        close(&head.scores(&[3.0_f32.ln()]).unwrap(), &[0.25, 0.75]);
+        assert_eq!(&*head.judge(&[-2.0]).unwrap().label, "NEGATIVE");
+        assert_eq!(head.scores(&[1.0, 2.0]), None);
+    }
+
+    #[test]
+    fn what_the_graph_has_applied_is_not_applied_again() {
+        let head = Head::new(named(&["a", "b"]), Problem::SingleLabel, Activation::Identity);
+        assert_eq!(head.judge(&[0.02, 0.98]), Some(Verdict { label: "b".into(), score: 0.98 }));
+    }
+
+    #[test]
+    fn unsure_is_neutral_inside_the_band_only() {
+        let head = Head::single_label(&["NEGATIVE", "POSITIVE"]).with_neutral_band(0.7);
+        assert_eq!(&*head.judge(&[0.0, 0.5]).unwrap().label, "NEUTRAL");
+        assert_eq!(&*head.judge(&[2.0, 0.5]).unwrap().label, "NEGATIVE");
+    }
+
+    #[test]
+    fn scores_are_of_every_class_and_the_highest_is_the_verdicts() {
+        let head = Head::single_label(&["a", "b", "c"]);
+        for logits in [[0.5, -1.0, 2.0], [900.0, -900.0, 899.0], [0.0, 0.0, 0.0]] {
+            let scores = head.scores(&logits).unwrap();
+            assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            let ranked = head.ranked(&logits, 2).unwrap();
+            assert_eq!((ranked.len(), ranked[0].score), (2, head.judge(&logits).unwrap().score));
+            assert!(ranked[0].score >= ranked[1].score);
+        }
+    }
+
+    #[test]
+    fn answers_are_the_labels_and_neutral_where_there_is_a_band() {
+        let answers = |names: &[&str], band| Head::single_label(names).with_neutral_band(band).answers().join(" ");
+        assert_eq!(answers(&["a", "b"], 0.0), "a b");
+        assert_eq!(answers(&["a", "b", "a"], 0.5), "a b NEUTRAL");
+        assert_eq!(answers(&["NEUTRAL", "b"], 0.5), "NEUTRAL b");
+    }
+
+    #[test]
+    fn broken_output_has_no_verdict() {
+        let head = Head::single_label(&["NEGATIVE", "POSITIVE"]);
+        assert_eq!(head.judge(&[f32::NAN, 0.0]), None);
+        assert_eq!(head.judge(&[0.0]), None);
+        assert_eq!(head.scores(&[f32::INFINITY, 0.0]), None);
+        assert_eq!(head.holding(&[0.0]), None);
+    }
+}

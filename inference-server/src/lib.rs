@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod occlusion;
 pub mod predict;
 pub mod process;
+pub mod protocol;
 pub mod recent;
 pub mod secrets;
 pub mod serve;

@@ -34,6 +34,7 @@ impl Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sentiment-server"))
             .env("MLOPS_HOST", "127.0.0.1")
             .env("MLOPS_PORT", "0")
+            .env("MLOPS_GRPC_PORT", "0")
             .env("MLOPS_PROFILE", "production")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

@@ -47,14 +47,13 @@ pub enum ConfigError {
         /// What else must be set.
         needs: &'static str,
     },
-    /// The operations side on the port of the callers.
-    #[error(
-        "{setting} is {port}, which is MLOPS_PORT already; set another, or leave it out to have health, metrics and \
-         details on the one port"
-    )]
+    /// Two ports are one.
+    #[error("{setting} is {port}, which is {other} already: set another")]
     SamePort {
         /// The setting as the user wrote it.
         setting: String,
+        /// The setting that has it.
+        other: &'static str,
         /// The port.
         port: u16,
     },

@@ -33,6 +33,7 @@ pub use variables::{Secrecy, VARIABLES, Variable};
 use engine::EngineConfig;
 use model::{LongTexts, ModelConfig, Problem, WrittenAs};
 
+use crate::protocol::{Protocol, Protocols};
 use crate::secrets::{ApiKeys, Live, Watched};
 
 /// Path under which the API is served, unless it is served without.
@@ -85,6 +86,10 @@ pub struct Config {
     pub port: u16,
     /// TCP port of the operations side, where it has its own; 0 lets the kernel choose.
     pub management_port: Option<u16>,
+    /// TCP port of gRPC, where it is served; 0 lets the kernel choose.
+    pub grpc_port: Option<u16>,
+    /// The protocols that are served.
+    pub protocols: Protocols,
     /// Serves health, readiness and the series at the top too.
     pub top_level_paths: bool,
     /// Serves the API without its `/api/v1` prefix.
@@ -142,11 +147,15 @@ impl Config {
         let read = Reader::new(settings);
         read.all_are_text()?;
         let profile = read.required("MLOPS_PROFILE", parse_profile)?;
+        let protocols = read.required("MLOPS_PROTOCOLS", Protocols::parse)?;
+        let grpc_port = read.required("MLOPS_GRPC_PORT", |v| v.parse().ok())?;
         Ok(Self {
             profile,
             host: read.optional("MLOPS_HOST", Host::parse)?.unwrap_or(Host::Every),
             port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
             management_port: read.optional("MLOPS_MANAGEMENT_PORT", |v| v.parse().ok())?,
+            grpc_port: protocols.has(Protocol::Grpc).then_some(grpc_port),
+            protocols,
             top_level_paths: read.required("MLOPS_TOP_LEVEL_PATHS", parse_bool)?,
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
             metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
@@ -199,10 +208,17 @@ impl Config {
         })
         .and_then(|config| {
             read.required("MLOPS_MODEL_BACKEND", |v| v.eq_ignore_ascii_case("onnx").then_some(()))?;
-            // Of two that the kernel chooses, neither is the other.
-            if config.port != 0 && config.management_port == Some(config.port) {
-                let setting = read.written("MLOPS_MANAGEMENT_PORT");
-                return Err(ConfigError::SamePort { setting, port: config.port });
+            let ports = [
+                ("MLOPS_PORT", Some(config.port)),
+                ("MLOPS_MANAGEMENT_PORT", config.management_port),
+                ("MLOPS_GRPC_PORT", config.grpc_port),
+            ];
+            for (index, (name, port)) in ports.iter().enumerate() {
+                // Of two that the kernel chooses, neither is the other.
+                let Some(port) = port.filter(|port| *port != 0) else { continue };
+                if let Some((other, _)) = ports[..index].iter().find(|(_, other)| *other == Some(port)) {
+                    return Err(ConfigError::SamePort { setting: read.written(name), port, other });
+                }
             }
             Ok(config)
         })

@@ -65,6 +65,19 @@ pub const VARIABLES: &[Variable] = &[
         "TCP port of its own for health, readiness, metrics, details and documentation, without key; default none",
     ),
     variable(
+        "MLOPS_PROTOCOLS",
+        "native,oip,grpc,kserve,tei,vllm",
+        "a comma-separated list of native, oip, grpc, kserve, tei and vllm",
+        "Protocols that texts are taken by: version 1's own, the Open Inference Protocol over REST and gRPC, KServe's \
+         version 1, text-embeddings-inference and the Hub, vLLM's and Infinity's /classify",
+    ),
+    variable(
+        "MLOPS_GRPC_PORT",
+        "8001",
+        "a whole number from 0 to 65535",
+        "TCP port of the Open Inference Protocol over gRPC, where it is served",
+    ),
+    variable(
         "MLOPS_TOP_LEVEL_PATHS",
         "true",
         "true or false",

@@ -22,7 +22,8 @@ use super::{
     openapi::{Failures, tags},
     texts::{self, TextSchema, milliseconds},
 };
-use crate::predict::{Call, Protocol, Text, WhenFull};
+use crate::predict::{Call, Text, WhenFull};
+use crate::protocol::Protocol;
 
 pub(super) const INFERENCE_TIME: HeaderName = HeaderName::from_static("x-inference-time-ms");
 pub(super) const BACKEND: HeaderName = HeaderName::from_static("x-model-backend");

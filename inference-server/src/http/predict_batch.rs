@@ -23,7 +23,8 @@ use super::{
     rows::{self, Row, Rows},
     texts::{self, Refused, TextSchema, milliseconds},
 };
-use crate::predict::{Call, Prediction, Protocol, WhenFull};
+use crate::predict::{Call, Prediction, WhenFull};
+use crate::protocol::Protocol;
 
 /// Largest body: 1000 texts of 512 characters, each character escaped as a surrogate pair.
 pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;

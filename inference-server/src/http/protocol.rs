@@ -25,7 +25,8 @@ use super::{
     predict, predict_batch, texts,
 };
 use crate::{
-    predict::{Call, Prediction, Protocol, Text, WhenFull},
+    predict::{Call, Prediction, Text, WhenFull},
+    protocol::Protocol,
     version,
 };
 use request::{Parsed, Request};

@@ -38,7 +38,8 @@ impl App {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let predictor = Predictor::new(&config, Arc::clone(&metrics.predictions), Arc::clone(&metrics.engine));
+        let predictor =
+            Predictor::new(config.request_timeout, Arc::clone(&metrics.predictions), Arc::clone(&metrics.engine));
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let guard = Guard::of(&config);

@@ -22,7 +22,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use model::Digest;
 use uuid::Uuid;
 
-use crate::{cache::Output, config::Config, traces};
+use crate::{cache::Output, protocol::Protocol, traces};
 pub use error::PredictError;
 use foreground::Foreground;
 pub use prediction::Prediction;
@@ -32,47 +32,6 @@ pub use text::{LONGEST_TEXT, Text, TextError};
 
 /// Texts of one request that are with the engine at once: enough to fill every worker's batch.
 const TEXTS_IN_FLIGHT: usize = 64;
-
-/// How a prediction was asked for.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Protocol {
-    /// Version 1's own routes.
-    Native,
-    /// The Open Inference Protocol over REST.
-    Oip,
-    /// The Open Inference Protocol over gRPC.
-    Grpc,
-    /// `KServe`'s version 1.
-    Kserve,
-    /// text-embeddings-inference and the Hub.
-    Tei,
-    /// vLLM's and Infinity's `/classify`.
-    Vllm,
-}
-
-impl Protocol {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::Native, Self::Oip, Self::Grpc, Self::Kserve, Self::Tei, Self::Vllm];
-
-    /// Its name in settings and series.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Oip => "oip",
-            Self::Grpc => "grpc",
-            Self::Kserve => "kserve",
-            Self::Tei => "tei",
-            Self::Vllm => "vllm",
-        }
-    }
-
-    /// By its name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|protocol| protocol.as_str().eq_ignore_ascii_case(name))
-    }
-}
 
 /// What a full queue does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +66,11 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// One without a model.
+    /// One without a model, for requests that may take so long.
     #[must_use]
-    pub fn new(config: &Config, series: Arc<Series>, of_engine: Arc<engine::Series>) -> Self {
+    pub fn new(request_timeout: Duration, series: Arc<Series>, of_engine: Arc<engine::Series>) -> Self {
         let (served, foreground) = (ArcSwapOption::empty(), Foreground::new());
-        Self { served, series, of_engine, foreground, request_timeout: config.request_timeout }
+        Self { served, series, of_engine, foreground, request_timeout }
     }
 
     /// Serves a model from now on. Requests that have begun keep the one that they began with.

@@ -50,6 +50,7 @@ pub fn command(settings: &[(&str, &str)]) -> Command {
         .env_clear()
         .env("ORT_DYLIB_PATH", library())
         .env("MLOPS_PORT", "0")
+        .env("MLOPS_GRPC_PORT", "0")
         .env("MLOPS_HOST", "127.0.0.1")
         .env("MLOPS_ONNX_MODEL_PATH", default_model())
         .env("MLOPS_DRAIN_SECONDS", "0")

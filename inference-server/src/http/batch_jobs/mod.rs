@@ -21,7 +21,8 @@ use super::{
     openapi::{Failing, Failures, tags},
     predict_batch, texts,
 };
-use crate::predict::{Call, PredictError, Protocol, Text, WhenFull};
+use crate::predict::{Call, PredictError, Text, WhenFull};
+use crate::protocol::Protocol;
 use crate::{
     clock,
     jobs::{self, Jobs, Status},

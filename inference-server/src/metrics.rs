@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache, drift::Report, jobs::JobMetrics, predict};
+use crate::{cache, drift::Report, inference_log, jobs::JobMetrics, predict};
 pub use access::{Access, KeyFailure};
 pub use insight::Insight;
 
@@ -82,6 +82,8 @@ pub struct Metrics {
     pub predictions: Arc<predict::Series>,
     /// The cache.
     pub cache: Arc<cache::Series>,
+    /// The inference log.
+    pub inference_log: Arc<inference_log::Series>,
     /// API keys, and the files of secrets.
     pub access: Access,
     /// Drift and feedback.
@@ -108,6 +110,7 @@ impl Metrics {
             engine: Arc::default(),
             predictions: Arc::default(),
             cache: Arc::default(),
+            inference_log: Arc::default(),
             access: Access::default(),
             insight: Insight::default(),
             showing: Mutex::default(),
@@ -136,6 +139,7 @@ impl Metrics {
         self.predictions.register(all);
         self.engine.register(all);
         self.cache.register(all);
+        self.inference_log.register(all);
         self.access.register(all);
         self.insight.register(all);
         usage::register(all);

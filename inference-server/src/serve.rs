@@ -11,6 +11,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,7 @@ use crate::{
     cpus,
     drift::{self, MakeError},
     http::{self, App},
+    inference_log::InferenceLog,
     logging,
     secrets::masked_sentence,
     startup::{self, StartError},
@@ -29,7 +31,7 @@ use connections::Connections;
 use listen::Listeners;
 use signals::{Signals, Stop};
 
-/// Longest wait for the collector to take the last traces. A pod's grace period has room for that.
+/// Longest wait for the last traces and the last records of the inference log to be taken. A pod's grace period has room for that.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// Longest wait for the last answers on the management port, each of which takes a moment.
@@ -140,7 +142,10 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     );
     let drain = config.drain;
     let traces = config.tracing.as_ref().map(Traces::start).transpose()?;
-    let app = Arc::new(App::new(config).with_traces(traces));
+    let app = App::new(config).with_traces(traces);
+    let series = Arc::clone(&app.metrics.inference_log);
+    let log = app.config.inference_log.as_ref().map(|log| InferenceLog::start(log, &series)).transpose()?;
+    let app = Arc::new(app.with_inference_log(log));
     let management = management.map(|listeners| Connections::accept_management(listeners.sockets, &app));
     let connections = Connections::accept(listeners.sockets, &app);
     tokio::spawn(http::watch_secret_files(Arc::clone(&app)));
@@ -174,11 +179,14 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     if lost > 0 {
         tracing::warn!(jobs = lost, "stopped with batch jobs unfinished");
     }
-    if app.traces.is_some() {
-        let app = Arc::clone(&app);
-        let finish = move || app.traces.as_ref().map(|traces| traces.finish(FLUSH_WITHIN));
-        let _ = tokio::task::spawn_blocking(finish).await;
-    }
+    let flushing = Arc::clone(&app);
+    let flush = move || {
+        thread::scope(|scope| {
+            scope.spawn(|| flushing.predictor.log().map(|log| log.finish(FLUSH_WITHIN)));
+            flushing.traces.as_ref().map(|traces| traces.finish(FLUSH_WITHIN));
+        });
+    };
+    let _ = tokio::task::spawn_blocking(flush).await;
     // Last, so that the end can be watched.
     if let Some(management) = management {
         let _ = tokio::time::timeout(CLOSE_WITHIN, management.finish()).await;

@@ -16,6 +16,7 @@ use crate::{
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
     http::App,
+    outgoing::AuthoritiesError,
     predict::ServedModel,
     secrets::masked_sentence,
     traces::TracesError,
@@ -51,6 +52,9 @@ pub enum StartError {
     /// Traces can't be exported as the settings ask.
     #[error("InvalidConfig: {0}")]
     Traces(#[from] TracesError),
+    /// The inference log can't be written as the settings ask.
+    #[error("InvalidConfig: {0}")]
+    InferenceLog(#[from] AuthoritiesError),
     /// Threads can't be started.
     #[error("StartFailed: can't start threads: {0}")]
     Threads(io::Error),

@@ -222,7 +222,9 @@ fn a_broken_model_directory_says_which_file() {
     fs::copy(common::fixture("three-labels/tokenizer.json"), folder.file("tokenizer.json")).unwrap();
     fs::write(folder.file("config.json"), r#"{"id2label":{"0":"a","1":"b"}}"#).unwrap();
     let sentence = failure("broken-5", &setting);
-    assert_eq!(sentence, "ModelLoadFailed: config.json names 2 labels, but the model has 3 classes");
+    let named =
+        "ModelLoadFailed: config.json names 2 labels, but the model has 3 classes; MLOPS_LABELS names them otherwise";
+    assert_eq!(sentence, named);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_second_process_answers_from_redis() {
     assert_eq!(number(&first, "sentiment_redis_hits_total"), 0, "memory was not asked first");
 
     let key = redis.only_key();
-    assert!(key.starts_with("kubesentiment:prediction:v1:") && !key.contains("delight"), "{key}");
+    assert!(key.starts_with("kubesentiment:prediction:v2:") && !key.contains("delight"), "{key}");
     let ttl: u64 = redis.cli(&["TTL", &key]).parse().unwrap();
     assert!((3500..=3600).contains(&ttl), "{ttl}");
 
@@ -121,16 +121,24 @@ fn other_settings_another_model_and_another_namespace_share_nothing() {
     for setting in [
         ("MLOPS_REDIS_NAMESPACE", "other"),
         ("MLOPS_REDIS_DB", "1"),
-        ("MLOPS_NEUTRAL_BAND", "0.7"),
         ("MLOPS_LONG_TEXTS", "windows"),
         ("MLOPS_SPLIT_SPECIAL_TOKENS", "false"),
-        ("MLOPS_LABELS", "bad,good"),
         ("MLOPS_MAX_TOKENS", "32"),
         ("MLOPS_ONNX_MODEL_PATH", model.to_str().unwrap()),
     ] {
         let server = server(&redis, &[setting]);
         assert_eq!(server.predict("hello there")["cached"], false, "{setting:?}");
         assert_eq!(number(&server, "sentiment_redis_misses_total"), 1, "{setting:?}");
+    }
+}
+
+#[test]
+fn how_outputs_are_read_is_each_servers_own_affair() {
+    let redis = Redis::start("read", &[]);
+    predict_and_keep(&server(&redis, &[]), "A delight from start to end");
+    for (setting, label) in [(("MLOPS_LABELS", "bad,good"), "good"), (("MLOPS_NEUTRAL_BAND", "0.9999"), "NEUTRAL")] {
+        let found = server(&redis, &[setting]).predict("A delight from start to end");
+        assert_eq!((&found["label"], &found["cached"]), (&label.into(), &true.into()), "{setting:?}");
     }
 }
 
@@ -363,7 +371,7 @@ fn what_others_wrote_under_a_key_is_not_believed() {
     let answer = predict_and_keep(&first, "a fine day");
     let key = redis.only_key();
     let bad_values = r#"sentiment_redis_errors_total{kind="bad_value"}"#;
-    for value in ["garbage", r#"{"label":"HACKED","score":0.5}"#, r#"{"label":"POSITIVE","score":7}"#] {
+    for value in ["garbage", r#"{"label":"POSITIVE","score":0.5}"#, r#"{"logits":[0.5]}"#] {
         assert_eq!(redis.cli(&["SET", &key, value]), "OK");
         let server = server(&redis, &[]);
         let found = server.predict("a fine day");

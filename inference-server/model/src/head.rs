@@ -86,6 +86,30 @@ impl Activation {
     }
 }
 
+/// Where a model of natural language inference says whether one text follows from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entailment {
+    /// The output for "it follows".
+    pub entailment: usize,
+    /// The output for "it is contradicted".
+    pub contradiction: usize,
+}
+
+impl Entailment {
+    /// The score of each of several candidates, by the outputs for each: those of a choice of one sum to 1, those of
+    /// `several` each hold by themselves. As transformers' zero-shot pipeline. `None` where an output is missing.
+    #[must_use]
+    pub fn scores(self, outputs: &[&[f32]], several: bool) -> Option<Vec<f32>> {
+        let of = |class: usize| outputs.iter().map(|logits| logits.get(class).copied()).collect::<Option<Vec<f32>>>();
+        let entailed = of(self.entailment)?;
+        if !several {
+            return Some(softmax(&entailed));
+        }
+        let contradicted = of(self.contradiction)?;
+        Some(entailed.iter().zip(contradicted).map(|(yes, no)| sigmoid(yes - no)).collect())
+    }
+}
+
 /// Reads a model's outputs.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -173,6 +197,13 @@ impl Head {
             }
         }
         answers
+    }
+
+    /// The outputs for "it follows" and "it is contradicted", of a model that says whether one text follows from another.
+    #[must_use]
+    pub fn entailment(&self) -> Option<Entailment> {
+        let class = |start: &str| self.names.iter().position(|name| name.to_lowercase().starts_with(start));
+        Some(Entailment { entailment: class("entail")?, contradiction: class("contra").or(class("not_entail"))? })
     }
 
     /// Whether outputs can be read: as many as there are, and each finite.
@@ -327,6 +358,20 @@ mod tests {
         assert_eq!(answers(&["a", "b"], 0.0), "a b");
         assert_eq!(answers(&["a", "b", "a"], 0.5), "a b NEUTRAL");
         assert_eq!(answers(&["NEUTRAL", "b"], 0.5), "NEUTRAL b");
+    }
+
+    #[test]
+    fn candidates_are_scored_by_what_follows() {
+        let head = Head::single_label(&["contradiction", "neutral", "Entailment"]);
+        let entailment = head.entailment().unwrap();
+        assert_eq!(entailment, Entailment { entailment: 2, contradiction: 0 });
+        let outputs = [&[0.0, 9.0, 3.0_f32.ln()][..], &[1.0, 0.0, 0.0]];
+        close(&entailment.scores(&outputs, false).unwrap(), &[0.75, 0.25]);
+        close(&entailment.scores(&outputs, true).unwrap(), &[0.75, 0.268_941_4]);
+        assert_eq!(entailment.scores(&[&[0.0]], false), None);
+        let two = Head::single_label(&["entailment", "not_entailment"]).entailment();
+        assert_eq!(two, Some(Entailment { entailment: 0, contradiction: 1 }));
+        assert_eq!(Head::single_label(&["NEGATIVE", "POSITIVE"]).entailment(), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 pub use config::{ModelConfig, SettingError, WrittenAs};
 pub use directory::ModelDirectory;
 use engine::{Classify, Tokenize};
-pub use head::{Activation, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
+pub use head::{Activation, Entailment, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
 use identity::Sources;
 pub use identity::{Digest, Identity, Provenance, UnknownIdentity};
 pub use long_texts::LongTexts;

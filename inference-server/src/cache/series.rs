@@ -18,6 +18,11 @@ pub struct Series {
 }
 
 impl Series {
+    /// Says that Redis is wanted and not there yet.
+    pub fn expect_redis(&self) {
+        self.redis.breaker_open.set(1);
+    }
+
     /// Adds them to a registry.
     pub fn register(&self, all: &mut Registry) {
         all.register("sentiment_cache_hits", "Texts answered from the cache", self.hits.clone());

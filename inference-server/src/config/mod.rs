@@ -5,6 +5,7 @@ mod drift;
 mod error;
 mod files;
 mod host;
+mod inference_log;
 mod jobs;
 mod origins;
 mod reader;
@@ -23,6 +24,7 @@ pub use drift::DriftConfig;
 pub use error::ConfigError;
 pub use files::parse as parse_file;
 pub use host::Host;
+pub use inference_log::InferenceLogConfig;
 pub use jobs::{JobsConfig, QueueLimits};
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
@@ -126,6 +128,8 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     /// Where traces are sent; `None` for nowhere.
     pub tracing: Option<TracingConfig>,
+    /// How answers are logged; `None` logs none.
+    pub inference_log: Option<InferenceLogConfig>,
     /// The queue and the batches.
     pub engine: EngineConfig,
     /// Batch jobs; `None` takes none.
@@ -195,6 +199,7 @@ impl Config {
             cache_bytes: read.required("MLOPS_PREDICTION_CACHE_MAX_BYTES", |v| within(v, 1 << 20, 64 << 30))?,
             redis: RedisConfig::read(&read)?,
             tracing: TracingConfig::read(&read)?,
+            inference_log: InferenceLogConfig::read(&read)?,
             engine: EngineConfig {
                 threads: read.optional("MLOPS_THREADS", |v| within(v, 0, 256))?.filter(|threads| *threads > 0),
                 max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,
@@ -233,7 +238,11 @@ impl Config {
         }
         let password = self.redis.as_ref().and_then(|redis| redis.password.as_ref());
         let headers = self.tracing.as_ref().and_then(|tracing| tracing.headers.as_ref());
-        [watched(self.api_keys.as_ref()), watched(password), watched(headers)].into_iter().flatten().collect()
+        let log = self.inference_log.as_ref().and_then(|log| log.headers.as_ref());
+        [watched(self.api_keys.as_ref()), watched(password), watched(headers), watched(log)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Path under which the API is served.

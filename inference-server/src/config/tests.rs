@@ -68,14 +68,19 @@ fn a_host_is_what_it_says() {
 }
 
 #[test]
-fn the_operations_side_has_another_port_or_none() {
+fn each_port_is_another() {
     let read = |port: &str| read(&[("MLOPS_PORT", port), ("MLOPS_MANAGEMENT_PORT", "8081")]);
     assert_eq!(read("8080").unwrap().management_port, Some(8081));
     assert_eq!(
         read("8081").unwrap_err().to_string(),
-        "MLOPS_MANAGEMENT_PORT is 8081, which is MLOPS_PORT already; set another, or leave it out to have health, metrics \
-         and details on the one port"
+        "MLOPS_MANAGEMENT_PORT is 8081, which is MLOPS_PORT already: set another"
     );
+    assert!(read("8001").unwrap_err().to_string().starts_with("MLOPS_GRPC_PORT is 8001, which is MLOPS_PORT"));
+    // Of ports that the kernel chooses none is another's.
+    let chosen = self::read(&[("MLOPS_PORT", "0"), ("MLOPS_MANAGEMENT_PORT", "0"), ("MLOPS_GRPC_PORT", "0")]).unwrap();
+    assert_eq!((chosen.management_port, chosen.grpc_port), (Some(0), Some(0)));
+    let without = self::read(&[("MLOPS_PORT", "8001"), ("MLOPS_PROTOCOLS", "native,oip")]).unwrap();
+    assert_eq!(without.grpc_port, None);
 }
 
 #[test]

@@ -174,6 +174,53 @@ pub const VARIABLES: &[Variable] = &[
             "Part of the traces that begin here which is recorded; 0 records none, whatever callers ask for",
         )
     },
+    variable(
+        "MLOPS_INFERENCE_LOG_URL",
+        "",
+        "a URL like http://logger.shop.svc/events, without user, password and query: a token belongs in \
+         MLOPS_INFERENCE_LOG_HEADERS or MLOPS_INFERENCE_LOG_HEADERS_FILE",
+        "Where each answer is posted to as CloudEvents, in the shape of KServe's logger; default nowhere",
+    ),
+    variable(
+        "MLOPS_INFERENCE_LOG_STDOUT",
+        "false",
+        "true or false",
+        "Write each answer as a line of JSON to standard output",
+    ),
+    variable(
+        "MLOPS_INFERENCE_LOG_SAMPLE_RATIO",
+        "1",
+        "a number from 0 to 1",
+        "Part of the answers that the inference log has",
+    ),
+    variable("MLOPS_INFERENCE_LOG_TEXT", "false", "true or false", "Log the texts too, which may be personal"),
+    variable(
+        "MLOPS_INFERENCE_LOG_CAPACITY",
+        "10000",
+        "a whole number of records from 1 to 1000000",
+        "Records that may wait for a destination of the inference log; one more is dropped and counted",
+    ),
+    secret(
+        "MLOPS_INFERENCE_LOG_HEADERS",
+        "Headers for the receiver of the inference log, name=value separated by commas, such as its token",
+    ),
+    secret_file(
+        "MLOPS_INFERENCE_LOG_HEADERS_FILE",
+        "File of such headers, in place of MLOPS_INFERENCE_LOG_HEADERS; read again when it changes",
+    ),
+    variable(
+        "MLOPS_INFERENCE_LOG_CA",
+        "",
+        "a path",
+        "PEM file of authorities for the receiver of the inference log; default the system's",
+    ),
+    variable(
+        "MLOPS_INFERENCE_LOG_SERVICE",
+        "",
+        "text",
+        "Service that the inference log names; default the name of the model",
+    ),
+    variable("MLOPS_INFERENCE_LOG_NAMESPACE", "", "text", "Namespace that the inference log names"),
     variable("MLOPS_MAX_TEXT_LENGTH", "10000", "a whole number of characters from 1 to 10000", "Longest text"),
     variable(
         "MLOPS_DRAIN_SECONDS",

@@ -72,6 +72,11 @@ impl Correlated {
         Self { id, trace, in_protocol, span }
     }
 
+    /// The id as text.
+    pub(super) fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
     /// Gives the response both, and errors their body.
     pub(super) fn end(self, mut response: Response) -> Response {
         let Self { id, trace, in_protocol, .. } = self;

@@ -172,7 +172,9 @@ impl ApiError {
         match self {
             Self::Job(error) => error.status(),
             Self::Predict(error) => match error {
-                PredictError::Unreadable(_) | PredictError::TooManyTokens { .. } => StatusCode::BAD_REQUEST,
+                PredictError::Unreadable(_) | PredictError::TooManyTokens { .. } | PredictError::NoEntailment => {
+                    StatusCode::BAD_REQUEST
+                }
                 PredictError::NotReady | PredictError::Stopping | PredictError::Overloaded { .. } => {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
@@ -202,6 +204,7 @@ impl ApiError {
             Self::Predict(error) => match error {
                 PredictError::Unreadable(_) => "E1004",
                 PredictError::TooManyTokens { .. } => "E1013",
+                PredictError::NoEntailment => "E1014",
                 PredictError::NotReady => "E2001",
                 PredictError::Failed(_) => "E2002",
                 PredictError::TimedOut(_) => "E2003",
@@ -235,6 +238,7 @@ impl ApiError {
                 PredictError::Unreadable(_) => "Input text contains invalid characters",
                 PredictError::TooManyTokens { .. } => "Input text is longer than what the model reads",
                 PredictError::NotReady => "Sentiment analysis model is not loaded",
+                PredictError::NoEntailment => "The model takes no candidate labels",
                 PredictError::Failed(_) => "Model inference failed",
                 PredictError::TimedOut(_) => "Model inference timed out",
                 PredictError::Stopping => "Service is temporarily unavailable",

@@ -27,6 +27,7 @@ mod secret_files;
 mod state;
 mod texts;
 mod traced;
+mod zero_shot;
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +56,7 @@ pub use secret_files::watch_secret_files;
 pub use state::App;
 use traced::Traced;
 
-use crate::traces;
+use crate::{inference_log, traces};
 
 /// Routes that document themselves.
 type Routes = OpenApiRouter<Arc<App>>;
@@ -104,7 +105,11 @@ async fn around_every_request(State(app): State<Arc<App>>, mut request: Request,
     let observed = Observed::begin(&app, &request);
     let (request, receipt) = bodies::watch(&app, request);
 
-    let response = traced.run(next.run(request)).instrument(correlated.span.clone()).await;
+    let answering = traced.run(next.run(request)).instrument(correlated.span.clone());
+    let response = match app.predictor.log() {
+        Some(_) => inference_log::of_request(correlated.id(), answering).await,
+        None => answering.await,
+    };
 
     let response = match receipt {
         Some(receipt) => receipt.judge(response),
@@ -145,6 +150,7 @@ fn keyed(app: &App) -> Routes {
     OpenApiRouter::new()
         .routes(api(routes!(predict::predict)))
         .routes(api(routes!(predict_batch::predict_batch)))
+        .routes(api(routes!(zero_shot::zero_shot)))
         .routes(api(routes!(batch_jobs::submit)))
         .routes(api(routes!(batch_jobs::status)))
         .routes(api(routes!(batch_jobs::results)))

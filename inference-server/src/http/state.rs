@@ -8,7 +8,9 @@ use std::sync::{
 use tokio::sync::Semaphore;
 
 use super::{auth::Guard, bodies, predict_batch};
-use crate::{config::Config, cpus, jobs::Jobs, metrics::Metrics, predict::Predictor, traces::Traces};
+use crate::{
+    config::Config, cpus, inference_log::InferenceLog, jobs::Jobs, metrics::Metrics, predict::Predictor, traces::Traces,
+};
 
 /// The application.
 pub struct App {
@@ -40,6 +42,9 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let predictor =
             Predictor::new(config.request_timeout, Arc::clone(&metrics.predictions), Arc::clone(&metrics.engine));
+        if config.redis.is_some() {
+            metrics.cache.expect_redis();
+        }
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let guard = Guard::of(&config);
@@ -57,6 +62,12 @@ impl App {
         };
         app.count_keys();
         app
+    }
+
+    /// Logs answers.
+    #[must_use]
+    pub fn with_inference_log(self, log: Option<InferenceLog>) -> Self {
+        Self { predictor: self.predictor.with_log(log), ..self }
     }
 
     /// How many API keys are in force; 0 serves everybody. Each has a series from here on.

@@ -41,6 +41,12 @@ pub enum PredictError {
         /// Tokens that are read.
         most: usize,
     },
+    /// The model doesn't say whether one text follows from another.
+    #[error(
+        "candidate labels need a model of natural language inference, which has a label \"entailment\" and one for its \
+         opposite; this one has none"
+    )]
+    NoEntailment,
     /// The model failed.
     #[error("{0}")]
     Failed(String),

@@ -7,6 +7,7 @@ mod prediction;
 mod series;
 mod served;
 mod text;
+mod zero_shot;
 
 use std::{
     sync::{
@@ -19,16 +20,17 @@ use std::{
 use arc_swap::ArcSwapOption;
 use engine::{EngineError, Outcome, Rejection};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use model::Digest;
+use model::{Digest, Verdict};
 use uuid::Uuid;
 
-use crate::{cache::Output, protocol::Protocol, traces};
+use crate::{cache::Output, inference_log::InferenceLog, protocol::Protocol, traces};
 pub use error::PredictError;
 use foreground::Foreground;
 pub use prediction::Prediction;
 pub use series::Series;
 pub use served::ServedModel;
 pub use text::{LONGEST_TEXT, Text, TextError};
+pub use zero_shot::{Candidates, MOST_CANDIDATES};
 
 /// Texts of one request that are with the engine at once: enough to fill every worker's batch.
 const TEXTS_IN_FLIGHT: usize = 64;
@@ -62,6 +64,7 @@ pub struct Predictor {
     of_engine: Arc<engine::Series>,
     /// Texts of requests that are with the engine.
     foreground: Foreground,
+    log: Option<InferenceLog>,
     request_timeout: Duration,
 }
 
@@ -70,7 +73,19 @@ impl Predictor {
     #[must_use]
     pub fn new(request_timeout: Duration, series: Arc<Series>, of_engine: Arc<engine::Series>) -> Self {
         let (served, foreground) = (ArcSwapOption::empty(), Foreground::new());
-        Self { served, series, of_engine, foreground, request_timeout }
+        Self { served, series, of_engine, foreground, log: None, request_timeout }
+    }
+
+    /// Logs answers.
+    #[must_use]
+    pub fn with_log(self, log: Option<InferenceLog>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// The inference log, if there is one.
+    #[must_use]
+    pub fn log(&self) -> Option<&InferenceLog> {
+        self.log.as_ref()
     }
 
     /// Serves a model from now on. Requests that have begun keep the one that they began with.
@@ -108,10 +123,17 @@ impl Predictor {
 
     /// Answers a text, by a run of the model unless an equal text has had one. Dropping the future withdraws it.
     pub async fn predict(&self, model: &ServedModel, text: Text, call: Call) -> Result<Prediction, PredictError> {
+        let output = self.output(model, &text, call).await?;
+        let verdict = model.head.judge(&output.logits).ok_or_else(PredictError::broken_output)?;
+        Ok(self.prediction(model, &text, verdict, output, call))
+    }
+
+    /// The model's outputs for a text, kept ones where there are any.
+    async fn output(&self, model: &ServedModel, text: &Text, call: Call) -> Result<Output, PredictError> {
         let ran = AtomicBool::new(false);
         let run = || {
             ran.store(true, Ordering::Relaxed);
-            self.run(model, &text, call)
+            self.run(model, text, call)
         };
         // Another caller's time is not this one's, and a full queue refuses only those who don't wait for a place.
         let own = |error: &PredictError| match error {
@@ -129,19 +151,27 @@ impl Predictor {
             // Refused with an equal one, which was counted as it tried.
             self.of_engine.reject_many(*reason, 1);
         }
-        let output = output?;
-        let verdict = model.head.judge(&output.logits).ok_or_else(PredictError::broken_output)?;
-        self.series.observe(call.protocol, verdict.score, text.characters, output.truncated);
+        output
+    }
+
+    /// Counts an answer, shows it to who watches, and remembers it for feedback.
+    fn prediction(&self, model: &ServedModel, text: &Text, verdict: Verdict, output: Output, call: Call) -> Prediction {
+        let Output { logits, truncated, inference, cached } = output;
+        let characters = text.characters;
+        self.series.observe(call.protocol, verdict.score, characters, truncated);
         if let Some(drift) = &model.drift {
-            drift.record(&verdict, text.characters);
+            drift.record(&verdict, characters);
         }
         // A job's texts are so many that they would push out all others.
         let id = match call.when_full {
             WhenFull::WaitBehindRequests => Uuid::new_v4(),
             WhenFull::Refuse | WhenFull::Wait => model.recent.issue(&verdict.label),
         };
-        let Output { logits, truncated, inference, cached } = output;
-        Ok(Prediction { id, verdict, logits, characters: text.characters, truncated, inference, cached })
+        let prediction = Prediction { id, verdict, logits, characters, truncated, inference, cached };
+        if let Some(log) = &self.log {
+            log.note(|with_text| prediction.record(model, with_text.then_some(text), call.protocol));
+        }
+        prediction
     }
 
     /// Answers many texts in order, each as soon as there is a place for it. A text that can't be answered has an error

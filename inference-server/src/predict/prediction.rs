@@ -2,8 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use model::Verdict;
 use uuid::Uuid;
+
+use super::{ServedModel, Text};
+use crate::{
+    inference_log::{Record, Texts},
+    protocol::Protocol,
+};
 
 /// A text's answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,4 +29,25 @@ pub struct Prediction {
     pub inference: Duration,
     /// Whether the answer was kept from an equal text before.
     pub cached: bool,
+}
+
+impl Prediction {
+    /// What the inference log has of it.
+    pub(super) fn record(&self, model: &ServedModel, text: Option<&Text>, protocol: Protocol) -> Record {
+        Record {
+            prediction_id: self.id,
+            correlation_id: None,
+            time: Timestamp::now(),
+            protocol: protocol.as_str(),
+            model_name: Arc::clone(&model.name),
+            model_digest: model.digest.get().map(ToString::to_string),
+            texts: text.map(|text| Texts { text: text.content.clone(), text_pair: text.pair.clone() }),
+            text_length: self.characters,
+            label: Arc::clone(&self.verdict.label),
+            score: self.verdict.score,
+            logits: Arc::clone(&self.logits),
+            truncated: self.truncated,
+            cached: self.cached,
+        }
+    }
 }

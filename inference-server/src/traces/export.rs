@@ -1,8 +1,7 @@
 //! Sends spans to a collector in batches, from a thread of its own.
 
 use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,14 +17,11 @@ use opentelemetry_sdk::{
     Resource,
     trace::{BatchSpanProcessor, SpanData, SpanProcessor},
 };
-use tokio_rustls::rustls::crypto::ring;
-use ureq::{
-    Agent,
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
-};
+use ureq::Agent;
 
 use crate::{
     config::TracingConfig,
+    outgoing::{self, AuthoritiesError},
     secrets::{Headers, Live, masked_sentence},
     version,
 };
@@ -46,20 +42,9 @@ const GRPC_PORT_SENTENCE: &str = "4317 is by default a collector's port for gRPC
 /// Why spans can't be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// The file of authorities can't be read.
-    #[error("the authorities of MLOPS_OTLP_CA can't be read from {path}: {source}")]
-    Authorities {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file of authorities holds none.
-    #[error("{path}, which MLOPS_OTLP_CA names, holds no certificate in PEM form")]
-    NoAuthority {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file of authorities can't be used.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// One of the exporter's own variables is wrong.
     #[error("the exporter of traces can't be set up: {0}")]
     Exporter(#[from] ExporterBuildError),
@@ -140,17 +125,9 @@ impl fmt::Debug for Collector {
 
 impl Collector {
     fn new(config: &TracingConfig) -> Result<Self, TracesError> {
-        let mut agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_WITHIN));
-        // Loading the system's authorities takes longer than the rest of the start.
-        if config.endpoint.starts_with("https:") {
-            let tls = TlsConfig::builder()
-                .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-                .root_certs(RootCerts::Specific(Arc::new(authorities(config.authorities.as_deref())?)))
-                .build();
-            agent = agent.tls_config(tls);
-        }
+        let agent = outgoing::agent(&config.endpoint, config.authorities.as_deref(), "MLOPS_OTLP_CA", ANSWER_WITHIN)?;
         Ok(Self {
-            agent: agent.build().new_agent(),
+            agent,
             endpoint: config.endpoint.clone(),
             headers: config.headers.clone(),
             is_grpc_port: config.is_grpc_port(),
@@ -210,23 +187,4 @@ impl HttpClient for Collector {
         });
         Ok(answer?)
     }
-}
-
-/// The certificates in a file, or the system's.
-fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, TracesError> {
-    let Some(path) = file else {
-        let system = rustls_native_certs::load_native_certs().certs;
-        return Ok(system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect());
-    };
-    let pem = fs::read(path).map_err(|source| TracesError::Authorities { path: path.to_owned(), source })?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(TracesError::NoAuthority { path: path.to_owned() });
-    }
-    Ok(certificates)
 }

@@ -140,10 +140,14 @@ impl Server {
 
     /// The next log line with this message.
     pub fn line(&self, message: &str) -> Value {
+        self.line_with("message", message)
+    }
+
+    /// The next line whose field is this.
+    pub fn line_with(&self, field: &str, value: &str) -> Value {
         loop {
-            let line =
-                self.lines.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("no line {message:?}"));
-            if line["message"] == message {
+            let line = self.lines.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("no line {value:?}"));
+            if line[field] == value {
                 return line;
             }
         }

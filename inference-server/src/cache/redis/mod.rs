@@ -54,7 +54,7 @@ impl Redis {
     /// Answers that aren't looked up before [`Self::start`].
     #[must_use]
     pub fn new(config: RedisConfig, series: Arc<Series>) -> Self {
-        series.redis.breaker_open.set(1);
+        series.expect_redis();
         let places = Semaphore::new(config.lookups_in_flight);
         Self { config, series, link: Link::new(), places, served: OnceLock::new() }
     }

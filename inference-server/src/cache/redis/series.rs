@@ -56,7 +56,7 @@ pub struct RedisSeries {
     errors: Family<FailureLabels, Counter>,
     pub(super) writes: Counter,
     pub(super) dropped_writes: Counter,
-    pub(super) breaker_open: Gauge,
+    pub(in crate::cache) breaker_open: Gauge,
     pub(super) lookup_duration: Histogram,
 }
 

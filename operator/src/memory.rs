@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::{
     api::{SentimentServiceStatus, ServiceRef, Stored},
     children::ChildKind,
+    digests::Digest,
     facts::{self, Eviction},
     lock::lock,
     status,
@@ -69,6 +70,33 @@ struct State {
     eviction: Option<Eviction>,
     /// What a kubelet last warned of, of which pod, and when it was asked.
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
+    /// What is known of the model's digest, until the status has it.
+    digest: Option<DigestKnown>,
+}
+
+/// What a ReplicaSet's pods were asked for their model's digest.
+struct DigestKnown {
+    replica_set: Arc<str>,
+    failures: u32,
+    state: DigestState,
+}
+
+enum DigestState {
+    UnderWay,
+    Failed { until: Instant },
+    Answered(Option<Digest>),
+}
+
+/// Whether the pods of a ReplicaSet were asked for their model's digest.
+pub(crate) enum DigestAsked {
+    /// Not, or there was no answer a good while ago.
+    Not,
+    /// One is being asked.
+    UnderWay,
+    /// There was no answer, and it isn't time to ask again.
+    Later(Duration),
+    /// One has answered; with nothing, where its server doesn't tell.
+    Answered(Option<Digest>),
 }
 
 /// Whether a kubelet's last warning was asked for.
@@ -246,6 +274,53 @@ impl Memory {
                 Asked::OfLate(words.clone())
             }
             _ => Asked::Not,
+        }
+    }
+
+    /// Whether the pods of this ReplicaSet were asked for their model's digest.
+    pub(crate) fn digest(&self, replica_set: &str, now: Instant) -> DigestAsked {
+        let state = lock(&self.state);
+        match state.digest.as_ref().filter(|known| &*known.replica_set == replica_set).map(|known| &known.state) {
+            None => DigestAsked::Not,
+            Some(DigestState::UnderWay) => DigestAsked::UnderWay,
+            Some(DigestState::Failed { until }) if *until > now => DigestAsked::Later(until.duration_since(now)),
+            Some(DigestState::Failed { .. }) => DigestAsked::Not,
+            Some(DigestState::Answered(digest)) => DigestAsked::Answered(digest.clone()),
+        }
+    }
+
+    /// Notes that a pod of this ReplicaSet is being asked.
+    pub(crate) fn note_digest_asked(&self, replica_set: Arc<str>) {
+        let mut state = lock(&self.state);
+        let before = state.digest.take().filter(|known| known.replica_set == replica_set);
+        let failures = before.map_or(0, |known| known.failures);
+        state.digest = Some(DigestKnown { replica_set, failures, state: DigestState::UnderWay });
+    }
+
+    /// Notes what a pod of this ReplicaSet answered.
+    pub(crate) fn note_digest(&self, replica_set: &str, digest: Option<Digest>) {
+        self.change_digest(replica_set, |known| known.state = DigestState::Answered(digest));
+    }
+
+    /// Counts that a pod of this ReplicaSet didn't answer, and tells how often that was in a row.
+    pub(crate) fn count_digest_failure(&self, replica_set: &str) -> u32 {
+        let mut failures = 0;
+        self.change_digest(replica_set, |known| {
+            known.failures = known.failures.saturating_add(1);
+            failures = known.failures;
+        });
+        failures
+    }
+
+    /// Notes until when none is asked again.
+    pub(crate) fn note_digest_failure(&self, replica_set: &str, until: Instant) {
+        self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
+    }
+
+    /// What is said of a ReplicaSet whose place another has taken comes too late.
+    fn change_digest(&self, replica_set: &str, change: impl FnOnce(&mut DigestKnown)) {
+        if let Some(known) = lock(&self.state).digest.as_mut().filter(|known| &*known.replica_set == replica_set) {
+            change(known);
         }
     }
 

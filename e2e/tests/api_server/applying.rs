@@ -42,8 +42,8 @@ pub async fn children(client: Client) -> Outcome {
         ensure!(owner.kind == "SentimentService" && owner.controller == Some(true), "the owner is {owner:?}");
         ensure!(owner.block_owner_deletion != Some(true), "a deletion would wait for the child");
     }
-    let port = service.spec.and_then(|spec| spec.ports).and_then(|ports| ports.first().map(|port| port.port));
-    ensure!(port == Some(8000), "the Service's port is {port:?}");
+    let ports: Vec<i32> = service.spec.and_then(|spec| spec.ports).iter().flatten().map(|port| port.port).collect();
+    ensure!(ports == [8000, 8001], "the Service's ports are {ports:?}");
     Ok(())
 }
 
@@ -73,7 +73,7 @@ pub async fn repair(client: Client) -> Outcome {
     within(REPAIR, "the repair of the port", || async {
         let spec = services.get("reviews").await.map_err(failure)?.spec.unwrap_or_default();
         let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
-        ensure!(ports == [8000], "the ports are {ports:?}");
+        ensure!(ports == [8000, 8001], "the ports are {ports:?}");
         Ok(())
     })
     .await?;

@@ -281,10 +281,9 @@ impl Memory {
     pub(crate) fn digest(&self, replica_set: &str, now: Instant) -> DigestAsked {
         let state = lock(&self.state);
         match state.digest.as_ref().filter(|known| &*known.replica_set == replica_set).map(|known| &known.state) {
-            None => DigestAsked::Not,
             Some(DigestState::UnderWay) => DigestAsked::UnderWay,
             Some(DigestState::Failed { until }) if *until > now => DigestAsked::Later(until.duration_since(now)),
-            Some(DigestState::Failed { .. }) => DigestAsked::Not,
+            None | Some(DigestState::Failed { .. }) => DigestAsked::Not,
             Some(DigestState::Answered(digest)) => DigestAsked::Answered(digest.clone()),
         }
     }

@@ -152,11 +152,11 @@ fn cases() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"env": [{"name": "MLOPS_PORT", "value": "9"}]}),
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
         ),
         (
             json!({"env": [{"name": "MLOPS_MANAGEMENT_PORT", "value": "9"}]}),
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
         ),
         (
             json!({"env": [{"name": "MLOPS_DEBUG", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]}),
@@ -184,13 +184,13 @@ fn cases() -> Vec<(Value, &'static str)> {
             "route.grpc publishes gRPC, which isn't served",
         ),
         (json!({"tls": {}}), "spec.tls.secretName: Required value"),
-        (json!({"auth": limits(json!([{"name": "shop"}]))}), "a limit limits nothing"),
-        (json!({"auth": limits(json!([{"name": "a b", "concurrency": 1}]))}), "should match"),
+        (json!({"auth": limits(&json!([{"name": "shop"}]))}), "a limit limits nothing"),
+        (json!({"auth": limits(&json!([{"name": "a b", "concurrency": 1}]))}), "should match"),
         (
-            json!({"auth": limits(json!([{"name": "*", "concurrency": 1}, {"name": "*", "concurrency": 2}]))}),
+            json!({"auth": limits(&json!([{"name": "*", "concurrency": 1}, {"name": "*", "concurrency": 2}]))}),
             "Duplicate value",
         ),
-        (json!({"auth": limits(json!([{"name": "*", "concurrency": 1, "burst": 2}]))}), "burst is how far"),
+        (json!({"auth": limits(&json!([{"name": "*", "concurrency": 1, "burst": 2}]))}), "burst is how far"),
         (json!({"inferenceLog": {}}), "inferenceLog leads nowhere"),
         (json!({"inferenceLog": {"url": "records.example.com"}}), "inferenceLog.url is a scheme and a host"),
         (json!({"inferenceLog": {"stdout": true, "sampleRatio": 1.1}}), "should be less than or equal to 1"),
@@ -221,7 +221,7 @@ async fn create(client: &Client, namespace: &str, name: &str, spec: &Value) -> k
     client.request(request.body(object.to_string().into_bytes()).map_err(kube::Error::HttpError)?).await
 }
 
-fn limits(limits: Value) -> Value {
+fn limits(limits: &Value) -> Value {
     json!({"apiKeySecretRef": {"name": "keys"}, "limits": limits})
 }
 

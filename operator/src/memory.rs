@@ -348,6 +348,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_about_a_replica_set_that_another_has_replaced_comes_too_late() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        assert!(matches!(memory.digest("a-1", now), DigestAsked::Not));
+        memory.note_digest_asked("a-1".into());
+        memory.note_digest_asked("a-2".into());
+        memory.note_digest("a-1", None);
+        assert!(matches!(memory.digest("a-2", now), DigestAsked::UnderWay));
+        assert!(matches!(memory.digest("a-1", now), DigestAsked::Not));
+        memory.note_digest("a-2", None);
+        assert!(matches!(memory.digest("a-2", now), DigestAsked::Answered(None)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_without_an_answer_are_counted_for_one_replica_set() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        memory.note_digest_asked("a-1".into());
+        assert_eq!(memory.count_digest_failure("a-1"), 1);
+        memory.note_digest_failure("a-1", now + Duration::from_secs(1));
+        assert!(matches!(memory.digest("a-1", now), DigestAsked::Later(left) if left == Duration::from_secs(1)));
+        assert!(matches!(memory.digest("a-1", now + Duration::from_secs(1)), DigestAsked::Not));
+        memory.note_digest_asked("a-1".into());
+        assert_eq!(memory.count_digest_failure("a-1"), 2);
+        memory.note_digest_asked("a-2".into());
+        assert_eq!(memory.count_digest_failure("a-2"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failure_is_not_repeated_until_its_time_or_until_something_moves() {
         let memory = Memory::default();
         let situation = Situation { generation: Some(1), versions: 7 };

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Case::new("fields_of_others_are_left_alone", |s| applying::foreign_fields(client(&s))),
         Case::new("nothing_moves_when_nothing_changes", |s| applying::quiet(client(&s))),
         Case::new("a_changed_spec_changes_the_children", |s| applying::update(client(&s))),
+        Case::new("ports_follow_the_spec", |s| applying::ports(client(&s))),
         Case::new("a_strangers_object_is_not_taken_over", |s| applying::stranger(client(&s))),
         Case::new("another_managers_field_is_reported_not_fought", |s| applying::contested(client(&s))),
         Case::new("a_quiet_service_costs_no_request", |s: Arc<ApiServer>| counting::quiet(s.config.clone())),

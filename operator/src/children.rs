@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     build::{
         Children,
-        external::{HttpRoute, PodMonitor},
+        external::{GrpcRoute, HttpRoute, PodMonitor},
     },
     facts,
 };
@@ -36,6 +36,7 @@ pub enum ChildKind {
     PodDisruptionBudget,
     PodMonitor,
     HttpRoute,
+    GrpcRoute,
 }
 
 /// How a kind of child is made, read and written.
@@ -122,7 +123,7 @@ const PLAIN: Declaration = Declaration {
 };
 
 /// All kinds, in the order of [`ChildKind`].
-pub static KINDS: [Declaration; 8] = [
+pub static KINDS: [Declaration; 9] = [
     Declaration {
         kind: ChildKind::ServiceAccount,
         resource: || ApiResource::erase::<ServiceAccount>(&()),
@@ -179,6 +180,19 @@ pub static KINDS: [Declaration; 8] = [
             definition: "httproutes.gateway.networking.k8s.io",
             provider: "the Gateway API",
             field: "spec.route",
+        }),
+        ..PLAIN
+    },
+    Declaration {
+        kind: ChildKind::GrpcRoute,
+        resource: || ApiResource::erase::<GrpcRoute>(&()),
+        built: |children| json(children.grpc_route.as_ref()),
+        facts: |object| read(object, |route| ChildFacts::Route(facts::Route::of(route).into())),
+        optional: Some(MissingApi {
+            kind: "GRPCRoute (gateway.networking.k8s.io/v1)",
+            definition: "grpcroutes.gateway.networking.k8s.io",
+            provider: "the Gateway API, 1.1 or later",
+            field: "spec.route.grpc",
         }),
         ..PLAIN
     },

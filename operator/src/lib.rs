@@ -10,7 +10,9 @@ pub mod build;
 pub mod children;
 pub mod cli;
 pub mod controller;
+mod crd_yaml;
 pub mod dereference;
+pub mod digests;
 pub mod evictions;
 pub mod facts;
 #[cfg(test)]

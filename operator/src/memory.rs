@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::{
     api::{SentimentServiceStatus, ServiceRef, Stored},
     children::ChildKind,
+    digests::Digest,
     facts::{self, Eviction},
     lock::lock,
     status,
@@ -69,6 +70,33 @@ struct State {
     eviction: Option<Eviction>,
     /// What a kubelet last warned of, of which pod, and when it was asked.
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
+    /// What is known of the model's digest, until the status has it.
+    digest: Option<DigestKnown>,
+}
+
+/// What a ReplicaSet's pods were asked for their model's digest.
+struct DigestKnown {
+    replica_set: Arc<str>,
+    failures: u32,
+    state: DigestState,
+}
+
+enum DigestState {
+    UnderWay,
+    Failed { until: Instant },
+    Answered(Option<Digest>),
+}
+
+/// Whether the pods of a ReplicaSet were asked for their model's digest.
+pub(crate) enum DigestAsked {
+    /// Not, or there was no answer a good while ago.
+    Not,
+    /// One is being asked.
+    UnderWay,
+    /// There was no answer, and it isn't time to ask again.
+    Later(Duration),
+    /// One has answered; with nothing, where its server doesn't tell.
+    Answered(Option<Digest>),
 }
 
 /// Whether a kubelet's last warning was asked for.
@@ -249,6 +277,52 @@ impl Memory {
         }
     }
 
+    /// Whether the pods of this ReplicaSet were asked for their model's digest.
+    pub(crate) fn digest(&self, replica_set: &str, now: Instant) -> DigestAsked {
+        let state = lock(&self.state);
+        match state.digest.as_ref().filter(|known| &*known.replica_set == replica_set).map(|known| &known.state) {
+            Some(DigestState::UnderWay) => DigestAsked::UnderWay,
+            Some(DigestState::Failed { until }) if *until > now => DigestAsked::Later(until.duration_since(now)),
+            None | Some(DigestState::Failed { .. }) => DigestAsked::Not,
+            Some(DigestState::Answered(digest)) => DigestAsked::Answered(digest.clone()),
+        }
+    }
+
+    /// Notes that a pod of this ReplicaSet is being asked.
+    pub(crate) fn note_digest_asked(&self, replica_set: Arc<str>) {
+        let mut state = lock(&self.state);
+        let before = state.digest.take().filter(|known| known.replica_set == replica_set);
+        let failures = before.map_or(0, |known| known.failures);
+        state.digest = Some(DigestKnown { replica_set, failures, state: DigestState::UnderWay });
+    }
+
+    /// Notes what a pod of this ReplicaSet answered.
+    pub(crate) fn note_digest(&self, replica_set: &str, digest: Option<Digest>) {
+        self.change_digest(replica_set, |known| known.state = DigestState::Answered(digest));
+    }
+
+    /// Counts that a pod of this ReplicaSet didn't answer, and tells how often that was in a row.
+    pub(crate) fn count_digest_failure(&self, replica_set: &str) -> u32 {
+        let mut failures = 0;
+        self.change_digest(replica_set, |known| {
+            known.failures = known.failures.saturating_add(1);
+            failures = known.failures;
+        });
+        failures
+    }
+
+    /// Notes until when none is asked again.
+    pub(crate) fn note_digest_failure(&self, replica_set: &str, until: Instant) {
+        self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
+    }
+
+    /// What is said of a ReplicaSet whose place another has taken comes too late.
+    fn change_digest(&self, replica_set: &str, change: impl FnOnce(&mut DigestKnown)) {
+        if let Some(known) = lock(&self.state).digest.as_mut().filter(|known| &*known.replica_set == replica_set) {
+            change(known);
+        }
+    }
+
     /// Notes what a kubelet last warned of.
     pub(crate) fn note_warning(&self, pod: Uid, words: Option<Arc<str>>, now: Instant) {
         lock(&self.state).warning = Some((pod, words, now));
@@ -271,6 +345,33 @@ mod tests {
         assert_eq!(memories.of(&service(), Some("b")).count_failure(), 1);
         memories.forget(&service());
         assert!(memories.known(&service()).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_about_a_replica_set_that_another_has_replaced_comes_too_late() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        assert!(matches!(memory.digest("a-1", now), DigestAsked::Not));
+        memory.note_digest_asked("a-1".into());
+        memory.note_digest_asked("a-2".into());
+        memory.note_digest("a-1", None);
+        assert!(matches!(memory.digest("a-2", now), DigestAsked::UnderWay));
+        assert!(matches!(memory.digest("a-1", now), DigestAsked::Not));
+        memory.note_digest("a-2", None);
+        assert!(matches!(memory.digest("a-2", now), DigestAsked::Answered(None)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_without_an_answer_are_counted_for_one_replica_set() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        memory.note_digest_asked("a-1".into());
+        assert_eq!(memory.count_digest_failure("a-1"), 1);
+        memory.note_digest_failure("a-1", now + Duration::from_secs(1));
+        assert!(matches!(memory.digest("a-1", now), DigestAsked::Later(left) if left == Duration::from_secs(1)));
+        assert!(matches!(memory.digest("a-1", now + Duration::from_secs(1)), DigestAsked::Not));
+        memory.note_digest_asked("a-1".into());
+        assert_eq!(memory.count_digest_failure("a-1"), 2);
+        memory.note_digest_asked("a-2".into());
+        assert_eq!(memory.count_digest_failure("a-2"), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -57,12 +57,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
-# Where these two are installed.
+# Where these three are installed.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
+  resources: [httproutes, grpcroutes]
   verbs: [get, list, watch, create, patch, delete]
 # The content of one that a spec names decides when its pods roll.
 - apiGroups: [""]
@@ -130,6 +130,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   expression: >-
     object.?spec.?route.hasValue()
     && (oldObject == null || oldObject.?spec.?route.orValue(null) != object.spec.route)
+- name: grpcRoute
+  expression: "variables.route && object.spec.route.?grpc.hasValue()"
 - name: monitoring
   expression: >-
     object.?spec.?monitoring.hasValue()
@@ -142,6 +144,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     || authorizer.group('gateway.networking.k8s.io').resource('httproutes').namespace(request.namespace).check('create').allowed()
   messageExpression: >-
     'spec.route: ' + request.userInfo.username + ' may not create httproutes.gateway.networking.k8s.io in namespace '
+    + request.namespace + ': ask for that right, or leave route as it is'
+  reason: Forbidden
+- expression: >-
+    !variables.grpcRoute
+    || authorizer.group('gateway.networking.k8s.io').resource('grpcroutes').namespace(request.namespace).check('create').allowed()
+  messageExpression: >-
+    'spec.route.grpc: ' + request.userInfo.username + ' may not create grpcroutes.gateway.networking.k8s.io in namespace '
     + request.namespace + ': ask for that right, or leave route as it is'
   reason: Forbidden
 - expression: >-

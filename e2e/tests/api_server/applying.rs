@@ -42,8 +42,8 @@ pub async fn children(client: Client) -> Outcome {
         ensure!(owner.kind == "SentimentService" && owner.controller == Some(true), "the owner is {owner:?}");
         ensure!(owner.block_owner_deletion != Some(true), "a deletion would wait for the child");
     }
-    let port = service.spec.and_then(|spec| spec.ports).and_then(|ports| ports.first().map(|port| port.port));
-    ensure!(port == Some(8000), "the Service's port is {port:?}");
+    let ports: Vec<i32> = service.spec.and_then(|spec| spec.ports).iter().flatten().map(|port| port.port).collect();
+    ensure!(ports == [8000, 8001], "the Service's ports are {ports:?}");
     Ok(())
 }
 
@@ -73,7 +73,7 @@ pub async fn repair(client: Client) -> Outcome {
     within(REPAIR, "the repair of the port", || async {
         let spec = services.get("reviews").await.map_err(failure)?.spec.unwrap_or_default();
         let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
-        ensure!(ports == [8000], "the ports are {ports:?}");
+        ensure!(ports == [8000, 8001], "the ports are {ports:?}");
         Ok(())
     })
     .await?;
@@ -178,7 +178,7 @@ pub async fn update(client: Client) -> Outcome {
         let service = services.get("reviews").await.map_err(failure)?;
         ensure!(service.annotations().contains_key("example.com/a"), "the annotation is missing");
         let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
-        ensure!(ports.iter().map(|port| port.port).eq([80]), "the ports are {ports:?}");
+        ensure!(ports.iter().map(|port| port.port).eq([80, 8001]), "the ports are {ports:?}");
         Ok(())
     })
     .await?;
@@ -195,6 +195,37 @@ pub async fn update(client: Client) -> Outcome {
         Ok(())
     })
     .await
+}
+
+/// Ports come, go and change places on the same Service, and say what is spoken there.
+pub async fn ports(client: Client) -> Outcome {
+    let (namespace, _, services) = made(&client, "ports").await?;
+    let uid = services.get("reviews").await.map_err(failure)?.uid();
+    for (spec, expected) in [
+        (json!({}), vec!["http 8000 http", "grpc 8001 kubernetes.io/h2c"]),
+        (json!({"service": {"port": 8001}}), vec!["http 8001 http", "grpc 8000 kubernetes.io/h2c"]),
+        (json!({"tls": {"secretName": "reviews-tls"}}), vec!["http 8000 https", "grpc 8001 "]),
+        (json!({"protocols": ["native"]}), vec!["http 8000 http"]),
+        (json!({}), vec!["http 8000 http", "grpc 8001 kubernetes.io/h2c"]),
+    ] {
+        service(&client, &namespace, "reviews", spec.clone()).await.map_err(failure)?;
+        eventually("the ports", || async {
+            let service = services.get("reviews").await.map_err(failure)?;
+            ensure!(service.uid() == uid, "it is another Service");
+            let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default().into_iter();
+            let mut found: Vec<String> = ports
+                .map(|port| {
+                    let (name, protocol) = (port.name.unwrap_or_default(), port.app_protocol.unwrap_or_default());
+                    format!("{name} {} {protocol}", port.port)
+                })
+                .collect();
+            found.sort_unstable_by(|one, other| other.cmp(one));
+            ensure!(found == expected, "{spec}: the ports are {found:?}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// An object of the same name that somebody else made is reported, and is ours to make once it is gone.

@@ -22,7 +22,7 @@ use kube::{
 use kubesentiment_e2e::{Failure, Outcome, ensure, eventually, failure, namespace, ready, service, within};
 use kubesentiment_operator::build::{
     CONFIG_HASH,
-    external::{HttpRoute, PodMonitor},
+    external::{GrpcRoute, HttpRoute, PodMonitor},
 };
 use serde_json::{Value, json};
 
@@ -259,8 +259,8 @@ fn definition(group: &str, kind: &str, plural: &str, spec: &Value) -> Value {
     })
 }
 
-/// The CustomResourceDefinitions of the two optional kinds, as far as they are used.
-pub(super) fn definitions() -> [Value; 2] {
+/// The CustomResourceDefinitions of the three optional kinds, as far as they are used.
+pub(super) fn definitions() -> [Value; 3] {
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": text});
     let list = |fields: Value| json!({"type": "array", "items": {"type": "object", "properties": fields}});
@@ -282,9 +282,15 @@ pub(super) fn definitions() -> [Value; 2] {
             "backendRefs": list(json!({"name": text, "port": {"type": "integer"}})),
         })),
     }});
+    let grpc_route = json!({"type": "object", "required": ["parentRefs", "rules"], "properties": {
+        "parentRefs": list(json!({"name": text, "namespace": text, "sectionName": text})),
+        "hostnames": {"type": "array", "items": text},
+        "rules": list(json!({"backendRefs": list(json!({"name": text, "port": {"type": "integer"}}))})),
+    }});
     [
         definition("monitoring.coreos.com", "PodMonitor", "podmonitors", &monitor),
         definition("gateway.networking.k8s.io", "HTTPRoute", "httproutes", &route),
+        definition("gateway.networking.k8s.io", "GRPCRoute", "grpcroutes", &grpc_route),
     ]
 }
 
@@ -295,7 +301,7 @@ pub async fn optional_apis(client: Client) -> Outcome {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let spec = json!({
         "monitoring": {"interval": "15s"},
-        "route": {"parentRefs": [{"name": "public"}], "hostnames": ["reviews.example.com"], "path": "/reviews"},
+        "route": {"parentRefs": [{"name": "public"}], "hostnames": ["reviews.example.com"], "path": "/reviews", "grpc": {}},
     });
     service(&client, &namespace, "reviews", spec).await.map_err(failure)?;
     let message =
@@ -310,10 +316,13 @@ pub async fn optional_apis(client: Client) -> Outcome {
     within(DISCOVERY, "the discovery", || ready(&client, &namespace, "reviews", "False", "RollingOut")).await?;
     let monitors: Api<PodMonitor> = Api::namespaced(client.clone(), &namespace);
     let routes: Api<HttpRoute> = Api::namespaced(client.clone(), &namespace);
+    let grpc_routes: Api<GrpcRoute> = Api::namespaced(client.clone(), &namespace);
     let endpoint = monitors.get("reviews").await.map_err(failure)?.spec.pod_metrics_endpoints.remove(0);
     ensure!(endpoint.interval.as_deref() == Some("15s"), "the interval is {:?}", endpoint.interval);
     let rule = routes.get("reviews").await.map_err(failure)?.spec.rules.remove(0);
     ensure!(rule.backend_refs[0].name == "reviews" && rule.filters.len() == 1, "the rule is {rule:?}");
+    let rule = grpc_routes.get("reviews").await.map_err(failure)?.spec.rules.remove(0);
+    ensure!(rule.backend_refs[0].port == 8001, "the rule of gRPC is {rule:?}");
 
     let edit = json!({"spec": {"podMetricsEndpoints": []}});
     monitors.patch("reviews", &PatchParams::default(), &Patch::Merge(&edit)).await.map_err(failure)?;
@@ -325,8 +334,8 @@ pub async fn optional_apis(client: Client) -> Outcome {
     .await?;
     service(&client, &namespace, "reviews", json!({})).await.map_err(failure)?;
     eventually("their removal", || async {
-        let found = [exists(&monitors).await?, exists(&routes).await?];
-        ensure!(found == [false; 2], "PodMonitor, HTTPRoute: {found:?}");
+        let found = [exists(&monitors).await?, exists(&routes).await?, exists(&grpc_routes).await?];
+        ensure!(found == [false; 3], "PodMonitor, HTTPRoute, GRPCRoute: {found:?}");
         Ok(())
     })
     .await?;

@@ -108,6 +108,7 @@ fn route(host: &str) -> Value {
 }
 
 const NO_ROUTE: &str = "may not create httproutes.gateway.networking.k8s.io in namespace";
+const NO_GRPC_ROUTE: &str = "may not create grpcroutes.gateway.networking.k8s.io in namespace";
 const NO_MONITOR: &str = "may not create podmonitors.monitoring.coreos.com in namespace";
 
 /// What `docs/security.md` says of each role.
@@ -169,6 +170,9 @@ pub async fn roles() -> Outcome {
     let publisher = server.client_of("publisher")?;
     let spec = json!({"route": route("p.example.com"), "monitoring": {}});
     allowed("both as publisher", service(&publisher, &namespace, "published", spec).await)?;
+    let mut spec = json!({"route": route("p.example.com"), "monitoring": {}});
+    spec["route"]["grpc"] = json!({});
+    refused("gRPC as publisher of HTTP", service(&publisher, &namespace, "published", spec).await, NO_GRPC_ROUTE)?;
     let elsewhere: String = kubesentiment_e2e::namespace(admin, "elsewhere").await?;
     bind(admin, &elsewhere, "publisher", "ClusterRole", "edit").await?;
     let spec = json!({"route": route("p.example.com")});

@@ -152,11 +152,11 @@ fn cases() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"env": [{"name": "MLOPS_PORT", "value": "9"}]}),
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
         ),
         (
             json!({"env": [{"name": "MLOPS_MANAGEMENT_PORT", "value": "9"}]}),
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
         ),
         (
             json!({"env": [{"name": "MLOPS_DEBUG", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]}),
@@ -175,6 +175,29 @@ fn cases() -> Vec<(Value, &'static str)> {
         (json!({"model": {"labels": ["GOOD"]}}), "model.labels names the classes of the model by index"),
         (json!({"model": {"neutralBand": 1.0}}), "model.neutralBand is a probability from 0 to below 1"),
         (json!({"model": {"neutralBand": -0.1}}), "should be greater than or equal to 0"),
+        (json!({"protocols": ["soap"]}), "supported values: \"native\", \"oip\""),
+        (json!({"protocols": []}), "should have at least 1 items"),
+        (json!({"protocols": ["grpc", "grpc"]}), "Duplicate value"),
+        (json!({"service": {"grpcPort": 8000}}), "service.grpcPort is the port of the Service for HTTP"),
+        (
+            json!({"protocols": ["native"], "route": {"parentRefs": [{"name": "g"}], "grpc": {}}}),
+            "route.grpc publishes gRPC, which isn't served",
+        ),
+        (json!({"tls": {}}), "spec.tls.secretName: Required value"),
+        (json!({"auth": limits(&json!([{"name": "shop"}]))}), "a limit limits nothing"),
+        (json!({"auth": limits(&json!([{"name": "a b", "concurrency": 1}]))}), "should match"),
+        (
+            json!({"auth": limits(&json!([{"name": "*", "concurrency": 1}, {"name": "*", "concurrency": 2}]))}),
+            "Duplicate value",
+        ),
+        (json!({"auth": limits(&json!([{"name": "*", "concurrency": 1, "burst": 2}]))}), "burst is how far"),
+        (json!({"inferenceLog": {}}), "inferenceLog leads nowhere"),
+        (json!({"inferenceLog": {"url": "records.example.com"}}), "inferenceLog.url is a scheme and a host"),
+        (json!({"inferenceLog": {"stdout": true, "sampleRatio": 1.1}}), "should be less than or equal to 1"),
+        (
+            json!({"inferenceLog": {"url": "http://records", "caSecretRef": {"name": "a"}}}),
+            "inferenceLog.caSecretRef has the authority",
+        ),
         (json!({"autoscale": {}}), "unknown field \"spec.autoscale\""),
     ]
 }
@@ -196,6 +219,10 @@ async fn create(client: &Client, namespace: &str, name: &str, spec: &Value) -> k
         format!("/apis/kubesentiment.io/v1alpha1/namespaces/{namespace}/sentimentservices?fieldValidation=Strict");
     let request = http::Request::post(path).header("content-type", "application/json");
     client.request(request.body(object.to_string().into_bytes()).map_err(kube::Error::HttpError)?).await
+}
+
+fn limits(limits: &Value) -> Value {
+    json!({"apiKeySecretRef": {"name": "keys"}, "limits": limits})
 }
 
 /// Every case is refused, and by the rule that is meant.

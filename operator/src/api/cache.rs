@@ -1,7 +1,9 @@
-//! The response cache, and what guards the API.
+//! The response cache.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+
+use super::SecretKeyRef;
 
 /// Where answers are kept. Equal texts are then answered without the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -51,27 +53,4 @@ pub struct Redis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub ttl: Option<i32>,
-}
-
-/// Who may call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Auth {
-    /// The key that callers send as `X-API-Key`, in a Secret of the same namespace. Default key:
-    /// `api-key`. It is mounted as a file, which pods read again when it changes. It may hold several keys, one
-    /// `name: key` a line.
-    pub api_key_secret_ref: SecretKeyRef,
-}
-
-/// A value in a Secret of the same namespace. The kubelet reads it; the operator never does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretKeyRef {
-    /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub name: String,
-    /// Key in the Secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub key: Option<String>,
 }

@@ -8,19 +8,20 @@ use serde_json::json;
 
 use super::{SentimentService, status};
 
-/// Fields of `spec` whose types are Kubernetes' own. `kubectl explain` has their texts under the
+/// Fields whose types are Kubernetes' own. `kubectl explain` has their texts under the
 /// object that they come from; a second copy would be two thirds of this definition.
-const OF_KUBERNETES: [&[&str]; 10] = [
-    &["autoscaling", "metrics"],
-    &["autoscaling", "behavior"],
-    &["env"],
-    &["envFrom"],
-    &["networkPolicy", "ingressFrom"],
-    &["networkPolicy", "egressTo"],
-    &["networkPolicy", "dnsTo"],
-    &["scheduling", "tolerations"],
-    &["scheduling", "affinity"],
-    &["scheduling", "topologySpreadConstraints"],
+const OF_KUBERNETES: [&[&str]; 11] = [
+    &["status", "conditions"],
+    &["spec", "autoscaling", "metrics"],
+    &["spec", "autoscaling", "behavior"],
+    &["spec", "env"],
+    &["spec", "envFrom"],
+    &["spec", "networkPolicy", "ingressFrom"],
+    &["spec", "networkPolicy", "egressTo"],
+    &["spec", "networkPolicy", "dnsTo"],
+    &["spec", "scheduling", "tolerations"],
+    &["spec", "scheduling", "affinity"],
+    &["spec", "scheduling", "topologySpreadConstraints"],
 ];
 
 /// The longest name of an environment variable. Rules over names need a bound, since the API
@@ -45,15 +46,15 @@ pub fn crd() -> CustomResourceDefinition {
         if let Some(status) = descend(root, &["status"]) {
             status.default = Some(JSON(json!({ "observedGeneration": status::UNREPORTED })));
         }
+        for path in OF_KUBERNETES {
+            if let Some(field) = descend(root, path) {
+                each_below(field, &mut |schema| schema.description = None);
+            }
+        }
         let Some(spec) = root.properties.as_mut().and_then(|properties| properties.get_mut("spec")) else {
             continue;
         };
         spec.default = Some(JSON(json!({})));
-        for path in OF_KUBERNETES {
-            if let Some(field) = descend(spec, path) {
-                each_below(field, &mut |schema| schema.description = None);
-            }
-        }
         if let Some(JSONSchemaPropsOrArray::Schema(variable)) =
             descend(spec, &["env"]).and_then(|env| env.items.as_mut())
             && let Some(name) = descend(variable, &["name"])
@@ -109,9 +110,8 @@ mod tests {
     fn the_fields_of_kubernetes_are_found() {
         let mut crd = crd();
         let root = crd.spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
-        let spec = descend(root, &["spec"]).unwrap();
         for path in OF_KUBERNETES {
-            let field = descend(spec, path).unwrap_or_else(|| panic!("spec has no field {path:?}"));
+            let field = descend(root, path).unwrap_or_else(|| panic!("there is no field {path:?}"));
             assert!(field.description.is_some(), "{path:?} itself keeps its text");
         }
     }

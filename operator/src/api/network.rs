@@ -12,6 +12,9 @@ use super::labels::{KEYS, KEYS_MESSAGE, OWN_LABELS, OWN_LABELS_MESSAGE, TOGETHER
 /// The Service in front of the pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.grpcPort) || self.grpcPort != (has(self.port) ? self.port : 8000)").message(
+    "service.grpcPort is the port of the Service for HTTP, 8000 unless service.port says otherwise: give gRPC another"
+))]
 pub struct Service {
     /// How the Service is exposed. Default: `ClusterIP`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -20,6 +23,10 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
+    /// The port of the Service for gRPC, where that is served. Default: 8001, or 8000 where `port` is 8001.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub grpc_port: Option<i32>,
     /// `ClientIP` sends each client to one pod, as asynchronous batch jobs behind several pods need it: a job is in the
     /// memory of the pod that took it. Default: `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +71,7 @@ pub enum SessionAffinity {
     ClientIp,
 }
 
-/// The only traffic that the pods take part in: ports 8000 and 8081 in; out, the cluster's DNS and what the spec
+/// The only traffic that the pods take part in: ports 8000, 8001 and 8081 in; out, the cluster's DNS and what the spec
 /// itself names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -72,13 +79,14 @@ pub struct NetworkPolicy {
     /// Whether there is a NetworkPolicy.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Who may call port 8000, and 8081 for the series, as in `networkpolicy.spec.ingress.from`. Default: everybody.
-    /// Where it is set, list the namespace of Prometheus too.
+    /// Who may call ports 8000 and 8001, and 8081 for the series, as in `networkpolicy.spec.ingress.from`. Default: everybody.
+    /// Where it is set, list the namespace of Prometheus too, and that of the operator, which asks a pod for
+    /// `status.model.digest`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new(PEERS).message(PEERS_MESSAGE))]
     pub ingress_from: Vec<NetworkPolicyPeer>,
-    /// What the pods may call beside DNS and the Redis server of the spec, as in
+    /// What the pods may call beside DNS and what the spec itself names, as in
     /// `networkpolicy.spec.egress.to`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -102,7 +110,7 @@ impl Default for NetworkPolicy {
     }
 }
 
-/// An `HTTPRoute` of the Gateway API, where that API is installed.
+/// An `HTTPRoute` of the Gateway API, where that API is installed, and a `GRPCRoute` beside it where `grpc` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
@@ -124,9 +132,29 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^/([^/?#\s]+(/[^/?#\s]+)*)?$"))]
     pub path: Option<String>,
+    /// Publishes gRPC too, by a `GRPCRoute` with the same Gateways. `grpc: {}` has the same host names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcRoute>,
 }
 
-/// A Gateway. Other parents of an `HTTPRoute`, such as a mesh's Services, are refused.
+/// A `GRPCRoute` of the Gateway API. The methods of gRPC have paths of their own, so `path` is not for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrpcRoute {
+    /// Host names for gRPC. Default: those of the route. Some Gateways accept just one of the two routes for a host
+    /// name: with these, give gRPC one of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        )
+    )]
+    pub hostnames: Vec<String>,
+}
+
+/// A Gateway. Other parents of a route, such as a mesh's Services, are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(

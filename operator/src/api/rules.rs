@@ -16,6 +16,7 @@ use crate::{
 fn broken() -> Vec<(Value, &'static str)> {
     let digest = format!("sha256:{}", "0".repeat(64));
     let auth = json!({"apiKeySecretRef": {"name": "keys"}});
+    let limited = |limit: Value| json!({"apiKeySecretRef": {"name": "keys"}, "limits": [limit]});
     let optional = json!({"name": "keys", "key": "key", "optional": true});
     let reserved = json!({"app.kubernetes.io/version": "9"});
     let long_key = json!({"k".repeat(318): ""});
@@ -67,12 +68,40 @@ fn broken() -> Vec<(Value, &'static str)> {
         (json!({"server": {"allowedOrigins": ["https://a.example/x"]}}), "an origin is a scheme and a host"),
         (
             json!({"env": [{"name": "MLOPS_HOST", "value": "::"}]}),
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
         ),
         (
             json!({"env": [{"name": "MLOPS_MANAGEMENT_PORT", "value": "9000"}]}),
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
         ),
+        (
+            json!({"env": [{"name": "MLOPS_GRPC_PORT", "value": "9001"}]}),
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are",
+        ),
+        (json!({"service": {"grpcPort": 8000}}), "service.grpcPort is the port of the Service for HTTP"),
+        (json!({"service": {"port": 80, "grpcPort": 80}}), "service.grpcPort is the port of the Service for HTTP"),
+        (
+            json!({"protocols": ["native"], "route": {"parentRefs": [{"name": "public"}], "grpc": {}}}),
+            "route.grpc publishes gRPC, which isn't served",
+        ),
+        (json!({"auth": limited(json!({"name": "shop"}))}), "a limit limits nothing"),
+        (json!({"auth": limited(json!({"name": "shop", "burst": 9, "concurrency": 4}))}), "burst is how far"),
+        (json!({"inferenceLog": {"sampleRatio": 0.5}}), "inferenceLog leads nowhere"),
+        (
+            json!({"inferenceLog": {"stdout": true, "headersSecretRef": {"name": "a"}}}),
+            "inferenceLog.headersSecretRef has the headers",
+        ),
+        (
+            json!({"inferenceLog": {"stdout": true, "caSecretRef": {"name": "a"}}}),
+            "inferenceLog.caSecretRef has the authority",
+        ),
+        (
+            json!({"inferenceLog": {"url": "http://records", "caSecretRef": {"name": "a"}}}),
+            "inferenceLog.caSecretRef has the authority",
+        ),
+        (json!({"inferenceLog": {"url": "records.example.com"}}), "inferenceLog.url is a scheme and a host"),
+        (json!({"inferenceLog": {"url": "https://user:word@records"}}), "inferenceLog.url is a scheme and a host"),
+        (json!({"inferenceLog": {"url": "https://records/a#b"}}), "inferenceLog.url is a scheme and a host"),
         (json!({"env": [debug]}), "MLOPS_DEBUG moves the paths that the probes ask"),
         (
             json!({"auth": auth, "env": [{"name": "MLOPS_API_KEY", "value": ""}]}),
@@ -202,6 +231,16 @@ fn what_is_right_is_let_through() {
             "env": [{"name": "MLOPS_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b", "optional": true}}}],
         }),
         json!({"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 1}}}),
+        json!({"protocols": ["native", "grpc"], "route": {"parentRefs": [{"name": "g"}], "grpc": {}}}),
+        json!({"service": {"port": 80, "grpcPort": 8000}}),
+        json!({"service": {"port": 8001}}),
+        json!({"tls": {"secretName": "reviews-tls", "clientCASecretRef": {"name": "callers"}}}),
+        json!({"inferenceLog": {"stdout": true, "sampleRatio": 0.0}}),
+        json!({"inferenceLog": {"url": "http://[2001:db8::1]:8080?team=a", "headersSecretRef": {"name": "a"}}}),
+        json!({"inferenceLog": {"url": "https://records.example.com/a/b", "caSecretRef": {"name": "a"}, "sampleRatio": 1}}),
+        json!({"auth": {"apiKeySecretRef": {"name": "keys"}, "limits": [
+            {"name": "*", "concurrency": 4}, {"name": "shop", "requestsPerSecond": 10, "burst": 20},
+        ]}}),
         json!({"server": {"allowedOrigins": ["https://shop.example.com", "http://localhost:3000"]}}),
     ] {
         assert_eq!(said(&object(&spec)), [""; 0], "{spec}");

@@ -83,3 +83,36 @@ impl LogLevel {
         }
     }
 }
+
+/// A protocol that the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// The service's own.
+    Native,
+    /// The Open Inference Protocol over HTTP.
+    Oip,
+    /// Version 1 of KServe's.
+    Kserve,
+    /// That of text-embeddings-inference.
+    Tei,
+    /// That of vLLM's classification.
+    Vllm,
+    /// The Open Inference Protocol over gRPC.
+    Grpc,
+}
+
+impl Protocol {
+    /// The name in `MLOPS_PROTOCOLS`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Oip => "oip",
+            Self::Kserve => "kserve",
+            Self::Tei => "tei",
+            Self::Vllm => "vllm",
+            Self::Grpc => "grpc",
+        }
+    }
+}

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auth, Autoscaling, Cache, ConfigMapRef, DisruptionBudget, Image, Model, Monitoring, NetworkPolicy, PodMetadata,
-    Probes, Resources, Rollout, Route, Scheduling, Security, SentimentServiceStatus, Server, Service,
+    Auth, Autoscaling, Cache, ConfigMapRef, DisruptionBudget, Image, InferenceLog, Model, Monitoring, NetworkPolicy,
+    PodMetadata, Probes, Protocol, Resources, Rollout, Route, Scheduling, Security, SentimentServiceStatus, Server,
+    Service, Tls,
 };
 
 /// A sentiment analysis service: texts go in over HTTP, labels and scores come out.
@@ -22,6 +23,9 @@ use super::{
 #[x_kube(validation = Rule::new(
     "!has(self.cache) || !has(self.cache.redis) || !has(self.cache.redis.passwordSecretRef) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_REDIS_PASSWORD', 'MLOPS_REDIS_PASSWORD_FILE']))"
 ).message("set cache.redis.passwordSecretRef or MLOPS_REDIS_PASSWORD in env, not both: the variable would take the Secret's place"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.route) || !has(self.route.grpc) || !has(self.protocols) || 'grpc' in self.protocols"
+).message("route.grpc publishes gRPC, which isn't served: add grpc to protocols, or leave route.grpc out"))]
 #[kube(
     group = "kubesentiment.io",
     version = "v1alpha1",
@@ -129,12 +133,23 @@ pub struct SentimentServiceSpec {
     /// Settings of the server: batching, threads, limits, logs, and how it stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
+    /// What the server speaks. Default: all of it. Without `grpc`, port 8001 is closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 6))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub protocols: Vec<Protocol>,
+    /// TLS between callers and pods. Default: none; a Gateway in front may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// The response cache. Default: 1000 answers in each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// Who may call. Default: everybody who reaches the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// A record of each answer. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference_log: Option<InferenceLog>,
     /// Changes to the timing of the probes. Their paths are the server's own and stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
@@ -144,8 +159,8 @@ pub struct SentimentServiceSpec {
     #[schemars(length(max = 200))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(variable, !(variable.name in ['MLOPS_PORT', 'MLOPS_MANAGEMENT_PORT', 'MLOPS_HOST']))").message(
-            "MLOPS_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are the operator's: the Service and the probes expect ports 8000 and 8081 on every address; set service.port for another port of the Service"
+        validation = Rule::new("self.all(variable, !(variable.name in ['MLOPS_PORT', 'MLOPS_GRPC_PORT', 'MLOPS_MANAGEMENT_PORT', 'MLOPS_HOST']))").message(
+            "MLOPS_PORT, MLOPS_GRPC_PORT, MLOPS_MANAGEMENT_PORT and MLOPS_HOST are the operator's: the Service and the probes expect ports 8000, 8001 and 8081 on every address; set service.port for another port of the Service"
         ),
         validation = Rule::new("self.all(variable, variable.name != 'MLOPS_DEBUG' || !has(variable.valueFrom))").message(
             "MLOPS_DEBUG moves the paths that the probes ask, so the operator must know it: give it a value, not a valueFrom"
@@ -172,7 +187,7 @@ pub struct SentimentServiceSpec {
     /// Publishes the service through a Gateway, where the Gateway API is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
-    /// Which traffic the pods take part in. Default: ports 8000 and 8081 in, and DNS out.
+    /// Which traffic the pods take part in. Default: ports 8000, 8001 and 8081 in, and DNS out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
     /// How many pods a drain of nodes may take at a time. Default: one, where more than one can run.

@@ -21,7 +21,7 @@ pub struct SentimentServiceStatus {
     /// `Ready`: every replica of the current spec serves. `Available`: at least one replica
     /// serves, be it of an older spec. `Reconciling`: a change is under way. `Stalled`: nothing
     /// will improve until somebody acts; the message says on what. `Scaling`, with `autoscaling`: the
-    /// autoscaler does its work. `Published`, with `route`: a Gateway has accepted the route.
+    /// autoscaler does its work. `Published`, with `route`: a Gateway has accepted each of its routes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -71,9 +71,13 @@ pub struct ModelStatus {
     pub name: String,
     /// Where it comes from: `builtin`.
     pub source: String,
-    /// What identifies the model beyond doubt: for `builtin`, the digest of the image that carries it.
+    /// What identifies the model beyond doubt, as a pod of the current spec has loaded it: `sha256:` and 64 digits.
+    /// Absent until one has told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The ReplicaSet of the pod that was asked for `digest`. Another is asked when another takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica_set: Option<String>,
 }
 
 /// The condition types of a `SentimentService`. They follow kstatus, so `kubectl wait`, Flux and

@@ -130,7 +130,7 @@ fn container(service: &ValidatedService) -> Container {
         name: CONTAINER.to_owned(),
         image: Some(service.image.to_string()),
         image_pull_policy: Some(service.pull_policy.as_str().to_owned()),
-        ports: Some(ports::of_container()),
+        ports: Some(ports::of_container(service)),
         env: Some(environment::build(service)),
         env_from: non_empty(service.env_from.clone()),
         resources: Some(ResourceRequirements {

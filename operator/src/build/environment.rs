@@ -2,13 +2,25 @@
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::{ports, secret_files};
-use crate::validate::{Redis, ValidatedService};
+use super::{
+    ports,
+    secret_files::{self, SecretFolder},
+};
+use crate::validate::{InferenceLog, Redis, ValidatedService};
 
 /// The operator's variables in a fixed order, then the user's, which win over one of the same name.
 pub(super) fn build(service: &ValidatedService) -> Vec<EnvVar> {
-    let ours = [listening(service), identity(service), model(service), server(service), cache(service), keys(service)]
-        .concat();
+    let ours = [
+        listening(service),
+        identity(service),
+        model(service),
+        server(service),
+        cache(service),
+        limits(service),
+        service.inference_log.as_ref().map(inference_log).unwrap_or_default(),
+        secrets(service),
+    ]
+    .concat();
     ours.into_iter()
         .filter(|ours| service.env.iter().all(|variable| variable.name != ours.name))
         .chain(service.env.iter().cloned())
@@ -22,6 +34,7 @@ fn listening(service: &ValidatedService) -> Vec<EnvVar> {
         // Every address of both families; the server has no word for it but none.
         ("MLOPS_HOST", Some(String::new())),
         ("MLOPS_PORT", text(Some(ports::HTTP_NUMBER))),
+        ("MLOPS_GRPC_PORT", text(service.grpc_port.map(|_| ports::GRPC_NUMBER))),
         ("MLOPS_MANAGEMENT_PORT", text(Some(ports::MANAGEMENT_NUMBER))),
         ("MLOPS_DEBUG", text(Some(service.path_prefix.is_empty()))),
     ])
@@ -31,6 +44,7 @@ fn identity(service: &ValidatedService) -> Vec<EnvVar> {
     let debug_routes = service.path_prefix.is_empty();
     let settings = [
         ("MLOPS_PROFILE", Some(service.profile.as_str().to_owned())),
+        ("MLOPS_PROTOCOLS", protocols(service)),
         // The image has the path with the prefix, for whoever runs the health check in the pod.
         ("HEALTHCHECK_PATH", debug_routes.then(|| "/health".to_owned())),
     ];
@@ -82,10 +96,35 @@ fn redis(redis: &Redis) -> Vec<EnvVar> {
     ])
 }
 
+/// The names of the fields are the server's.
+fn limits(service: &ValidatedService) -> Vec<EnvVar> {
+    let limits = service.auth.as_ref().map(|auth| &auth.limits).filter(|limits| !limits.is_empty());
+    given([("MLOPS_API_KEY_LIMITS", limits.map(|limits| serde_json::json!(limits).to_string()))])
+}
+
+fn inference_log(log: &InferenceLog) -> Vec<EnvVar> {
+    given([
+        ("MLOPS_INFERENCE_LOG_URL", log.endpoint.as_ref().map(|endpoint| endpoint.url.clone())),
+        ("MLOPS_INFERENCE_LOG_STDOUT", text(Some(log.stdout))),
+        ("MLOPS_INFERENCE_LOG_SAMPLE_RATIO", text(log.sample_ratio)),
+        ("MLOPS_INFERENCE_LOG_TEXT", text(Some(log.text))),
+        ("MLOPS_INFERENCE_LOG_CAPACITY", text(log.capacity)),
+    ])
+}
+
 /// The kubelet reads the Secrets, and the operator never does.
-fn keys(service: &ValidatedService) -> Vec<EnvVar> {
-    let files = secret_files::of(service);
-    files.iter().flat_map(|file| given([(file.variable, Some(file.path()))])).collect()
+fn secrets(service: &ValidatedService) -> Vec<EnvVar> {
+    let variable = |folder: &SecretFolder<'_>| {
+        let path = folder.path();
+        let files = folder.files.iter();
+        files.flat_map(move |file| given([(file.variable, Some(format!("{path}/{}", file.name)))])).collect::<Vec<_>>()
+    };
+    secret_files::of(service).iter().flat_map(variable).collect()
+}
+
+fn protocols(service: &ValidatedService) -> Option<String> {
+    let names: Vec<&str> = service.protocols.iter().map(|protocol| protocol.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }
 
 /// The variables that have a value.

@@ -54,7 +54,7 @@ pub struct PodMetricsEndpoint {
     root = "HttpRoute",
     plural = "httproutes",
     namespaced,
-    status = "HttpRouteStatus",
+    status = "RouteStatus",
     schema = "disabled",
     derive = "PartialEq",
     doc = "Which requests of a Gateway go to a Service."
@@ -72,9 +72,45 @@ pub struct HttpRouteSpec {
     pub rules: Vec<HttpRouteRule>,
 }
 
-/// What Gateways report of an `HTTPRoute`.
+/// What Gateways report of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HttpRouteStatus(pub serde_json::Value);
+pub struct RouteStatus(pub serde_json::Value);
+
+/// `spec` of a `GRPCRoute`. Source: the Gateway API, `gateway.networking.k8s.io/v1`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "GRPCRoute",
+    root = "GrpcRoute",
+    plural = "grpcroutes",
+    namespaced,
+    status = "RouteStatus",
+    schema = "disabled",
+    derive = "PartialEq",
+    doc = "Which calls of a Gateway go to a Service."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GrpcRouteSpec {
+    /// The Gateways.
+    #[serde(default)]
+    pub parent_refs: Vec<ParentRef>,
+    /// The host names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// What goes where.
+    #[serde(default)]
+    pub rules: Vec<GrpcRouteRule>,
+}
+
+/// Calls of every method, and where they go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrpcRouteRule {
+    /// Where they go.
+    #[serde(default)]
+    pub backend_refs: Vec<BackendRef>,
+}
 
 /// Requests, and where they go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ mod disruption_budget;
 mod dns;
 mod environment;
 pub mod external;
+mod grpc_route;
 mod horizontal_pod_autoscaler;
 mod http_route;
 pub mod labels;
@@ -28,8 +29,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 
-pub use self::deployment::{CONFIG_HASH, CONTAINER};
-use self::external::{HttpRoute, PodMonitor};
+use self::external::{GrpcRoute, HttpRoute, PodMonitor};
+pub use self::{
+    deployment::{CONFIG_HASH, CONTAINER},
+    ports::MANAGEMENT_NUMBER,
+};
 use crate::{dereference::References, validate::ValidatedService};
 
 /// Every object that a service consists of, as it should be. What is `None` must not exist.
@@ -51,6 +55,8 @@ pub struct Children {
     pub pod_monitor: Option<PodMonitor>,
     /// How a Gateway finds the Service.
     pub route: Option<HttpRoute>,
+    /// How a Gateway finds the Service for gRPC.
+    pub grpc_route: Option<GrpcRoute>,
 }
 
 /// Builds the children of a service.
@@ -65,6 +71,7 @@ pub fn build(service: &ValidatedService, references: &References) -> Children {
         disruption_budget: disruption_budget::build(service),
         pod_monitor: pod_monitor::build(service),
         route: http_route::build(service),
+        grpc_route: grpc_route::build(service),
     }
 }
 

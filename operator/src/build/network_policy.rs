@@ -1,4 +1,4 @@
-//! The NetworkPolicy: ports 8000 and 8081 in; out, DNS and what the spec itself names.
+//! The NetworkPolicy: ports 8000, 8001 and 8081 in; out, DNS and what the spec itself names.
 
 use std::net::IpAddr;
 
@@ -32,6 +32,9 @@ pub(super) fn build(service: &ValidatedService) -> Option<NetworkPolicy> {
         egress.push(call(&redis.host, redis.port));
     }
     egress.extend(service.env.iter().filter_map(collector));
+    if let Some(endpoint) = service.inference_log.as_ref().and_then(|log| log.endpoint.as_ref()) {
+        egress.push(call(&endpoint.host, endpoint.port));
+    }
     if !policy.egress_to.is_empty() {
         egress.push(NetworkPolicyEgressRule { to: Some(policy.egress_to.clone()), ports: None });
     }
@@ -42,7 +45,7 @@ pub(super) fn build(service: &ValidatedService) -> Option<NetworkPolicy> {
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             ingress: Some(vec![NetworkPolicyIngressRule {
                 from: non_empty(policy.ingress_from.clone()),
-                ports: Some([ports::HTTP, ports::MANAGEMENT].map(named_port).to_vec()),
+                ports: Some(ports::of_callers(service).chain([ports::MANAGEMENT]).map(named_port).collect()),
             }]),
             egress: Some(egress),
         }),

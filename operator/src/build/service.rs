@@ -22,17 +22,24 @@ pub(super) fn build(service: &ValidatedService) -> Service {
                 SessionAffinity::None => None,
                 SessionAffinity::ClientIp => Some("ClientIP".to_owned()),
             },
-            ports: Some(vec![ServicePort {
-                name: Some(ports::HTTP.to_owned()),
-                port: service.service_port,
-                target_port: Some(IntOrString::String(ports::HTTP.to_owned())),
-                protocol: Some("TCP".to_owned()),
-                // Service meshes and gateways read the protocol here.
-                app_protocol: Some("http".to_owned()),
-                ..ServicePort::default()
-            }]),
+            ports: Some(ports(service)),
             ..ServiceSpec::default()
         }),
         ..Service::default()
     }
+}
+
+/// Service meshes and gateways read in `appProtocol` what is spoken. There is no word for HTTP/2 by TLS: they find out.
+fn ports(service: &ValidatedService) -> Vec<ServicePort> {
+    let port = |name: &str, number, app_protocol: Option<&str>| ServicePort {
+        name: Some(name.to_owned()),
+        port: number,
+        target_port: Some(IntOrString::String(name.to_owned())),
+        protocol: Some("TCP".to_owned()),
+        app_protocol: app_protocol.map(str::to_owned),
+        ..ServicePort::default()
+    };
+    let (http, grpc) = if service.tls.is_some() { ("https", None) } else { ("http", Some("kubernetes.io/h2c")) };
+    let of_http = port(ports::HTTP, service.service_port, Some(http));
+    [of_http].into_iter().chain(service.grpc_port.map(|number| port(ports::GRPC, number, grpc))).collect()
 }

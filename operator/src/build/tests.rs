@@ -67,7 +67,20 @@ fn full_spec() -> Value {
                 "passwordSecretRef": {"name": "redis"},
             },
         },
-        "auth": {"apiKeySecretRef": {"name": "reviews-keys", "key": "current"}},
+        "protocols": ["oip", "native", "grpc"],
+        "tls": {"secretName": "reviews-tls", "clientCASecretRef": {"name": "callers"}},
+        "auth": {
+            "apiKeySecretRef": {"name": "reviews-keys", "key": "current"},
+            "limits": [
+                {"name": "shop", "requestsPerSecond": 10, "burst": 20, "concurrency": 4},
+                {"name": "*", "concurrency": 1},
+            ],
+        },
+        "inferenceLog": {
+            "url": "https://records.example.com:8443/sentiment", "stdout": true, "sampleRatio": 0.25,
+            "includeText": true, "capacity": 500, "headersSecretRef": {"name": "records"},
+            "caSecretRef": {"name": "authority", "key": "root.pem"},
+        },
         "probes": {
             "startup": {"failureThreshold": 300},
             "liveness": {"initialDelaySeconds": 60, "periodSeconds": 30, "timeoutSeconds": 10},
@@ -84,6 +97,7 @@ fn full_spec() -> Value {
             "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
             "hostnames": ["reviews.example.com"],
             "path": "/reviews",
+            "grpc": {},
         },
         "disruptionBudget": {"minAvailable": "50%"},
         "networkPolicy": {
@@ -122,6 +136,7 @@ macro_rules! assert_children {
         insta::assert_yaml_snapshot!(concat!($spec, "-pod-disruption-budget"), children.disruption_budget);
         insta::assert_yaml_snapshot!(concat!($spec, "-pod-monitor"), children.pod_monitor);
         insta::assert_yaml_snapshot!(concat!($spec, "-http-route"), children.route);
+        insta::assert_yaml_snapshot!(concat!($spec, "-grpc-route"), children.grpc_route);
     };
 }
 
@@ -156,14 +171,19 @@ fn nothing_but_the_spec_moves_the_server_away_from_its_probes() {
     });
     let built = children(spec);
     let container = built.deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
-    for (name, value) in
-        [("MLOPS_HOST", ""), ("MLOPS_PORT", "8000"), ("MLOPS_MANAGEMENT_PORT", "8081"), ("MLOPS_DEBUG", "false")]
-    {
+    for (name, value) in [
+        ("MLOPS_HOST", ""),
+        ("MLOPS_PORT", "8000"),
+        ("MLOPS_GRPC_PORT", "8001"),
+        ("MLOPS_MANAGEMENT_PORT", "8081"),
+        ("MLOPS_DEBUG", "false"),
+    ] {
         assert_eq!(values(container.env.as_deref(), name), [value], "{name}");
     }
     let ports: Vec<_> =
         container.ports.unwrap().into_iter().map(|port| (port.name.unwrap(), port.container_port)).collect();
-    assert_eq!(ports, [("http".to_owned(), 8000), ("management".to_owned(), 8081)]);
+    let expected = [("http", 8000), ("grpc", 8001), ("management", 8081)];
+    assert_eq!(ports, expected.map(|(name, number)| (name.to_owned(), number)));
     for probe in [container.startup_probe, container.liveness_probe, container.readiness_probe] {
         let asked = probe.unwrap().http_get.unwrap();
         assert_eq!(json!(asked.port), "management");

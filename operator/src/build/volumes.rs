@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::secret_files::{self, SecretFile};
+use super::secret_files::{self, SecretFolder};
 use crate::{api::UserIds, validate::ValidatedService};
 
 /// Name of the volume with the ConfigMap.
@@ -31,17 +31,19 @@ pub(super) fn build(service: &ValidatedService) -> Vec<Volume> {
         config_map: Some(ConfigMapVolumeSource { name: name.clone(), ..ConfigMapVolumeSource::default() }),
         ..Volume::default()
     });
-    let secrets = secret_files::of(service).into_iter().map(|file| secret(service, &file));
+    let secrets = secret_files::of(service).into_iter().map(|folder| secret(service, &folder));
     writable.chain(config).chain(secrets).collect()
 }
 
 /// A pod waits for it, and doesn't do without: the server would serve whoever comes.
-fn secret(service: &ValidatedService, file: &SecretFile<'_>) -> Volume {
+fn secret(service: &ValidatedService, folder: &SecretFolder<'_>) -> Volume {
+    let items = folder.files.iter();
+    let items = items.map(|file| KeyToPath { key: file.key.to_owned(), path: file.name.to_owned(), mode: None });
     Volume {
-        name: file.volume.to_owned(),
+        name: folder.volume.to_owned(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(file.key.name.clone()),
-            items: Some(vec![KeyToPath { key: file.key.key.clone(), path: secret_files::FILE.to_owned(), mode: None }]),
+            secret_name: Some(folder.secret.to_owned()),
+            items: Some(items.collect()),
             default_mode: Some(match service.user_ids {
                 UserIds::Fixed => FOR_THE_GROUP,
                 UserIds::Platform => FOR_THE_POD,
@@ -62,7 +64,7 @@ pub(super) fn mounts(service: &ValidatedService) -> Vec<VolumeMount> {
     let writable = WRITABLE.iter().map(|(name, path, _)| mount(name, (*path).to_owned(), false));
     let config = service.config_map.iter().map(|_| mount(CONFIG, "/app/config".to_owned(), true));
     let secrets = secret_files::of(service);
-    let secrets = secrets.iter().map(|file| mount(file.volume, file.folder(), true));
+    let secrets = secrets.iter().map(|folder| mount(folder.volume, folder.path(), true));
     writable.chain(config).chain(secrets).collect()
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::steps::Error;
 use crate::{
     api::{ServiceRef, Stored},
+    digests::{AskPods, Digests, Http},
     evictions::{Evictions, Heard},
     image::ServerImage,
     memory::Memories,
@@ -35,6 +36,7 @@ pub struct Operator {
     default_image: ServerImage,
     publisher: Publisher,
     evictions: Evictions,
+    digests: Digests,
     metrics: Metrics,
     rollouts: Rollouts,
     memories: Memories,
@@ -55,6 +57,7 @@ impl Operator {
         Self {
             publisher: Publisher::new(client.clone()),
             evictions: Evictions::new(client.clone()),
+            digests: Digests::new(Arc::new(Http)),
             client,
             default_image,
             rollouts: Rollouts::new(rollouts::DEFAULT_LIMIT, metrics.rollouts.clone()),
@@ -68,6 +71,13 @@ impl Operator {
     #[must_use]
     pub fn max_rollouts(mut self, limit: u16) -> Self {
         self.rollouts = Rollouts::new(limit, self.metrics.rollouts.clone());
+        self
+    }
+
+    /// Changes how pods are asked for the digests of their models.
+    #[must_use]
+    pub fn ask_pods(mut self, pods: Arc<dyn AskPods>) -> Self {
+        self.digests = Digests::new(pods);
         self
     }
 

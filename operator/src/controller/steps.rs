@@ -1,6 +1,6 @@
 //! One reconciliation, as a table of contents: fetch, validate, dereference, build, admit, apply, observe, report.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
@@ -12,14 +12,15 @@ use crate::{
     api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
     apply::{self, Applied, ApplyError, Template},
     backoff,
-    build::build,
+    build::{MANAGEMENT_NUMBER, build},
     children::{ChildKind, KINDS},
     dereference::{DereferenceError, References, dereference},
+    digests::Question,
     facts,
-    memory::{Asked, Failure, Memory, Situation},
+    memory::{Asked, DigestAsked, Failure, Memory, Situation},
     observe,
     rollouts::Held,
-    status::{self, Write, worth_writing},
+    status::{self, Loaded, Write, worth_writing},
     validate::{ValidatedService, validate},
     verdict::Verdict,
     warnings,
@@ -127,7 +128,7 @@ struct Step<'a> {
     object: &'a Stored,
     service: &'a ServiceRef,
     context: &'a Context,
-    memory: &'a Memory,
+    memory: &'a Arc<Memory>,
 }
 
 impl Step<'_> {
@@ -221,10 +222,12 @@ impl Step<'_> {
             return self.fail(&Verdict::new(Reason::RollingOut, message)).await;
         };
         self.memory.note_replicas(deployment.replicas);
-        let kept = stores.current_pods(*uid, deployment);
+        let replica_set = stores.current_replica_set(*uid, deployment);
+        let kept = replica_set.as_ref().map(|current| stores.pods_of(current.meta.uid)).unwrap_or_default();
         let pods: Vec<Arc<facts::Pod>> = kept.iter().map(|pod| pod.facts.clone()).collect();
         let child = |kind| stores.child(kind, &valid.namespace, &valid.name);
-        let (autoscaler, route) = (child(ChildKind::HorizontalPodAutoscaler), child(ChildKind::HttpRoute));
+        let autoscaler = child(ChildKind::HorizontalPodAutoscaler);
+        let (route, grpc_route) = (child(ChildKind::HttpRoute), child(ChildKind::GrpcRoute));
         let eviction = self.memory.eviction();
         let view = observe::View {
             service: valid,
@@ -234,6 +237,7 @@ impl Step<'_> {
             eviction: eviction.as_ref(),
             autoscaler: autoscaler.as_ref().and_then(|kept| kept.facts.autoscaler()),
             route: route.as_ref().and_then(|kept| kept.facts.route()),
+            grpc_route: grpc_route.as_ref().and_then(|kept| kept.facts.route()),
             warning: None,
             now: Timestamp::now(),
         };
@@ -244,12 +248,51 @@ impl Step<'_> {
         let view = observe::View { warning: warning.as_deref(), ..view };
         let observation = observe::observe(&view);
         let previous = self.memory.previous(self.object);
-        let mut status = status::observed(valid, &observation, &previous, view.now);
+        let name = replica_set.as_ref().map(|current| &current.meta.name);
+        let (loaded, ask_again) = match name {
+            Some(name) => self.loaded(valid, name, &pods, &previous),
+            None => (None, None),
+        };
+        let mut status = status::observed(valid, &observation, loaded, &previous, view.now);
         if let Some(held) = held {
             status::tell_held(&mut status, held, deployment.image.as_deref(), &previous, view.now);
         }
         let later = self.report(&status, &previous).await?;
-        Ok(look_again([later, observation.look_again]))
+        Ok(look_again([later, observation.look_again, ask_again]))
+    }
+
+    /// What the pods of a ReplicaSet have loaded, as far as is known, and when to ask again. The status has it from one
+    /// rollout to the next; where it doesn't, a pod is asked, and nothing waits for that.
+    fn loaded(
+        &self,
+        valid: &ValidatedService,
+        replica_set: &Arc<str>,
+        pods: &[Arc<facts::Pod>],
+        previous: &SentimentServiceStatus,
+    ) -> (Option<Loaded>, Option<Duration>) {
+        let told = |digest| Some(Loaded { replica_set: replica_set.to_string(), digest });
+        let before = previous.model.as_ref().filter(|model| model.replica_set.as_deref() == Some(&**replica_set));
+        if let Some(model) = before {
+            return (told(model.digest.clone()), None);
+        }
+        match self.memory.digest(replica_set, Instant::now()) {
+            DigestAsked::Answered(digest) => (told(digest.map(|digest| digest.to_string())), None),
+            DigestAsked::UnderWay => (None, None),
+            DigestAsked::Later(delay) => (None, Some(delay)),
+            DigestAsked::Not => {
+                let Some(address) = pods.iter().filter(|pod| pod.is_live()).find_map(|pod| pod.address) else {
+                    return (None, None);
+                };
+                let question = Question {
+                    pod: SocketAddr::new(address, MANAGEMENT_NUMBER),
+                    path: format!("{}/model-info", valid.path_prefix),
+                    replica_set: replica_set.clone(),
+                    service: self.service.clone(),
+                };
+                self.context.operator.digests.ask(question, self.memory.clone(), self.context.wake.clone());
+                (None, None)
+            }
+        }
     }
 
     /// The last warning of a pod's kubelet, which is asked for rarely.
@@ -283,7 +326,7 @@ impl Step<'_> {
         let previous = self.memory.previous(self.object);
         let status = status::failed(meta.generation, verdict, counts, &previous, Timestamp::now());
         let later = self.report(&status, &previous).await?;
-        Ok(look_again([later, None]))
+        Ok(look_again([later]))
     }
 
     /// Writes a status, or says after which time it should be.
@@ -312,7 +355,7 @@ impl Step<'_> {
     }
 }
 
-fn look_again(times: [Option<Duration>; 2]) -> Action {
+fn look_again<const N: usize>(times: [Option<Duration>; N]) -> Action {
     let at_last = SECOND_LOOK.mul_f64(0.8 + 0.4 * fastrand::f64());
     Action::requeue(times.into_iter().flatten().min().unwrap_or(at_last).min(at_last))
 }

@@ -1,6 +1,6 @@
 //! What is kept of a pod.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
     api::core::v1::{self, ContainerStatus, PodCondition, PodStatus},
@@ -11,7 +11,6 @@ use super::{
     container::{Container, Role},
     words::{head, shared},
 };
-use crate::build::CONTAINER;
 
 /// A pod: whether it serves, and why not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +27,8 @@ pub struct Pod {
     pub unschedulable: Option<Arc<str>>,
     /// Since when it has had a node on which nothing of it runs, nor is said to have failed.
     pub silent_since: Option<Timestamp>,
-    /// Digest of the server's image, as the kubelet gives it.
-    pub image_digest: Option<Arc<str>>,
+    /// Where it can be asked, while it passes its readiness probes.
+    pub address: Option<IpAddr>,
     /// Its containers that aren't well, the server's first.
     pub containers: Box<[Container]>,
     /// How its node ended it, if it did and the pod stays for a look.
@@ -72,14 +71,15 @@ impl Pod {
         };
         let scheduled = condition(status, "PodScheduled");
         let refused = scheduled.filter(|scheduled| scheduled.reason.as_deref() == Some("Unschedulable"));
+        let ready = condition(status, "Ready").is_some_and(|ready| ready.status == "True");
         Self {
             phase,
             created,
             deleting: object.metadata.deletion_timestamp.is_some(),
-            ready: condition(status, "Ready").is_some_and(|ready| ready.status == "True"),
+            ready,
             unschedulable: refused.map(|refused| shared(head(refused.message.as_deref().unwrap_or_default()))),
             silent_since: (phase != Phase::Ended).then(|| silent_since(status, scheduled, created)).flatten(),
-            image_digest: image_digest(status).map(shared),
+            address: status.pod_ip.as_deref().filter(|_| ready).and_then(|address| address.parse().ok()),
             containers: containers(object, status),
             ended: (phase == Phase::Ended).then(|| ended(status)).flatten().map(Box::new),
         }
@@ -138,12 +138,6 @@ fn silent_since(status: &PodStatus, scheduled: Option<&PodCondition>, created: O
     begun.into_iter().chain(last_ends).max()
 }
 
-/// The kubelet's name of an image ends in its digest.
-fn image_digest(status: &PodStatus) -> Option<&str> {
-    let server = status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER)?;
-    server.image_id.rsplit('@').next().filter(|digest| digest.starts_with("sha256:"))
-}
-
 /// What an evicted pod that stays for a look says of its end: in its status, but for one that stopped in order.
 fn ended(status: &PodStatus) -> Option<Eviction> {
     let ends = status.container_statuses.iter().flatten().filter_map(|one| one.state.as_ref()?.terminated.as_ref());
@@ -179,19 +173,19 @@ mod tests {
 
     #[test]
     fn a_pod_that_serves_takes_no_memory_for_its_containers() {
-        let digest = format!("sha256:{}", "a".repeat(64));
         let server = json!({
-            "name": "sentiment", "image": "s:1", "imageID": format!("r/s@{digest}"), "ready": true, "restartCount": 3,
+            "name": "sentiment", "image": "s:1", "imageID": "r/s", "ready": true, "restartCount": 3,
             "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}},
         });
         let status = json!({
             "phase": "Running", "containerStatuses": [server], "conditions": [{"type": "Ready", "status": "True"}],
+            "podIP": "192.0.2.7",
         });
         let expected = Pod {
             phase: Phase::Running,
             created: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             ready: true,
-            image_digest: Some(digest.into()),
+            address: Some("192.0.2.7".parse().unwrap()),
             ..Pod::default()
         };
         assert_eq!(pod(&json!({"containers": []}), &status), expected);

@@ -1,4 +1,4 @@
-//! What is kept of an HTTPRoute. It may hold anything that the Gateway API knows: only the conditions that its Gateways
+//! What is kept of an HTTPRoute or a GRPCRoute. It may hold anything that the Gateway API knows: only the conditions that its Gateways
 //! report are read, and what can't be read counts as absent.
 
 use std::sync::Arc;

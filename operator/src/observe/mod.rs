@@ -46,11 +46,9 @@ pub struct Observation {
     pub verdict: Verdict,
     /// Pods by state.
     pub counts: Counts,
-    /// Digest of the image that a pod of the current spec runs, as the kubelet gives it.
-    pub image_digest: Option<String>,
     /// Whether the autoscaler does its work, where there is one.
     pub scaling: Option<Part>,
-    /// Whether a Gateway has accepted the route, where there is one.
+    /// Whether a Gateway has accepted each route, where there are some.
     pub published: Option<Part>,
     /// When time alone may change this, so that a second look is due without any event.
     pub look_again: Option<Duration>,
@@ -65,7 +63,6 @@ pub fn observe(view: &View<'_>) -> Observation {
     Observation {
         verdict: decided.unwrap_or_else(|| deployment::rolling_out(view)),
         counts: view.deployment.counts,
-        image_digest: view.pods.iter().find_map(|pod| pod.image_digest.as_deref()).map(str::to_owned),
         scaling,
         published,
         look_again: second_looks.into_iter().flatten().min(),

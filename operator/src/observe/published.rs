@@ -1,4 +1,4 @@
-//! Whether a Gateway sends requests to the service.
+//! Whether a Gateway sends requests to the service, and gRPC calls where that is asked for.
 
 use std::time::Duration;
 
@@ -7,49 +7,87 @@ use k8s_openapi::jiff::SignedDuration;
 use super::{View, left};
 use crate::{
     api::{PartReason, Route},
-    facts::Parent,
+    facts::{self, Parent},
     verdict::Part,
 };
 
 /// A Gateway takes a route up within this time.
 const TAKEN_UP: SignedDuration = SignedDuration::from_secs(15);
 
-/// What is said until then.
-const EARLY: &str = "waiting for a Gateway to take the route up";
+/// A route that is asked for.
+struct Asked<'a> {
+    /// The field that asks for it.
+    field: &'static str,
+    /// What it is called beside others.
+    name: &'static str,
+    /// What goes before the words of Gateways about it.
+    of: &'static str,
+    /// What a Gateway sends by it.
+    calls: &'static str,
+    /// What the watch has.
+    live: Option<&'a facts::Route>,
+}
 
-/// The field that asks for a route.
-const FIELD: &str = "spec.route";
+fn asked<'a>(view: &View<'a>) -> impl Iterator<Item = Asked<'a>> + use<'a> {
+    let (live, grpc) = (view.route, view.grpc_route);
+    let http = |_: &_| Asked { field: "spec.route", name: "route", of: "", calls: "requests", live };
+    let of_grpc = |_: &_| Asked {
+        field: "spec.route.grpc",
+        name: "GRPCRoute",
+        of: "GRPCRoute: ",
+        calls: "gRPC calls",
+        live: grpc,
+    };
+    let route = view.service.route.as_ref();
+    let both = [route.map(http), route.and_then(|route| route.grpc.as_ref()).map(of_grpc)];
+    both.into_iter().flatten()
+}
 
-/// `None` where no route is asked for.
+/// `None` where no route is asked for. What goes worst decides, and all that goes as badly has a say.
 pub(super) fn of(view: &View<'_>) -> Option<Part> {
-    let asked = view.service.route.as_ref()?;
-    if let Some(missing) = view.missing.iter().find(|missing| missing.field == FIELD) {
-        return Some(Part::fails(PartReason::DependencyMissing, missing.to_string()));
+    let gateways = gateways(view.service.route.as_ref()?);
+    let parts: Vec<Part> = asked(view).map(|asked| part(view, &asked, &gateways)).collect();
+    let rank = |part: &Part| match part.holds {
+        Some(false) => 0,
+        None => 1,
+        Some(true) => 2,
+    };
+    let worst = parts.iter().min_by_key(|part| rank(part))?;
+    let words: Vec<&str> =
+        parts.iter().filter(|part| part.holds == worst.holds).map(|part| part.message.as_str()).collect();
+    Some(Part { message: words.join("; "), ..worst.clone() })
+}
+
+fn part(view: &View<'_>, asked: &Asked<'_>, gateways: &str) -> Part {
+    let Asked { field, name, of, calls, live } = *asked;
+    if let Some(missing) = view.missing.iter().find(|missing| missing.field == field) {
+        return Part::fails(PartReason::DependencyMissing, missing.to_string());
     }
-    let Some(route) = view.route else { return Some(Part::waits(EARLY)) };
+    let early = || Part::waits(format!("waiting for a Gateway to take the {name} up"));
+    let Some(route) = live else { return early() };
     let publishes = |parent: &&Parent| parent.accepted && parent.refusal.is_none();
     let refusals = refusals(&route.parents);
-    Some(if let Some(parent) = route.parents.iter().filter(|parent| parent.current).find(publishes) {
-        let others = if refusals.is_empty() { String::new() } else { format!("; {refusals}") };
-        Part::holds(PartReason::Accepted, format!("{} sends requests to the service{others}", parent.name))
+    if let Some(parent) = route.parents.iter().filter(|parent| parent.current).find(publishes) {
+        let others = if refusals.is_empty() { String::new() } else { format!("; {of}{refusals}") };
+        Part::holds(PartReason::Accepted, format!("{} sends {calls} to the service{others}", parent.name))
     } else if !refusals.is_empty() {
-        Part::fails(PartReason::Refused, refusals)
+        Part::fails(PartReason::Refused, format!("{of}{refusals}"))
     } else if !route.parents.is_empty() {
-        Part::waits("the Gateway has yet to take up the current route")
-    } else if due(view).is_some() {
-        Part::waits(EARLY)
+        Part::waits(format!("the Gateway has yet to take up the current {name}"))
+    } else if left(view.now, route.created, TAKEN_UP).is_some() {
+        early()
     } else {
         Part::fails(
             PartReason::NoGateway,
-            format!("no Gateway has taken the route up: see that {} exists and has a controller", gateways(asked)),
+            format!("no Gateway has taken the {name} up: see that {gateways} exists and has a controller"),
         )
-    })
+    }
 }
 
-/// When a Gateway should have taken the route up.
+/// When a Gateway should have taken each route up.
 pub(super) fn due(view: &View<'_>) -> Option<Duration> {
-    let route = view.route.filter(|route| view.service.route.is_some() && route.parents.is_empty())?;
-    left(view.now, route.created, TAKEN_UP)
+    let untaken = asked(view).filter_map(|asked| asked.live.filter(|route| route.parents.is_empty()));
+    untaken.filter_map(|route| left(view.now, route.created, TAKEN_UP)).min()
 }
 
 /// The words of each Gateway that doesn't publish the route as it is now.

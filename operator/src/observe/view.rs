@@ -27,6 +27,8 @@ pub struct View<'a> {
     pub autoscaler: Option<&'a Autoscaler>,
     /// Its route, if the watch has it.
     pub route: Option<&'a Route>,
+    /// Its route for gRPC, if the watch has it.
+    pub grpc_route: Option<&'a Route>,
     /// The last warning of the pod that [`silent_pod`](super::silent_pod) names: `pod NAME: REASON: words`.
     pub warning: Option<&'a str>,
     /// The time.

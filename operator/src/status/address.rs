@@ -4,7 +4,8 @@ use crate::validate::ValidatedService;
 
 /// Inside the cluster.
 pub(super) fn inside(service: &ValidatedService) -> String {
-    format!("http://{}.{}.svc:{}", service.name, service.namespace, service.service_port)
+    let scheme = if service.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}.{}.svc:{}", service.name, service.namespace, service.service_port)
 }
 
 /// Outside the cluster, by the first host name of the route that isn't a pattern.
@@ -53,5 +54,6 @@ mod tests {
         assert_eq!(external(json!({}), &json!(["*.example.com"]), &json!(null)), None);
         assert_eq!(outside(&valid(json!({}))), None);
         assert_eq!(inside(&valid(json!({}))), "http://reviews.demo.svc:8000");
+        assert_eq!(inside(&valid(json!({"tls": {"secretName": "t"}}))), "https://reviews.demo.svc:8000");
     }
 }

@@ -23,11 +23,21 @@ use crate::{
     verdict::Verdict,
 };
 
+/// What a pod of the current spec told of the model that it has loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Name of its ReplicaSet.
+    pub replica_set: String,
+    /// The digest of the model, where its server tells it.
+    pub digest: Option<String>,
+}
+
 /// The status of a service that was observed.
 #[must_use]
 pub fn observed(
     service: &ValidatedService,
     observation: &Observation,
+    loaded: Option<Loaded>,
     previous: &SentimentServiceStatus,
     now: Timestamp,
 ) -> SentimentServiceStatus {
@@ -53,7 +63,8 @@ pub fn observed(
         model: Some(ModelStatus {
             name: service.model_name.clone(),
             source: "builtin".to_owned(),
-            digest: observation.image_digest.clone(),
+            digest: loaded.as_ref().and_then(|loaded| loaded.digest.clone()),
+            replica_set: loaded.map(|loaded| loaded.replica_set),
         }),
     }
 }

@@ -108,7 +108,6 @@ fn observation(reason: Reason, available: i32) -> Observation {
     Observation {
         verdict: Verdict::new(reason, format!("{available} serve")),
         counts: Counts { total: 2, updated: 2, ready: available, available },
-        image_digest: None,
         scaling: None,
         published: None,
         look_again: None,
@@ -116,7 +115,7 @@ fn observation(reason: Reason, available: i32) -> Observation {
 }
 
 fn observed_at(second: i64, observation: &Observation, previous: &SentimentServiceStatus) -> SentimentServiceStatus {
-    observed(&valid(json!({})), observation, previous, at(second))
+    observed(&valid(json!({})), observation, None, previous, at(second))
 }
 
 #[test]
@@ -145,9 +144,8 @@ fn a_new_service_is_worth_two_writes() {
     let nothing = SentimentServiceStatus::default();
     let begun = observed_at(0, &observation(Reason::RollingOut, 0), &nothing);
     assert_eq!(worth_writing(&nothing, &begun, Duration::MAX), Write::Now);
-    let mut one = observation(Reason::RollingOut, 1);
-    one.image_digest = Some("sha256:1".to_owned());
-    let one = observed_at(1, &one, &begun);
+    let loaded = Some(Loaded { replica_set: "reviews-1".to_owned(), digest: Some("sha256:1".to_owned()) });
+    let one = observed(&valid(json!({})), &observation(Reason::RollingOut, 1), loaded, &begun, at(1));
     assert_eq!(worth_writing(&begun, &one, SOON), Write::Later(Duration::from_millis(700)), "the first replica serves");
     assert_eq!(worth_writing(&begun, &one, Duration::from_secs(1)), Write::Now, "a rollout that takes its time");
     let serving = observed_at(1, &observation(Reason::Serving, 2), &begun);

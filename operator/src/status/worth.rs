@@ -39,7 +39,7 @@ pub fn worth_writing(
 
 fn may_wait(previous: &SentimentServiceStatus, next: &SentimentServiceStatus) -> bool {
     let is_rolling = next.reason() == Some(Reason::RollingOut);
-    // Of a rollout's model nothing but the digest moves without a change of the spec.
+    // Of a rollout's model nothing but the digest and who told it moves without a change of the spec.
     let steady = |status: &SentimentServiceStatus| {
         let model = status.model.as_ref().map(|model| (model.name.clone(), model.source.clone()));
         let addresses = (status.selector.clone(), status.url.clone(), status.external_url.clone());

@@ -1,7 +1,7 @@
 //! The response cache, defaults included.
 
-use super::{Invalid, in_range};
-use crate::api::{self, SecretKeyRef};
+use super::{Invalid, SecretKey, in_range};
+use crate::api;
 
 /// Redis' own port.
 const DEFAULT_REDIS_PORT: i32 = 6379;
@@ -32,21 +32,6 @@ pub struct Redis {
     pub password: Option<SecretKey>,
     /// Seconds that an answer is kept.
     pub ttl: i32,
-}
-
-/// A key of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretKey {
-    /// Name of the Secret.
-    pub name: String,
-    /// Key in it.
-    pub key: String,
-}
-
-impl SecretKey {
-    pub(super) fn new(reference: &SecretKeyRef, default_key: &str) -> Self {
-        Self { name: reference.name.clone(), key: reference.key.clone().unwrap_or_else(|| default_key.to_owned()) }
-    }
 }
 
 pub(super) fn cache(spec: Option<&api::Cache>) -> Result<Cache, Invalid> {

@@ -6,7 +6,7 @@ use super::Invalid;
 use crate::api::SentimentServiceSpec;
 
 /// Variables that would move the server away from its probes and its Service.
-const OWN_VARIABLES: [&str; 3] = ["MLOPS_PORT", "MLOPS_MANAGEMENT_PORT", "MLOPS_HOST"];
+const OWN_VARIABLES: [&str; 4] = ["MLOPS_PORT", "MLOPS_GRPC_PORT", "MLOPS_MANAGEMENT_PORT", "MLOPS_HOST"];
 /// The variable that takes the prefix off every path.
 const DEBUG: &str = "MLOPS_DEBUG";
 

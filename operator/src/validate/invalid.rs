@@ -196,4 +196,48 @@ pub enum Invalid {
         "spec.env: MLOPS_API_KEY is optional, and without its Secret the pods would serve everybody: remove optional"
     )]
     OptionalKey,
+    /// One port for two.
+    #[error("spec.service.grpcPort is {0}, which is the port of the Service for HTTP: give gRPC another")]
+    SamePort(i32),
+    /// A route to what isn't served.
+    #[error(
+        "spec.route.grpc publishes gRPC, which isn't served: add grpc to spec.protocols, or remove spec.route.grpc"
+    )]
+    RouteOfNothing,
+    /// A limit has a name that no key can have.
+    #[error(
+        "spec.auth.limits: \"{0}\" can't be the name of a key: use up to 63 letters, digits, '-', '_' and '.', or '*'"
+    )]
+    LimitName(String),
+    /// Two limits for one key.
+    #[error("spec.auth.limits lists {0} twice: keep one")]
+    DuplicateLimit(String),
+    /// A limit without a number.
+    #[error("spec.auth.limits: that of {0} limits nothing: set requestsPerSecond, concurrency or both")]
+    NoLimit(String),
+    /// A burst of no rate.
+    #[error("spec.auth.limits: that of {0} has a burst and no requestsPerSecond: set both, or leave burst out")]
+    BurstOfNothing(String),
+    /// A URL that can't be called.
+    #[error(
+        "spec.{field}: \"{url}\" is no URL that can be called: write a scheme and a host, such as https://records.example.com/sentiment, without a user and without '#'"
+    )]
+    Url {
+        /// Path below `spec`.
+        field: &'static str,
+        /// What it is.
+        url: String,
+    },
+    /// Records that go nowhere.
+    #[error("spec.inferenceLog leads nowhere: set url, stdout or both")]
+    LogNowhere,
+    /// Headers of requests that aren't made.
+    #[error("spec.inferenceLog.headersSecretRef has the headers of requests to url: set url, or leave it out")]
+    HeadersOfNothing,
+    /// An authority for a certificate that there isn't.
+    #[error("spec.inferenceLog.caSecretRef has the authority of an https url: set such a url, or leave it out")]
+    AuthorityOfNothing,
+    /// Not a share.
+    #[error("spec.inferenceLog.sampleRatio is {0}: set it to a number from 0 to 1")]
+    SampleRatio(f64),
 }

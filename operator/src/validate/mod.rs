@@ -4,13 +4,18 @@
 //! stored. The rules are checked again here for objects that were stored before a rule existed,
 //! and because a typed value spares every later step the doubt.
 
+mod auth;
 mod cache;
+mod endpoint;
 mod environment;
+mod inference_log;
 mod invalid;
 mod metadata;
 mod network;
 mod resources;
 mod scale;
+mod secret;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -21,13 +26,18 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 
 pub use self::{
-    cache::{Cache, Redis, SecretKey},
+    auth::Auth,
+    cache::{Cache, Redis},
+    endpoint::Endpoint,
+    inference_log::InferenceLog,
     invalid::Invalid,
     scale::{Autoscaler, Budget, Rollout, Scale},
+    secret::SecretKey,
+    tls::Tls,
 };
 use crate::{
     api::{
-        Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, PullPolicy, QuantityMap, Route,
+        Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, Protocol, PullPolicy, QuantityMap, Route,
         Scheduling, SentimentService, Server, ServiceType, SessionAffinity, UserIds,
     },
     image::{ImageReference, InvalidImage, ServerImage},
@@ -37,6 +47,8 @@ use crate::{
 const DEFAULT_MODEL_NAME: &str = "default";
 /// The port of the Service and of the server, as the predecessor has it.
 pub const DEFAULT_PORT: i32 = 8000;
+/// The port of the Service and of the server for gRPC.
+const DEFAULT_GRPC_PORT: i32 = 8001;
 /// The server's own default of `MLOPS_DRAIN_SECONDS`.
 const DEFAULT_DRAIN_SECONDS: i32 = 5;
 /// The server's own default of `MLOPS_MAX_REQUEST_TIMEOUT`.
@@ -87,10 +99,16 @@ pub struct ValidatedService {
     pub drain_seconds: i32,
     /// Seconds that one request may take.
     pub request_timeout: i32,
+    /// What the server speaks, where that was given; each once.
+    pub protocols: Vec<Protocol>,
+    /// TLS between callers and pods.
+    pub tls: Option<Tls>,
     /// Where answers are kept.
     pub cache: Cache,
-    /// The key that callers must send.
-    pub api_key: Option<SecretKey>,
+    /// Who may call; `None` for everybody.
+    pub auth: Option<Auth>,
+    /// Where a record of each answer goes.
+    pub inference_log: Option<InferenceLog>,
     /// Startup probe.
     pub startup: ProbeTiming,
     /// Liveness probe.
@@ -109,6 +127,8 @@ pub struct ValidatedService {
     pub service_type: ServiceType,
     /// Port of the Service.
     pub service_port: i32,
+    /// Port of the Service for gRPC; another, and `None` where gRPC isn't served.
+    pub grpc_port: Option<i32>,
     /// Whether a client keeps its pod.
     pub session_affinity: SessionAffinity,
     /// Annotations of the Service.
@@ -200,6 +220,10 @@ pub fn validate(service: &SentimentService, default_image: &ServerImage) -> Resu
     }
     let env = environment::env(spec)?;
     let scale = scale::scale(spec)?;
+    let protocols = protocols(&spec.protocols);
+    let service_port = in_range("service.port", service_spec.port.unwrap_or(DEFAULT_PORT), 1, 65535)?;
+    let speaks_grpc = protocols.is_empty() || protocols.contains(&Protocol::Grpc);
+    let grpc_port = speaks_grpc.then(|| network::grpc_port(service_spec.grpc_port, service_port)).transpose()?;
 
     Ok(ValidatedService {
         namespace: service.namespace().ok_or(Invalid::Metadata("namespace"))?,
@@ -223,7 +247,9 @@ pub fn validate(service: &SentimentService, default_image: &ServerImage) -> Resu
         request_timeout: server.request_timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT),
         server,
         cache: cache::cache(spec.cache.as_ref())?,
-        api_key: spec.auth.as_ref().map(|auth| SecretKey::new(&auth.api_key_secret_ref, "api-key")),
+        auth: spec.auth.as_ref().map(auth::auth).transpose()?,
+        inference_log: spec.inference_log.as_ref().map(inference_log::inference_log).transpose()?,
+        tls: spec.tls.as_ref().map(tls::tls),
         startup: STARTUP.with(probes.startup),
         liveness: LIVENESS.with(probes.liveness),
         readiness: READINESS.with(probes.readiness),
@@ -232,10 +258,12 @@ pub fn validate(service: &SentimentService, default_image: &ServerImage) -> Resu
         path_prefix: if environment::debug_routes(&env) { "" } else { "/api/v1" },
         env,
         service_type: service_spec.type_.unwrap_or_default(),
-        service_port: in_range("service.port", service_spec.port.unwrap_or(DEFAULT_PORT), 1, 65535)?,
+        service_port,
+        grpc_port,
+        protocols,
         session_affinity: service_spec.session_affinity.unwrap_or_default(),
         service_annotations: service_spec.annotations,
-        route: network::route(spec.route.as_ref())?,
+        route: network::route(spec.route.as_ref(), grpc_port.is_some())?,
         network_policy: network::policy(spec.network_policy.as_ref())?,
         monitoring,
         user_ids: spec.security.and_then(|security| security.user_ids).unwrap_or_default(),
@@ -245,6 +273,14 @@ pub fn validate(service: &SentimentService, default_image: &ServerImage) -> Resu
         pod_annotations: pod_metadata.annotations,
         name,
     })
+}
+
+/// In an order of their own: another order of the same is no reason to roll pods.
+fn protocols(given: &[Protocol]) -> Vec<Protocol> {
+    let mut protocols = given.to_vec();
+    protocols.sort_unstable();
+    protocols.dedup();
+    protocols
 }
 
 /// RFC 1035, which Services are held to where the relaxed rule isn't switched on.

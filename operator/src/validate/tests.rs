@@ -307,6 +307,6 @@ fn secrets_have_default_keys() {
         "cache": {"redis": {"host": "redis", "passwordSecretRef": {"name": "redis"}}},
     }))
     .unwrap();
-    assert_eq!(valid.api_key.unwrap().key, "api-key");
+    assert_eq!(valid.auth.unwrap().keys.key, "api-key");
     assert_eq!(valid.cache.redis.unwrap().password.unwrap().key, "password");
 }

@@ -158,13 +158,21 @@ impl Stores {
         Some(self.config_maps.get(namespace, name)?.meta.version)
     }
 
-    /// The pods of a Deployment's current revision, by name.
+    /// The ReplicaSet of a Deployment's current revision.
     #[must_use]
-    pub fn current_pods(&self, deployment: Uid, facts: &facts::Deployment) -> Vec<Arc<Kept<Arc<facts::Pod>>>> {
-        let replica_sets = self.replica_sets.owned_by(deployment);
-        let current =
-            replica_sets.iter().find(|one| one.facts.revision.is_some() && one.facts.revision == facts.revision);
-        current.map(|replica_set| self.pods.owned_by(replica_set.meta.uid)).unwrap_or_default()
+    pub fn current_replica_set(
+        &self,
+        deployment: Uid,
+        facts: &facts::Deployment,
+    ) -> Option<Arc<Kept<facts::ReplicaSet>>> {
+        let mut replica_sets = self.replica_sets.owned_by(deployment).into_iter();
+        replica_sets.find(|one| one.facts.revision.is_some() && one.facts.revision == facts.revision)
+    }
+
+    /// The pods of a ReplicaSet, by name.
+    #[must_use]
+    pub fn pods_of(&self, replica_set: Uid) -> Vec<Arc<Kept<Arc<facts::Pod>>>> {
+        self.pods.owned_by(replica_set)
     }
 
     /// Waits until every watch has been answered in full once. A verdict of less would be wrong.

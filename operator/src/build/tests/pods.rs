@@ -13,6 +13,11 @@ fn a_secret_that_is_asked_for_is_never_left_out() {
     for (name, volume, secret, key) in [
         ("MLOPS_API_KEY_FILE", "api-key", "reviews-keys", "current"),
         ("MLOPS_REDIS_PASSWORD_FILE", "redis-password", "redis", "password"),
+        ("MLOPS_TLS_CERT_FILE", "tls", "reviews-tls", "tls.crt"),
+        ("MLOPS_TLS_KEY_FILE", "tls", "reviews-tls", "tls.key"),
+        ("MLOPS_TLS_CLIENT_CA_FILE", "tls-client-ca", "callers", "ca.crt"),
+        ("MLOPS_INFERENCE_LOG_HEADERS_FILE", "inference-log-headers", "records", "headers"),
+        ("MLOPS_INFERENCE_LOG_CA", "inference-log-ca", "authority", "root.pem"),
     ] {
         let found: Vec<_> = container.env.iter().flatten().filter(|variable| variable.name == name).collect();
         assert_eq!(found.len(), 1, "{name}");
@@ -20,9 +25,8 @@ fn a_secret_that_is_asked_for_is_never_left_out() {
         // The kubelet brings a change to a folder, and to no file of it that is mounted by itself.
         assert_eq!((mount.read_only, &mount.sub_path), (Some(true), &None));
         let source = pod.volumes.iter().flatten().find(|one| one.name == volume).unwrap().secret.as_ref().unwrap();
-        let item = &source.items.as_ref().unwrap()[0];
+        let item = source.items.iter().flatten().find(|item| item.key == key).unwrap();
         assert_eq!((source.secret_name.as_deref(), source.optional), (Some(secret), Some(false)));
-        assert_eq!(item.key, key);
         assert_eq!(found[0].value.as_deref(), Some(format!("{}/{}", mount.mount_path, item.path).as_str()));
     }
 }
@@ -103,4 +107,40 @@ fn a_stopping_pod_has_time_to_drain_and_to_answer() {
     assert_eq!(pod(json!({})).termination_grace_period_seconds, Some(40));
     let slow = json!({"server": {"drainSeconds": 20, "requestTimeout": 120}});
     assert_eq!(pod(slow).termination_grace_period_seconds, Some(145));
+}
+
+#[test]
+fn a_renewed_certificate_is_no_reason_to_roll_and_probes_stay_without() {
+    let with = pod(json!({"tls": {"secretName": "reviews-tls"}})).containers.remove(0);
+    let without = pod(json!({})).containers.remove(0);
+    assert_eq!(with.readiness_probe, without.readiness_probe, "the port for those who run it stays plain HTTP");
+    assert_eq!(with.liveness_probe, without.liveness_probe);
+    let built = children(full_spec());
+    let annotations = built.deployment.spec.unwrap().template.metadata.unwrap().annotations.unwrap_or_default();
+    assert!(annotations.keys().all(|key| !key.contains("tls")), "{annotations:?}");
+}
+
+#[test]
+fn protocols_are_named_in_an_order_of_their_own() {
+    let env = |spec| pod(spec).containers.remove(0).env;
+    for (protocols, named) in [
+        (json!(["grpc", "native"]), "native,grpc"),
+        (json!(["vllm", "tei", "kserve", "oip", "native"]), "native,oip,kserve,tei,vllm"),
+    ] {
+        assert_eq!(values(env(json!({"protocols": protocols})).as_deref(), "MLOPS_PROTOCOLS"), [named]);
+    }
+    assert_eq!(values(env(json!({})).as_deref(), "MLOPS_PROTOCOLS"), [""; 0]);
+    assert_eq!(values(env(json!({"protocols": ["native"]})).as_deref(), "MLOPS_GRPC_PORT"), [""; 0]);
+}
+
+#[test]
+fn limits_of_keys_are_told_in_the_servers_words() {
+    let env = pod(full_spec()).containers.remove(0).env;
+    let limits = values(env.as_deref(), "MLOPS_API_KEY_LIMITS").remove(0);
+    assert_eq!(
+        serde_json::from_str::<Value>(limits).unwrap(),
+        json!([
+            {"name": "shop", "requestsPerSecond": 10, "burst": 20, "concurrency": 4}, {"name": "*", "concurrency": 1},
+        ])
+    );
 }

@@ -32,6 +32,10 @@ fn a_policy_opens_what_the_spec_itself_needs() {
         let spec = json!({"env": [{"name": "MLOPS_OTLP_ENDPOINT", "value": endpoint}]});
         assert_eq!(egress(spec), [rule], "{endpoint}");
     }
+    for (url, rule) in [("https://records.example.com/a", ":443"), ("http://192.0.2.9:8080", "192.0.2.9/32:8080")] {
+        assert_eq!(egress(json!({"inferenceLog": {"url": url}})), [rule], "{url}");
+    }
+    assert_eq!(egress(json!({"inferenceLog": {"stdout": true}})), [""; 0]);
     assert_eq!(children(json!({"networkPolicy": {"enabled": false}})).network_policy, None);
 }
 
@@ -72,12 +76,55 @@ fn names_are_asked_of_the_clusters_dns_or_of_what_the_spec_says() {
 }
 
 #[test]
-fn what_is_published_leads_to_the_callers_port_alone() {
+fn what_is_published_leads_to_the_ports_of_callers_alone() {
     for spec in [json!({}), full_spec()] {
         let ports = children(spec).service.spec.unwrap().ports.unwrap();
         let targets: Vec<_> = ports.iter().map(|port| json!(port.target_port)).collect();
-        assert_eq!(targets, ["http"]);
+        assert_eq!(targets, ["http", "grpc"]);
     }
+}
+
+/// The ports of the Service, each as `NAME:NUMBER:PROTOCOL`, and those that the policy lets in.
+fn ports(spec: serde_json::Value) -> (Vec<String>, serde_json::Value) {
+    let built = children(spec);
+    let of_service = built.service.spec.unwrap().ports.unwrap().into_iter().map(|port| {
+        let protocol = port.app_protocol.unwrap_or_default();
+        format!("{}:{}:{protocol}", port.name.unwrap(), port.port)
+    });
+    let policy = built.network_policy.unwrap().spec.unwrap().ingress.unwrap().remove(0);
+    let let_in = policy.ports.unwrap().into_iter().map(|port| json!(port.port)).collect();
+    (of_service.collect(), let_in)
+}
+
+#[test]
+fn grpc_has_a_port_of_its_own_where_it_is_served() {
+    let (of_service, let_in) = ports(json!({}));
+    assert_eq!(of_service, ["http:8000:http", "grpc:8001:kubernetes.io/h2c"]);
+    assert_eq!(let_in, json!(["http", "grpc", "management"]));
+    let (of_service, let_in) = ports(json!({"protocols": ["native", "kserve"]}));
+    assert_eq!(of_service, ["http:8000:http"]);
+    assert_eq!(let_in, json!(["http", "management"]));
+    let (of_service, _) = ports(json!({"service": {"port": 80, "grpcPort": 443}}));
+    assert_eq!(of_service, ["http:80:http", "grpc:443:kubernetes.io/h2c"]);
+    // A service from before there was gRPC may have its port there.
+    assert_eq!(ports(json!({"service": {"port": 8001}})).0, ["http:8001:http", "grpc:8000:kubernetes.io/h2c"]);
+    assert_eq!(ports(json!({"tls": {"secretName": "t"}})).0, ["http:8000:https", "grpc:8001:"]);
+}
+
+#[test]
+fn a_route_of_grpc_leads_to_the_port_of_grpc() {
+    let route = |grpc, port| {
+        let route = json!({"parentRefs": [{"name": "public"}], "hostnames": ["reviews.example.com"], "grpc": grpc});
+        json!(children(json!({"route": route, "service": {"grpcPort": port}})).grpc_route.unwrap().spec)
+    };
+    let same = route(json!({}), 443);
+    assert_eq!(same["hostnames"], json!(["reviews.example.com"]));
+    assert_eq!(same["parentRefs"][0]["name"], "public");
+    assert_eq!(same["rules"], json!([{"backendRefs": [{"name": "reviews", "port": 443}]}]));
+    let own = route(json!({"hostnames": ["grpc.example.com"]}), 8001);
+    assert_eq!(own["hostnames"], json!(["grpc.example.com"]));
+    let without = children(json!({"route": {"parentRefs": [{"name": "public"}]}}));
+    assert!(without.route.is_some() && without.grpc_route.is_none());
 }
 
 #[test]

@@ -32,6 +32,7 @@ struct Case {
     eviction: Option<Eviction>,
     autoscaler: Option<Value>,
     route: Option<Value>,
+    grpc_route: Option<Value>,
     warning: Option<&'static str>,
 }
 
@@ -48,6 +49,7 @@ fn case(spec: Value, status: Value) -> Case {
         eviction: None,
         autoscaler: None,
         route: None,
+        grpc_route: None,
         warning: None,
     }
 }
@@ -72,7 +74,8 @@ impl Case {
             let status = json!({"desiredReplicas": 2, "conditions": conditions});
             Autoscaler::of(&serde_json::from_value(json!({"status": status})).unwrap())
         });
-        let route = self.route.as_ref().map(|route| Route::of(&serde_json::from_value(route.clone()).unwrap()));
+        let facts = |route: &Value| Route::of(&serde_json::from_value(route.clone()).unwrap());
+        let (route, grpc_route) = (self.route.as_ref().map(facts), self.grpc_route.as_ref().map(facts));
         see(&View {
             service: &service,
             deployment: &deployment,
@@ -81,6 +84,7 @@ impl Case {
             eviction: self.eviction.as_ref(),
             autoscaler: autoscaler.as_ref(),
             route: route.as_ref(),
+            grpc_route: grpc_route.as_ref(),
             warning: self.warning,
             now: NOW.parse().unwrap(),
         })

@@ -119,3 +119,47 @@ fn published_is_absent_without_a_route() {
     });
     assert_eq!(published(&unmade).1, PartReason::DependencyMissing);
 }
+
+/// A service with both routes, of which both Gateways say this.
+fn both(http: Value, grpc: Value) -> Case {
+    let mut case = routed(60, http);
+    case.spec["route"]["grpc"] = json!({});
+    case.grpc_route = routed(60, grpc).route;
+    case
+}
+
+#[test]
+fn a_service_is_published_when_each_route_is_accepted() {
+    let accepted = || json!([parent("web", "Accepted", "True", 2)]);
+    let refused = || json!([parent("web", "Accepted", "False", 2)]);
+    let words = "Gateway infra/web sends requests to the service; Gateway infra/web sends gRPC calls to the service";
+    assert_eq!(published(&both(accepted(), accepted())), (Some(true), PartReason::Accepted, words.to_owned()));
+    let words = "GRPCRoute: Gateway infra/web: Because: of this";
+    assert_eq!(published(&both(accepted(), refused())), (Some(false), PartReason::Refused, words.to_owned()));
+    let words = "Gateway infra/web: Because: of this";
+    assert_eq!(published(&both(refused(), accepted())), (Some(false), PartReason::Refused, words.to_owned()));
+    let words = "no Gateway has taken the GRPCRoute up: see that Gateway infra/web exists and has a controller";
+    assert_eq!(published(&both(accepted(), json!([]))), (Some(false), PartReason::NoGateway, words.to_owned()));
+    let mut early = both(accepted(), json!([]));
+    early.grpc_route = routed(5, json!([])).route;
+    assert_eq!(
+        published(&early),
+        (None, PartReason::Waiting, "waiting for a Gateway to take the GRPCRoute up".to_owned())
+    );
+    assert_eq!(early.look().look_again, Some(Duration::from_secs(10)));
+}
+
+#[test]
+fn one_kind_of_route_may_be_missing() {
+    let mut case = both(json!([parent("web", "Accepted", "True", 2)]), json!([]));
+    case.grpc_route = None;
+    case.missing.push(MissingApi {
+        kind: "GRPCRoute",
+        definition: "grpcroutes",
+        provider: "the Gateway API",
+        field: "spec.route.grpc",
+    });
+    let (holds, reason, words) = published(&case);
+    assert_eq!((holds, reason), (Some(false), PartReason::DependencyMissing));
+    assert!(words.starts_with("spec.route.grpc needs the kind GRPCRoute"), "{words}");
+}

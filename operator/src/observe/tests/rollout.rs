@@ -155,18 +155,6 @@ fn a_missing_api_is_said_unless_worse_is_the_matter() {
     assert_eq!(suspended.verdict().0, Reason::Suspended);
 }
 
-#[test]
-fn the_digest_is_what_the_kubelet_says_runs() {
-    let digest = format!("sha256:{}", "a".repeat(64));
-    let of = |image_id: String| {
-        let running = pod(json!({"ready": true, "imageID": image_id}));
-        case(json!({}), counts(2, 2, 2)).pods([running]).look().image_digest
-    };
-    assert_eq!(of(format!("registry.example.com/s@{digest}")), Some(digest.clone()));
-    assert_eq!(of(digest.clone()), Some(digest));
-    assert_eq!(of(String::new()), None);
-}
-
 /// A pod that the kubelet has evicted, and the one that takes its place so many seconds later.
 fn evicted(seconds: i64, ready: bool) -> Vec<Value> {
     let old = json!({"metadata": {"name": "a"}, "status": {

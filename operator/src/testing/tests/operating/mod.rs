@@ -3,10 +3,12 @@
 mod counting;
 mod cutting;
 mod depending;
+mod publishing;
 mod refusing;
 mod repairing;
 mod scaling;
 mod starting;
 mod strangers;
+mod telling;
 mod watching;
 mod world;

@@ -1,10 +1,14 @@
 //! A cluster around the operator: who makes services, who runs their pods, and what is seen of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 use tokio::{
     task::JoinHandle,
@@ -13,8 +17,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    controller::Operator, fixtures::default_image, hash::fnv1a, metrics::Metrics, runtime::client::over,
-    testing::Server, watches::Scope,
+    controller::Operator,
+    digests::{Answer, AskPods, Digest, NoAnswer},
+    fixtures::default_image,
+    hash::fnv1a,
+    lock::lock,
+    metrics::Metrics,
+    runtime::client::over,
+    testing::Server,
+    watches::Scope,
 };
 
 /// Longer than anything that isn't a time-out.
@@ -26,23 +37,70 @@ const CONTROLLER: &str = "kube-controller-manager";
 /// A server, and the operator on it. All is in namespace `demo`, and the service is `reviews` where none is named.
 pub(super) struct World {
     pub(super) server: Server,
+    pub(super) models: Models,
     metrics: Metrics,
     stop: CancellationToken,
     ready: Arc<AtomicBool>,
     running: Option<JoinHandle<()>>,
 }
 
+/// What the servers in all pods say of their models. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Models(Arc<Mutex<Said>>);
+
+#[derive(Default)]
+struct Said {
+    /// The digest; without one they are too old to tell.
+    digest: Option<String>,
+    /// Whether none answers.
+    silent: bool,
+    /// Whom the operator has asked what.
+    asked: Vec<String>,
+}
+
+impl Models {
+    /// From now on they say this.
+    pub(super) fn say(&self, digest: &str) {
+        let mut said = lock(&self.0);
+        (said.digest, said.silent) = (Some(digest.to_owned()), false);
+    }
+
+    /// From now on none answers.
+    pub(super) fn fall_silent(&self) {
+        lock(&self.0).silent = true;
+    }
+
+    /// Whom the operator has asked what.
+    pub(super) fn asked(&self) -> Vec<String> {
+        lock(&self.0).asked.clone()
+    }
+}
+
+impl AskPods for Models {
+    fn ask(&self, pod: SocketAddr, path: String) -> BoxFuture<'static, Answer> {
+        let mut said = lock(&self.0);
+        said.asked.push(format!("{pod}{path}"));
+        let answer = match (said.silent, &said.digest) {
+            (true, _) => Err(NoAnswer::Late),
+            (false, None) => Ok(None),
+            (false, Some(digest)) => Ok(Some(Digest::parse(digest).unwrap())),
+        };
+        async { answer }.boxed()
+    }
+}
+
 /// Kind and group of a child, as paths have them.
 pub(super) const DEPLOYMENT: (&str, &str) = ("apps", "deployments");
 pub(super) const SERVICE: (&str, &str) = ("", "services");
 pub(super) const ROUTE: (&str, &str) = ("gateway.networking.k8s.io", "httproutes");
+pub(super) const GRPC_ROUTE: (&str, &str) = ("gateway.networking.k8s.io", "grpcroutes");
 pub(super) const AUTOSCALER: (&str, &str) = ("autoscaling", "horizontalpodautoscalers");
 
 impl World {
     /// A server without an operator.
     pub(super) fn new() -> Self {
         let (server, metrics, stop) = (Server::new(), Metrics::default(), CancellationToken::new());
-        Self { server, metrics, stop, ready: Arc::default(), running: None }
+        Self { server, models: Models::default(), metrics, stop, ready: Arc::default(), running: None }
     }
 
     /// A service of this spec that serves, and an operator that has nothing left to do.
@@ -60,7 +118,8 @@ impl World {
     pub(super) fn start(&mut self) {
         (self.metrics, self.stop, self.ready) = (Metrics::default(), CancellationToken::new(), Arc::default());
         let client = over(self.server.service(), &self.metrics.api_requests);
-        let operator = Arc::new(Operator::new(client, default_image(), self.metrics.clone()));
+        let operator = Operator::new(client, default_image(), self.metrics.clone());
+        let operator = Arc::new(operator.ask_pods(Arc::new(self.models.clone())));
         let (stop, ready) = (self.stop.clone(), self.ready.clone());
         self.running = Some(tokio::spawn(async move {
             operator.run(&[Scope::Cluster], 8, move || ready.store(true, Ordering::Relaxed), stop).await;
@@ -244,7 +303,7 @@ impl World {
                         "ownerReferences": of("ReplicaSet", &replica_set),
                     },
                     "status": {
-                        "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+                        "phase": "Running", "podIP": format!("192.0.2.{number}"), "conditions": [{"type": "Ready", "status": "True"}],
                         "containerStatuses": [{
                             "name": "sentiment", "image": "s", "imageID": "s@sha256:0123", "ready": true, "restartCount": 0,
                             "state": {"running": {}},

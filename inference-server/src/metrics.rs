@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use crate::{cache::RedisSeries, drift::Report, jobs::JobMetrics};
-pub use access::{Access, KeyFailure};
+pub use access::{Access, KeyFailure, LimitReason};
 pub use insight::Insight;
 
 /// Content type of the text that [`Metrics::render`] makes.
@@ -85,10 +85,12 @@ pub enum ConnectionRefusal {
     Limit,
     /// The head of a request took too long.
     HeadTimeout,
+    /// The client got through no TLS handshake in time.
+    Handshake,
 }
 
 impl ConnectionRefusal {
-    const ALL: [Self; 2] = [Self::Limit, Self::HeadTimeout];
+    const ALL: [Self; 3] = [Self::Limit, Self::HeadTimeout, Self::Handshake];
 }
 
 impl EncodeLabelValue for ConnectionRefusal {
@@ -96,6 +98,7 @@ impl EncodeLabelValue for ConnectionRefusal {
         encoder.write_str(match self {
             Self::Limit => "limit",
             Self::HeadTimeout => "head_timeout",
+            Self::Handshake => "handshake",
         })
     }
 }
@@ -197,7 +200,7 @@ impl Metrics {
         let refused = self.refused_connections.clone();
         all.register(
             "sentiment_connections_refused",
-            "Connections that found no place, or whose head took too long",
+            "Connections that found no place, whose head took too long, or whose TLS handshake failed",
             refused,
         );
         all.register("sentiment_model_loaded", "1 when the model serves", self.model_loaded.clone());

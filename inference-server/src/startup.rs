@@ -11,6 +11,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
+    access::Guard,
     config::{ConfigError, Reader, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
@@ -113,6 +114,9 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
         threads,
     });
     let api_keys = app.count_keys();
+    for name in app.guard.iter().flat_map(Guard::limits_without_key) {
+        tracing::warn!(name, "MLOPS_API_KEY_LIMITS names a key that is not in force: correct the name or add the key");
+    }
     // Only now: who waits for this line may send at once.
     tracing::info!(
         version = version(),

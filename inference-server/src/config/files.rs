@@ -152,11 +152,19 @@ fn text(value: Value) -> Option<String> {
         Value::Number(value) => Some(value.to_string()),
         Value::String(value) => Some(value),
         Value::Sequence(values) => {
-            let list: Option<Vec<String>> =
-                values.into_iter().map(|value| if value.is_sequence() { None } else { text(value) }).collect();
+            let list: Option<Vec<serde_json::Value>> = values.into_iter().map(element).collect();
             serde_json::to_string(&list?).ok()
         }
         Value::Mapping(_) | Value::Tagged(_) => None,
+    }
+}
+
+/// One of a list: text, or an object with numbers in it.
+fn element(value: Value) -> Option<serde_json::Value> {
+    match value {
+        Value::Sequence(_) => None,
+        Value::Mapping(_) => serde_json::to_value(value).ok(),
+        _ => text(value).map(Into::into),
     }
 }
 

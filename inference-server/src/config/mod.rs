@@ -6,11 +6,13 @@ mod error;
 mod files;
 mod host;
 mod jobs;
+mod key_limits;
 mod long_texts;
 mod origins;
 mod reader;
 mod redis;
 mod settings;
+mod tls;
 mod tracing;
 mod variables;
 
@@ -25,6 +27,7 @@ pub use error::ConfigError;
 pub use files::parse as parse_file;
 pub use host::Host;
 pub use jobs::{JobsConfig, QueueLimits};
+pub use key_limits::{KeyLimit, KeyLimits, Rate};
 pub use long_texts::LongTexts;
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
@@ -32,7 +35,7 @@ pub use settings::{Environment, Origin, Settings};
 pub use tracing::TracingConfig;
 pub use variables::{Secrecy, VARIABLES, Variable};
 
-use crate::secrets::{ApiKeys, Live, Watched};
+use crate::secrets::{ApiKeys, Identity, Live, Watched};
 
 /// Path under which the API is served, unless it is served without.
 pub const PREFIX: &str = "/api/v1";
@@ -141,6 +144,8 @@ pub struct Config {
     pub port: u16,
     /// TCP port of the operations side, where it has its own; 0 lets the kernel choose.
     pub management_port: Option<u16>,
+    /// What the public port proves itself with; `None` speaks plain HTTP there.
+    pub tls: Option<Arc<Live<Identity>>>,
     /// Serves health, readiness and the series at the top too.
     pub top_level_paths: bool,
     /// Serves the API without its `/api/v1` prefix.
@@ -149,8 +154,10 @@ pub struct Config {
     pub metrics_enabled: bool,
     /// Serves the API's documentation at `/docs`.
     pub docs_enabled: bool,
-    /// Keys of which callers must send one as `X-API-Key`; `None` serves everybody.
+    /// Keys of which callers must send one; `None` serves everybody.
     pub api_keys: Option<Arc<Live<ApiKeys>>>,
+    /// How much each key may ask; `None` sets no limits.
+    pub api_key_limits: Option<KeyLimits>,
     /// Origins that browsers may call from.
     pub allowed_origins: Vec<HeaderValue>,
     /// Least severe level that is logged.
@@ -203,11 +210,13 @@ impl Config {
             host: read.optional("MLOPS_HOST", Host::parse)?.unwrap_or(Host::Every),
             port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
             management_port: read.optional("MLOPS_MANAGEMENT_PORT", |v| v.parse().ok())?,
+            tls: tls::read(&read)?,
             top_level_paths: read.required("MLOPS_TOP_LEVEL_PATHS", parse_bool)?,
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
             metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
             docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
             api_keys: read.secret("MLOPS_API_KEY", ApiKeys::single, ApiKeys::list)?,
+            api_key_limits: read.explained("MLOPS_API_KEY_LIMITS", KeyLimits::parse)?,
             allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),
             log_level: read.required("MLOPS_LOG_LEVEL", parse_level)?,
             log_format: read.optional("MLOPS_LOG_FORMAT", parse_format)?.unwrap_or(match profile {
@@ -257,6 +266,11 @@ impl Config {
                 let setting = read.written("MLOPS_MANAGEMENT_PORT");
                 return Err(ConfigError::SamePort { setting, port: config.port });
             }
+            if config.api_key_limits.is_some() && config.api_keys.is_none() {
+                // Who sets limits believes that they hold for every caller.
+                let setting = read.written("MLOPS_API_KEY_LIMITS");
+                return Err(ConfigError::Needs { setting, needs: "MLOPS_API_KEY or MLOPS_API_KEY_FILE is set" });
+            }
             Ok(config)
         })
     }
@@ -270,7 +284,8 @@ impl Config {
         }
         let password = self.redis.as_ref().and_then(|redis| redis.password.as_ref());
         let headers = self.tracing.as_ref().and_then(|tracing| tracing.headers.as_ref());
-        [watched(self.api_keys.as_ref()), watched(password), watched(headers)].into_iter().flatten().collect()
+        let (keys, tls) = (watched(self.api_keys.as_ref()), watched(self.tls.as_ref()));
+        [keys, tls, watched(password), watched(headers)].into_iter().flatten().collect()
     }
 
     /// Path under which the API is served.

@@ -9,7 +9,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{batch_jobs::JobError, bodies, correlation::CorrelationId, protocol};
-use crate::{clock, metrics::Rejection};
+use crate::{
+    access::Exceeded,
+    clock,
+    metrics::{LimitReason, Rejection},
+};
 
 /// One problem of a request's body, in the shape that version 1 gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -43,6 +47,16 @@ const LONGEST_SENTENCE: usize = 300;
 pub(super) fn quoted(given: &str) -> String {
     let start: String = given.chars().take(LONGEST_QUOTE).collect();
     if start.len() < given.len() { format!("{start:?}…") } else { format!("{start:?}") }
+}
+
+/// What is said of a limit.
+fn limited(exceeded: &Exceeded) -> &'static str {
+    match exceeded.reason {
+        LimitReason::Rate => {
+            "the key has sent as many requests as it may for now; Retry-After says when the next may come"
+        }
+        LimitReason::Concurrency => "as many requests of the key are being answered as it may have at once",
+    }
 }
 
 /// Everything that a handler can answer instead of a result.
@@ -111,6 +125,9 @@ pub enum ApiError {
     /// The client takes too long over the head.
     #[error("the request's head did not come within {0} seconds")]
     HeadTooSlow(u64),
+    /// The client speaks plain HTTP where TLS is spoken.
+    #[error("this port speaks HTTPS: write https:// in place of http://")]
+    NotHttps,
     /// No such route.
     #[error("{0}")]
     NotFound(String),
@@ -118,8 +135,11 @@ pub enum ApiError {
     #[error("this path has other methods, which the Allow header names")]
     MethodNotAllowed,
     /// The API key is missing or wrong.
-    #[error("the header X-API-Key is missing or wrong")]
+    #[error("the key is missing or wrong: send it as X-API-Key, or as Authorization: Bearer")]
     Unauthorized,
+    /// The API key asks for more than its limits allow.
+    #[error("{}", limited(.0))]
+    KeyLimited(Exceeded),
     /// The model is still loading.
     #[error("the model is still loading")]
     ModelLoading,
@@ -214,13 +234,15 @@ impl ApiError {
             | Self::Text(_)
             | Self::BrokenBody
             | Self::UnreadableBody(_)
-            | Self::Protocol(_) => StatusCode::BAD_REQUEST,
+            | Self::Protocol(_)
+            | Self::NotHttps => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding(_) | Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound(_) | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::KeyLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::ModelLoading
             | Self::Overloaded(_)
             | Self::QueueFull { .. }
@@ -249,10 +271,12 @@ impl ApiError {
             Self::MethodNotAllowed => "E1008",
             Self::Protocol(_) => "E1009",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "E1010",
+            Self::NotHttps => "E1014",
             Self::ModelLoading => "E2001",
             Self::Model(_) => "E2002",
             Self::TimedOut(_) => "E2003",
             Self::Unauthorized => "E3002",
+            Self::KeyLimited(_) => "E3003",
             Self::Internal(_) => "E4001",
             Self::Stopping | Self::NotReady(_) => "E4002",
             Self::Overloaded(_) | Self::QueueFull { .. } | Self::TooManyConnections => "E4003",
@@ -277,10 +301,12 @@ impl ApiError {
             Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "Request did not arrive in time",
+            Self::NotHttps => "Plain HTTP was sent to a port that speaks HTTPS",
             Self::ModelLoading => "Sentiment analysis model is not loaded",
             Self::Model(_) => "Model inference failed",
             Self::TimedOut(_) => "Model inference timed out",
             Self::Unauthorized => "Unauthorized access to API endpoint",
+            Self::KeyLimited(_) => "API key exceeds its limit",
             Self::Internal(_) => "Internal server error occurred",
             Self::Stopping | Self::NotReady(_) => "Service is temporarily unavailable",
             Self::Overloaded(_) | Self::QueueFull { .. } | Self::TooManyConnections => "Service is overloaded",
@@ -293,6 +319,7 @@ impl ApiError {
         match self {
             Self::Job(error) => error.retry_after(),
             Self::QueueFull { drained_in, .. } => Some((*drained_in).into()),
+            Self::KeyLimited(exceeded) => Some(exceeded.retry_after.into()),
             Self::ModelLoading
             | Self::Overloaded(_)
             | Self::TooManyConnections
@@ -323,7 +350,7 @@ impl ApiError {
             response.headers_mut().insert(header::ACCEPT_ENCODING, accepted);
         }
         if *self == Self::Unauthorized {
-            let scheme = HeaderValue::from_static("ApiKey");
+            let scheme = HeaderValue::from_static("ApiKey, Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response

@@ -213,7 +213,7 @@ fn at(
     (schemas, paths, methods)
 }
 
-/// Behind the API key, only while there are places for connections, and for no longer than a request may take.
+/// Behind the API key and its limits, only while there are places for connections, and for no longer than a request may take.
 fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
     let routes = openapi::guarded(routes, app);
     routes.layer(middleware::from_fn_with_state(Arc::clone(app), guard))
@@ -221,8 +221,9 @@ fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, ApiError> {
     crowd::refuse_crowd(&request)?;
-    auth::require_key(&app, request.headers()).await?;
-    deadline::within_time(&app, request, next).await
+    let permit = auth::require_key(&app, request.headers()).await?;
+    let response = deadline::within_time(&app, request, next).await?;
+    Ok(auth::hold_until_sent(response, permit))
 }
 
 fn cors(app: &App) -> CorsLayer {
@@ -233,6 +234,7 @@ fn cors(app: &App) -> CorsLayer {
             header::CONTENT_TYPE,
             header::CONTENT_ENCODING,
             auth::API_KEY,
+            header::AUTHORIZATION,
             correlation::HEADER,
             traces::PARENT,
             traces::STATE,

@@ -10,8 +10,9 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{ApiError, auth::Guard, bodies, predict_batch};
+use super::{ApiError, bodies, predict_batch};
 use crate::{
+    access::Guard,
     cache::{Cache, Redis},
     config::Config,
     cpus, drift,
@@ -48,7 +49,7 @@ pub struct App {
     /// The series.
     pub metrics: Arc<Metrics>,
     /// Asks for a key, unless everybody is served.
-    pub(super) guard: Option<Guard>,
+    pub guard: Option<Guard>,
     /// Answers that are kept, unless that is off.
     pub(super) cache: Option<Cache<ApiError>>,
     /// Watches the predictions, unless that is off.
@@ -80,7 +81,7 @@ impl App {
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let drift = config.drift.clone().map(drift::Monitor::new);
-        let guard = Guard::of(&config);
+        let guard = Guard::of(&config, &metrics);
         let app = Self {
             config,
             metrics,
@@ -103,10 +104,7 @@ impl App {
 
     /// How many API keys are in force; 0 serves everybody. Each has a series from here on.
     pub fn count_keys(&self) -> usize {
-        let Some(keys) = &self.config.api_keys else { return 0 };
-        let keys = keys.current();
-        self.metrics.access.set_keys(keys.names());
-        keys.names().len()
+        self.guard.as_ref().map_or(0, Guard::count_keys)
     }
 
     /// Sends traces of requests to a collector.

@@ -42,7 +42,8 @@ impl Connected {
         let metrics = Arc::new(Metrics::new());
         let mut http = http1::Builder::new();
         http.header_read_timeout(None).half_close(false);
-        let serving = tokio::spawn(serve(stream, place, false, Shared { http, router, limits, metrics, stopped }));
+        let shared = Shared { http, router, limits, metrics, stopped, tls: None };
+        let serving = tokio::spawn(serve(stream, place, false, shared));
         Self { client, activity, places, stop, serving }
     }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{Folder, Server, command, json, mounted::Mounted, series};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion,
     crypto::ring,
@@ -42,8 +42,9 @@ struct Issued {
 }
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -177,7 +178,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn https_is_spoken_in_both_versions_and_plain_http_is_told_so() {
-    let authority = Authority::new();
+    let authority = Authority::new("test");
     let mounted = Mounted::new("tls-spoken", &authority.issue(2090).files());
     let server = start(&authority, &mounted, &[]);
     assert_eq!(server.predict("I love this product")["label"], "POSITIVE");
@@ -211,7 +212,7 @@ fn https_is_spoken_in_both_versions_and_plain_http_is_told_so() {
 
 #[test]
 fn a_certificate_is_replaced_while_connections_are_open() {
-    let authority = Authority::new();
+    let authority = Authority::new("test");
     let (old, new, mixed) = (authority.issue(2080), authority.issue(2090), authority.issue(2095));
     let mut mounted = Mounted::new("tls-renewed", &old.files());
     let server = start(&authority, &mounted, &[]);
@@ -247,7 +248,8 @@ fn a_certificate_is_replaced_while_connections_are_open() {
 
 #[test]
 fn clients_show_a_certificate_of_the_authority_where_one_is_named() {
-    let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let (authority, clients, strangers) =
+        (Authority::new("server"), Authority::new("clients"), Authority::new("strangers"));
     let issued = authority.issue(2090);
     let [certificate, key] = issued.files();
     let mut mounted = Mounted::new("tls-clients", &[certificate, key, ("ca.crt", &clients.pem)]);
@@ -292,7 +294,7 @@ fn clients_show_a_certificate_of_the_authority_where_one_is_named() {
 
 #[test]
 fn a_handshake_that_hangs_is_dropped_in_time_and_keeps_nobody_waiting() {
-    let authority = Authority::new();
+    let authority = Authority::new("test");
     let mounted = Mounted::new("tls-hanging", &authority.issue(2090).files());
     let server = start(&authority, &mounted, &[("MLOPS_HEADER_TIMEOUT", "2")]);
     let begun = Instant::now();
@@ -320,7 +322,7 @@ fn a_handshake_that_hangs_is_dropped_in_time_and_keeps_nobody_waiting() {
 
 #[test]
 fn places_are_given_over_tls_as_they_are_without() {
-    let authority = Authority::new();
+    let authority = Authority::new("test");
     let mounted = Mounted::new("tls-places", &authority.issue(2090).files());
     let server = start(&authority, &mounted, &[("MLOPS_MAX_CONNECTIONS", "2")]);
     // Handshakes that hang make place after a second, and idle connections at once.
@@ -354,7 +356,7 @@ fn places_are_given_over_tls_as_they_are_without() {
 
 #[test]
 fn a_stop_ends_requests_in_order_and_waits_for_no_handshake() {
-    let authority = Authority::new();
+    let authority = Authority::new("test");
     let mounted = Mounted::new("tls-stop", &authority.issue(2090).files());
     let mut server = start(&authority, &mounted, &[]);
     let mut idle = authority.connect(&server);
@@ -374,7 +376,7 @@ fn a_stop_ends_requests_in_order_and_waits_for_no_handshake() {
 
 #[test]
 fn a_start_with_files_that_can_not_be_used_says_which() {
-    let authority = Authority::new();
+    let authority = Authority::new("test");
     let (issued, other) = (authority.issue(2090), authority.issue(2090));
     let [certificate, _] = issued.files();
     let mounted = Mounted::new("tls-refused", &[certificate, ("tls.key", &other.key)]);

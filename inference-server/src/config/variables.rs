@@ -89,7 +89,7 @@ pub const VARIABLES: &[Variable] = &[
         "File of such keys, in place of MLOPS_API_KEY: name: key a line, or one key alone; read again when it changes",
     ),
     variable(
-        "MLOPS_API_KEY_LIMITS",
+        LIST_OF_OBJECTS,
         "",
         "a JSON list",
         "Limits by the names of keys, * for every other: [{\"name\": \"shop\", \"requestsPerSecond\": 10, \"burst\": 20, \
@@ -426,9 +426,17 @@ impl Variable {
     pub fn key(&self) -> String {
         self.name.trim_start_matches(PREFIX).to_ascii_lowercase()
     }
+
+    /// Whether it is a list of objects.
+    pub(super) fn holds_objects(&self) -> bool {
+        self.name == LIST_OF_OBJECTS
+    }
 }
 
 const PREFIX: &str = "MLOPS_";
+
+/// The variable whose list has objects in it.
+const LIST_OF_OBJECTS: &str = "MLOPS_API_KEY_LIMITS";
 
 /// How keys are made of variables, as the end of a sentence.
 pub(super) const KEY_RULE: &str = "a key is the name of a variable in lower case without MLOPS_, and \

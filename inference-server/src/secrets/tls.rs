@@ -85,7 +85,8 @@ impl Identity {
         Self::read(files).map_err(Unusable::of_all)
     }
 
-    fn parse(certificates: &str, key: &str, authorities: Option<&str>) -> Result<Self, Unusable> {
+    /// As [`Self::read`], of what the files hold.
+    pub(crate) fn parse(certificates: &str, key: &str, authorities: Option<&str>) -> Result<Self, Unusable> {
         let provider = Arc::new(provider::default_provider());
         let (certified, expires) = certified(certificates, key, &provider)?;
         let clients = authorities.map(|pem| verifier(pem, &provider)).transpose()?;

@@ -61,33 +61,35 @@ pub(super) async fn shake_hands(
         () = stopping => Outcome::Overdue,
         () = activity.asked_to_leave() => Outcome::AskedToLeave,
     };
-    let reason = match outcome {
+    let (reason, stream, answer) = match outcome {
         Outcome::Secured(stream) => {
             // The time of the first head begins.
             activity.enter(Phase::Head);
             return Some(*stream);
         }
         Outcome::Nothing => return None,
-        Outcome::NotTls(mut stream, first) => {
+        Outcome::NotTls(stream, first) => {
             tracing::debug!(first, "a client speaks no TLS");
-            if first.is_ascii_alphabetic() {
-                let _ = timeout(REFUSE_WITHIN, stream.write_all(&refusal(&ApiError::NotHttps))).await;
-            }
-            leave(stream, activity).await;
-            ConnectionRefusal::Handshake
+            let answer = first.is_ascii_alphabetic().then(|| refusal(&ApiError::NotHttps));
+            (ConnectionRefusal::Handshake, Some(stream), answer)
         }
         Outcome::Failed(error, stream) => {
             tracing::debug!(%error, "a TLS handshake failed");
-            leave(stream, activity).await;
-            ConnectionRefusal::Handshake
+            (ConnectionRefusal::Handshake, Some(stream), None)
         }
         Outcome::Overdue => {
             tracing::debug!("a TLS handshake took too long");
-            ConnectionRefusal::Handshake
+            (ConnectionRefusal::Handshake, None, None)
         }
-        Outcome::AskedToLeave => ConnectionRefusal::Limit,
+        Outcome::AskedToLeave => (ConnectionRefusal::Limit, None, None),
     };
     metrics.refuse_connection(reason);
+    if let Some(stream) = stream {
+        tokio::select! {
+            () = tell(stream, answer.unwrap_or_default()) => {}
+            () = activity.asked_to_leave() => {}
+        }
+    }
     None
 }
 
@@ -104,10 +106,8 @@ async fn attempt(stream: TcpStream, tls: &Acceptor) -> Outcome {
     }
 }
 
-/// Lets the client read why, unless another one needs the place.
-async fn leave(stream: TcpStream, activity: &Activity) {
-    tokio::select! {
-        () = linger(stream) => {}
-        () = activity.asked_to_leave() => {}
-    }
+/// Lets the client read the answer, or what TLS has sent it.
+async fn tell(mut stream: TcpStream, answer: Vec<u8>) {
+    let _ = timeout(REFUSE_WITHIN, stream.write_all(&answer)).await;
+    linger(stream).await;
 }

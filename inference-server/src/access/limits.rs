@@ -22,7 +22,7 @@ use crate::{
 
 /// The limits of all keys, and what each has used up. They outlive a key that is renewed under its name.
 pub(super) struct Limits<C: Clock = DefaultClock> {
-    limits: KeyLimits,
+    by_name: KeyLimits,
     clock: C,
     used: RwLock<HashMap<Arc<str>, Arc<Used<C>>>>,
 }
@@ -63,23 +63,23 @@ impl Limits {
 }
 
 impl<C: Clock + Clone> Limits<C> {
-    fn with_clock(limits: KeyLimits, clock: C) -> Self {
-        Self { limits, clock, used: RwLock::default() }
+    fn with_clock(by_name: KeyLimits, clock: C) -> Self {
+        Self { by_name, clock, used: RwLock::default() }
     }
 
     /// See [`KeyLimits::names`].
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.limits.names()
+        self.by_name.names()
     }
 
     /// See [`KeyLimits::of`].
     pub(super) fn of(&self, name: &str) -> Option<KeyLimit> {
-        self.limits.of(name)
+        self.by_name.of(name)
     }
 
     /// Lets a request of the key of this name pass. `keys` are those in force.
     pub(super) fn take(&self, name: &Arc<str>, keys: &ApiKeys) -> Result<Permit, Exceeded> {
-        let Some(limit) = self.limits.of(name) else { return Ok(Permit::default()) };
+        let Some(limit) = self.by_name.of(name) else { return Ok(Permit::default()) };
         let used = self.used_by(name, limit, keys);
         // First, as one that is refused gives its place back, but no request over time.
         let place = match &used.places {
@@ -154,8 +154,8 @@ mod tests {
         (answers.iter().filter(|answer| answer.is_ok()).count(), answers.into_iter().last().unwrap().err())
     }
 
-    fn too_fast(retry_after: u64) -> Option<Exceeded> {
-        Some(Exceeded { reason: LimitReason::Rate, retry_after })
+    fn too_fast(retry_after: u64) -> Exceeded {
+        Exceeded { reason: LimitReason::Rate, retry_after }
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -165,14 +165,14 @@ mod tests {
         let (limits, clock) =
             limits(r#"[{"name":"shop","requestsPerSecond":10,"burst":20},{"name":"slow","requestsPerSecond":0.2}]"#);
         let keys = keys("shop slow free");
-        assert_eq!(ask(&limits, "shop", &keys, 100), (20, too_fast(1)));
+        assert_eq!(ask(&limits, "shop", &keys, 100), (20, Some(too_fast(1))));
         clock.advance(SECOND);
-        assert_eq!(ask(&limits, "shop", &keys, 100), (10, too_fast(1)));
+        assert_eq!(ask(&limits, "shop", &keys, 100), (10, Some(too_fast(1))));
         clock.advance(60 * SECOND);
-        assert_eq!(ask(&limits, "shop", &keys, 100), (20, too_fast(1)));
-        assert_eq!(ask(&limits, "slow", &keys, 2), (1, too_fast(5)));
+        assert_eq!(ask(&limits, "shop", &keys, 100), (20, Some(too_fast(1))));
+        assert_eq!(ask(&limits, "slow", &keys, 2), (1, Some(too_fast(5))));
         clock.advance(SECOND * 7 / 2);
-        assert_eq!(ask(&limits, "slow", &keys, 1), (0, too_fast(2)));
+        assert_eq!(ask(&limits, "slow", &keys, 1), (0, Some(too_fast(2))));
         assert_eq!(ask(&limits, "free", &keys, 100), (100, None));
     }
 

@@ -129,8 +129,8 @@ fn burst_of(per_second: f64, burst: Option<u32>) -> NonZeroU32 {
 mod tests {
     use super::*;
 
-    fn rate(per_second: f64, burst: u32) -> Option<Rate> {
-        Some(Rate { per_second, burst: NonZeroU32::new(burst).unwrap() })
+    fn rate(per_second: f64, burst: u32) -> Rate {
+        Rate { per_second, burst: NonZeroU32::new(burst).unwrap() }
     }
 
     #[test]
@@ -140,10 +140,10 @@ mod tests {
                 {"name":"*","requestsPerSecond":2.5},{"name":"slow","requestsPerSecond":0.5},{"name":"few","concurrency":1}]"#,
         )
         .unwrap();
-        assert_eq!(limits.of("shop"), Some(KeyLimit { rate: rate(10.0, 20), concurrency: Some(4) }));
-        assert_eq!(limits.of("slow"), Some(KeyLimit { rate: rate(0.5, 1), concurrency: None }));
+        assert_eq!(limits.of("shop"), Some(KeyLimit { rate: Some(rate(10.0, 20)), concurrency: Some(4) }));
+        assert_eq!(limits.of("slow"), Some(KeyLimit { rate: Some(rate(0.5, 1)), concurrency: None }));
         assert_eq!(limits.of("few"), Some(KeyLimit { rate: None, concurrency: Some(1) }));
-        assert_eq!(limits.of("another"), Some(KeyLimit { rate: rate(2.5, 2), concurrency: None }));
+        assert_eq!(limits.of("another"), Some(KeyLimit { rate: Some(rate(2.5, 2)), concurrency: None }));
         assert_eq!(limits.names().collect::<Vec<_>>(), ["few", "shop", "slow"]);
         assert_eq!(KeyLimits::parse(r#"[{"name":"shop","concurrency":4}]"#).unwrap().of("another"), None);
     }

@@ -178,7 +178,7 @@ mod tests {
         let access = Access::default();
         let [shop, billing, app] = ["shop", "billing", "app"].map(Arc::<str>::from);
         let set = |names: [&Arc<str>; 2]| {
-            access.set_keys(names.into_iter().map(|name| (name, iter::once(LimitReason::Rate))))
+            access.set_keys(names.into_iter().map(|name| (name, iter::once(LimitReason::Rate))));
         };
         set([&shop, &billing]);
         access.limit(&billing, LimitReason::Rate);

@@ -1,6 +1,7 @@
 //! The inference server: `sentiment-server` answers HTTP requests for the sentiment of texts with
 //! an ONNX model.
 
+pub mod access;
 pub mod cache;
 pub mod cli;
 pub mod clock;

@@ -18,7 +18,7 @@ use prometheus_client::{
 };
 
 use crate::{cache, drift::Report, inference_log, jobs::JobMetrics, predict};
-pub use access::{Access, KeyFailure};
+pub use access::{Access, KeyFailure, LimitReason};
 pub use insight::Insight;
 
 /// Content type of the text that [`Metrics::render`] makes.
@@ -46,10 +46,12 @@ pub enum ConnectionRefusal {
     Limit,
     /// The head of a request took too long.
     HeadTimeout,
+    /// The client got through no TLS handshake in time.
+    Handshake,
 }
 
 impl ConnectionRefusal {
-    const ALL: [Self; 2] = [Self::Limit, Self::HeadTimeout];
+    const ALL: [Self; 3] = [Self::Limit, Self::HeadTimeout, Self::Handshake];
 }
 
 impl EncodeLabelValue for ConnectionRefusal {
@@ -57,6 +59,7 @@ impl EncodeLabelValue for ConnectionRefusal {
         encoder.write_str(match self {
             Self::Limit => "limit",
             Self::HeadTimeout => "head_timeout",
+            Self::Handshake => "handshake",
         })
     }
 }
@@ -133,7 +136,7 @@ impl Metrics {
         let refused = self.refused_connections.clone();
         all.register(
             "sentiment_connections_refused",
-            "Connections that found no place, or whose head took too long",
+            "Connections that found no place, whose head took too long, or whose TLS handshake failed",
             refused,
         );
         self.predictions.register(all);

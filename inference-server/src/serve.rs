@@ -3,6 +3,7 @@
 mod connections;
 mod listen;
 mod signals;
+pub mod tls;
 
 use std::{
     env,
@@ -136,6 +137,7 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
         address = listeners.address(),
         addresses = listeners.addresses(),
         management = management.as_ref().map(Listeners::addresses),
+        tls = config.tls.is_some(),
         prefix = config.prefix(),
         profile = config.profile.as_str(),
         "listening"

@@ -11,6 +11,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
+    access::Guard,
     cache::{Cache, Connector, Redis},
     config::{ConfigError, DriftConfig, Reader, Settings},
     cpus,
@@ -121,6 +122,9 @@ pub fn load(app: &Arc<App>, started: Instant) -> Result<(), StartError> {
     });
     app.predictor.serve(Arc::clone(&served));
     let api_keys = app.count_keys();
+    for name in app.guard.iter().flat_map(Guard::limits_without_key) {
+        tracing::warn!(name, "MLOPS_API_KEY_LIMITS names a key that is not in force: correct the name or add the key");
+    }
     // Only now: who waits for this line may send at once.
     tracing::info!(
         version = version(),

@@ -367,7 +367,7 @@ fn the_key_guards_predictions_and_nothing_that_probes_need() {
     let server = Server::start(&[("MLOPS_API_KEY", "s3cret")]);
     let body = r#"{"text":"a fine day"}"#;
     let response = server.post("/predict", body);
-    assert_eq!(response.headers()["www-authenticate"], "ApiKey");
+    assert_eq!(response.headers()["www-authenticate"], "ApiKey, Bearer");
     assert_error(response, 401, "E3002");
     let with_key = |key: &str| server.agent.post(server.url("/predict")).header("X-API-Key", key).send(body).unwrap();
     assert_error(with_key("s3cres"), 401, "E3002");

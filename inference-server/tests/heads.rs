@@ -199,6 +199,6 @@ fn candidate_labels_need_no_training() {
     let mut response = other.post("/predict/zero-shot", &body);
     assert_eq!(response.status(), 400);
     let body = json(&mut response);
-    assert_eq!(body["error_code"], "E1014");
+    assert_eq!(body["error_code"], "E1015");
     assert!(body["detail"].as_str().unwrap().contains("entailment"), "{body}");
 }

@@ -5,13 +5,14 @@
 mod common;
 
 use std::{
+    fs,
     io::Write,
     net::TcpListener,
     process::{Command, Output},
     thread,
 };
 
-use common::Server;
+use common::{Folder, Server};
 
 fn healthcheck(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_healthcheck"))
@@ -47,6 +48,31 @@ fn a_healthy_server_is_0_and_everything_else_is_1() {
     assert_eq!(healthcheck(&[], &["--port", "nonsense"]).status.code(), Some(1));
     assert_eq!(healthcheck(&[], &["--help"]).status.code(), Some(0));
     assert_eq!(healthcheck(&[], &["--timeout", "0"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_server_that_speaks_https_is_asked_so() {
+    let folder = Folder::new("healthcheck-tls");
+    let made = rcgen::generate_simple_self_signed(["another.example".to_owned()]).unwrap();
+    let (certificate, key) = (folder.file("tls.crt"), folder.file("tls.key"));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = [("MLOPS_TLS_CERT_FILE", certificate.to_str().unwrap()), ("MLOPS_TLS_KEY_FILE", key.to_str().unwrap())];
+    let server = Server::listening(&tls);
+    let port = ("HEALTHCHECK_PORT", server.address.rsplit_once(':').unwrap().1);
+    let output = healthcheck(&[port], &["--tls", "--verbose"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("https://localhost:"), "{said}");
+    assert_eq!(healthcheck(&[port, ("HEALTHCHECK_TLS", "true")], &[]).status.code(), Some(0));
+    assert_eq!(healthcheck(&[port, ("HEALTHCHECK_TLS", "true")], &["--path", "/nothing"]).status.code(), Some(1));
+    assert_eq!(healthcheck(&[port, ("HEALTHCHECK_TLS", "false")], &[]).status.code(), Some(1));
+    // Where clients need a certificate, which this one has not, the management port is the one to ask.
+    let settings = [tls[0], tls[1], ("MLOPS_TLS_CLIENT_CA_FILE", tls[0].1), ("MLOPS_MANAGEMENT_PORT", "0")];
+    let server = Server::listening(&settings);
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    let [public, management] = [&server.address, &server.management].map(|address| port(address));
+    assert_eq!(healthcheck(&[("HEALTHCHECK_PORT", &public)], &["--tls"]).status.code(), Some(1));
+    assert_eq!(healthcheck(&[("HEALTHCHECK_PORT", &management)], &[]).status.code(), Some(0));
 }
 
 #[test]

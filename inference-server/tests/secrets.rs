@@ -9,13 +9,14 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::{ffi::OsStrExt, fs::symlink},
-    path::{Path, PathBuf},
+    os::unix::ffi::OsStrExt,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use common::{Folder, Server, command, json};
+use common::{Folder, Server, command, json, mounted::Mounted};
+use ureq::{Body, http::Response};
 
 /// What no output may hold.
 const CANARY: &str = "CANARY-d7f3";
@@ -37,47 +38,24 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Files as the kubelet mounts them: each version in a folder, and a link that is changed at once.
-struct Mounted {
-    folder: Folder,
-    version: u32,
-}
-
-impl Mounted {
-    fn new(name: &str, content: &str) -> Self {
-        let mut mounted = Self { folder: Folder::new(name), version: 0 };
-        mounted.set(content);
-        symlink("..data/secret", mounted.path()).unwrap();
-        mounted
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.file("secret")
-    }
-
-    fn set(&mut self, content: &str) {
-        self.version += 1;
-        let version = self.folder.file(&format!("..{}", self.version));
-        fs::create_dir(&version).unwrap();
-        fs::write(version.join("secret"), content).unwrap();
-        symlink(&version, self.folder.file("..data_tmp")).unwrap();
-        fs::rename(self.folder.file("..data_tmp"), self.folder.file("..data")).unwrap();
-    }
+/// A mounted file of keys.
+fn keys_in(name: &str, content: &str) -> Mounted {
+    Mounted::new(name, &[("keys", content)])
 }
 
 #[test]
 fn keys_are_added_and_removed_without_a_restart() {
-    let mut keys = Mounted::new("keys", "shop: one\n");
-    let server = Server::listening(&[("MLOPS_API_KEY_FILE", keys.path().to_str().unwrap())]);
+    let mut keys = keys_in("keys", "shop: one\n");
+    let server = Server::listening(&[("MLOPS_API_KEY_FILE", keys.file("keys").to_str().unwrap())]);
     let ready = server.line("ready");
     assert_eq!((&ready["authentication"], &ready["api_keys"]), (&"api_key".into(), &1.into()));
     assert_eq!([Some("one"), Some("two"), None].map(|key| status(&server, key)), [200, 401, 401]);
 
-    keys.set("# the next one\nshop: one\nshop-2: two\n");
+    keys.set(&[("keys", "# the next one\nshop: one\nshop-2: two\n")]);
     assert_eq!(server.line("a secret is renewed")["api_keys"], 2);
     assert_eq!([Some("one"), Some("two")].map(|key| status(&server, key)), [200, 200]);
 
-    keys.set("shop-2: two\n");
+    keys.set(&[("keys", "shop-2: two\n")]);
     server.line("a secret is renewed");
     assert_eq!([Some("one"), Some("two")].map(|key| status(&server, key)), [401, 200]);
     assert_eq!(server.series(r#"sentiment_api_key_requests_total{key="shop-2"}"#), Some(2));
@@ -88,13 +66,13 @@ fn keys_are_added_and_removed_without_a_restart() {
 
 #[test]
 fn a_file_that_can_not_be_used_any_more_leaves_its_keys_in_force_and_is_told() {
-    let mut keys = Mounted::new("broken", "shop: one\n");
-    let server = Server::start(&[("MLOPS_API_KEY_FILE", keys.path().to_str().unwrap())]);
+    let mut keys = keys_in("broken", "shop: one\n");
+    let server = Server::start(&[("MLOPS_API_KEY_FILE", keys.file("keys").to_str().unwrap())]);
     let unusable = r#"sentiment_secret_file_unusable{variable="MLOPS_API_KEY_FILE"}"#;
     assert_eq!(server.series(unusable), Some(0));
     assert_eq!(json(&mut server.get("/health/details"))["status"], "healthy");
 
-    keys.set(&format!("shop: {CANARY}\nshop: two\n"));
+    keys.set(&[("keys", &format!("shop: {CANARY}\nshop: two\n"))]);
     let line = server.line("a secret's file can't be used; what it held stays in force");
     assert_eq!(line["problem"], "has the same name in lines 1 and 2: change one");
     assert_eq!([Some("one"), Some("two"), None].map(|key| status(&server, key)), [200, 401, 401]);
@@ -105,10 +83,53 @@ fn a_file_that_can_not_be_used_any_more_leaves_its_keys_in_force_and_is_told() {
     assert!(error.contains("MLOPS_API_KEY_FILE") && !error.contains(CANARY), "{error}");
     assert_eq!(server.get("/ready").status(), 200);
 
-    keys.set("shop: two\n");
+    keys.set(&[("keys", "shop: two\n")]);
     server.line("a secret is renewed");
     assert_eq!([Some("one"), Some("two")].map(|key| status(&server, key)), [401, 200]);
     assert_eq!(server.series(unusable), Some(0));
+}
+
+#[test]
+fn a_key_with_limits_is_refused_beyond_them_before_its_body_is_read() {
+    let mut keys = keys_in("limited", "shop: one\nother: two\n");
+    let limits = r#"[{"name":"shop","requestsPerSecond":0.01,"burst":3},{"name":"gone","concurrency":1}]"#;
+    let server = Server::listening(&[
+        ("MLOPS_API_KEY_FILE", keys.file("keys").to_str().unwrap()),
+        ("MLOPS_API_KEY_LIMITS", limits),
+    ]);
+    let warning = "MLOPS_API_KEY_LIMITS names a key that is not in force: correct the name or add the key";
+    assert_eq!(server.line(warning)["name"], "gone");
+    server.line("ready");
+    let limited = r#"sentiment_api_key_limited_total{key="shop",reason="rate"}"#;
+    assert_eq!(server.series(limited), Some(0));
+    let predict = |path: &str, key: &str, body: &str| -> Response<Body> {
+        let request = server.agent.post(path).header("authorization", format!("Bearer {key}"));
+        request.send(body).unwrap()
+    };
+    let (url, batch) = (server.url("/predict"), server.url("/predict/batch"));
+    // A batch is one request, and so is one that is refused for its body.
+    assert_eq!(predict(&batch, "one", r#"{"texts":["a fine day","a bad day"]}"#).status(), 200);
+    assert_eq!(predict(&url, "one", "{}").status(), 422);
+    assert_eq!(predict(&url, "one", r#"{"text":"a fine day"}"#).status(), 200);
+    let mut refused = predict(&url, "one", &"not read".repeat(100_000));
+    assert_eq!(refused.status(), 429);
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((60..=100).contains(&wait), "{wait}");
+    assert_eq!(json(&mut refused)["error_code"], "E3003");
+    let infer = format!("http://{}/v2/models/default/infer", server.address);
+    let mut refused = predict(&infer, "one", "{}");
+    let error = json(&mut refused)["error"].as_str().unwrap().to_owned();
+    assert!(refused.status() == 429 && error.contains("Retry-After"), "{error}");
+    for _ in 0..10 {
+        assert_eq!(predict(&url, "two", r#"{"text":"a fine day"}"#).status(), 200);
+    }
+    assert_eq!(server.series(limited), Some(2));
+    assert_eq!(server.series(r#"sentiment_api_key_requests_total{key="shop"}"#), Some(3));
+
+    keys.set(&[("keys", "shop: another\n")]);
+    server.line("a secret is renewed");
+    assert_eq!(predict(&url, "another", "{}").status(), 429);
+    assert_eq!(predict(&url, "one", "{}").status(), 401);
 }
 
 #[test]
@@ -208,6 +229,8 @@ fn a_server_at_work_logs_no_secret() {
     ]);
     assert_eq!(status(&server, Some(CANARY)), 200);
     assert_eq!(status(&server, Some(&format!("{CANARY}x"))), 401);
+    let bearer = server.agent.get(server.url("/model-info")).header("authorization", format!("Bearer {CANARY}"));
+    assert_eq!(bearer.call().unwrap().status(), 200);
     let query = server.agent.get(server.url(&format!("/model-info?key={CANARY}"))).call().unwrap();
     assert_eq!(query.status(), 401);
     server.line("traces can't be sent and are dropped until they can");

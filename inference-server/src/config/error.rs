@@ -17,6 +17,14 @@ pub enum ConfigError {
         /// What it may hold.
         allowed: String,
     },
+    /// As [`Self::BadValue`], where one sentence can't say all that is allowed.
+    #[error("{setting} {problem}")]
+    Unfit {
+        /// The setting as the user wrote it.
+        setting: String,
+        /// What is wrong and what to do, without a full stop.
+        problem: String,
+    },
     /// A variable that is no text.
     #[error("{setting} is not UTF-8 text: give it a value that is, or unset it")]
     NotText {

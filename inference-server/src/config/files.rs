@@ -113,7 +113,7 @@ fn flatten(path: &str, mapping: Mapping, settings: &mut Vec<(&'static Variable, 
         }
         let value = match variable.secrecy {
             Secrecy::Secret => secret(value).ok_or_else(|| format!("{key} must be text; put it in quotes"))?,
-            _ => text(value).ok_or_else(|| format!("{key} must be {}", variable.allowed))?,
+            _ => text(variable, value).ok_or_else(|| format!("{key} must be {}", variable.allowed))?,
         };
         settings.push((variable, value));
     }
@@ -144,19 +144,28 @@ fn secret(value: Value) -> Option<String> {
     }
 }
 
-/// A value as an environment variable would spell it. `None` for what no variable can hold.
-fn text(value: Value) -> Option<String> {
+/// A value as an environment variable would spell it. `None` for what the variable can't hold.
+fn text(variable: &Variable, value: Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
         Value::Bool(value) => Some(value.to_string()),
         Value::Number(value) => Some(value.to_string()),
         Value::String(value) => Some(value),
         Value::Sequence(values) => {
-            let list: Option<Vec<String>> =
-                values.into_iter().map(|value| if value.is_sequence() { None } else { text(value) }).collect();
+            let list: Option<Vec<serde_json::Value>> =
+                values.into_iter().map(|value| element(variable, value)).collect();
             serde_json::to_string(&list?).ok()
         }
         Value::Mapping(_) | Value::Tagged(_) => None,
+    }
+}
+
+/// One of a list: text, or an object with what is in it.
+fn element(variable: &Variable, value: Value) -> Option<serde_json::Value> {
+    match value {
+        Value::Sequence(_) => None,
+        Value::Mapping(_) if variable.holds_objects() => serde_json::to_value(value).ok(),
+        _ => text(variable, value).map(Into::into),
     }
 }
 

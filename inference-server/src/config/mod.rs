@@ -7,10 +7,12 @@ mod files;
 mod host;
 mod inference_log;
 mod jobs;
+mod key_limits;
 mod origins;
 mod reader;
 mod redis;
 mod settings;
+mod tls;
 mod tracing;
 mod variables;
 
@@ -26,6 +28,7 @@ pub use files::parse as parse_file;
 pub use host::Host;
 pub use inference_log::InferenceLogConfig;
 pub use jobs::{JobsConfig, QueueLimits};
+pub use key_limits::{KeyLimit, KeyLimits, Rate};
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use settings::{Environment, Origin, Settings};
@@ -36,7 +39,7 @@ use engine::EngineConfig;
 use model::{LongTexts, ModelConfig, Problem, WrittenAs};
 
 use crate::protocol::{Protocol, Protocols};
-use crate::secrets::{ApiKeys, Live, Watched};
+use crate::secrets::{ApiKeys, Identity, Live, Watched};
 
 /// Path under which the API is served, unless it is served without.
 pub const PREFIX: &str = "/api/v1";
@@ -92,6 +95,8 @@ pub struct Config {
     pub grpc_port: Option<u16>,
     /// The protocols that are served.
     pub protocols: Protocols,
+    /// What the public port proves itself with; `None` speaks plain HTTP there.
+    pub tls: Option<Arc<Live<Identity>>>,
     /// Serves health, readiness and the series at the top too.
     pub top_level_paths: bool,
     /// Serves the API without its `/api/v1` prefix.
@@ -100,8 +105,10 @@ pub struct Config {
     pub metrics_enabled: bool,
     /// Serves the API's documentation at `/docs`.
     pub docs_enabled: bool,
-    /// Keys of which callers must send one as `X-API-Key`; `None` serves everybody.
+    /// Keys of which callers must send one; `None` serves everybody.
     pub api_keys: Option<Arc<Live<ApiKeys>>>,
+    /// How much each key may ask; `None` sets no limits.
+    pub api_key_limits: Option<KeyLimits>,
     /// Origins that browsers may call from.
     pub allowed_origins: Vec<HeaderValue>,
     /// Least severe level that is logged.
@@ -160,11 +167,13 @@ impl Config {
             management_port: read.optional("MLOPS_MANAGEMENT_PORT", |v| v.parse().ok())?,
             grpc_port: protocols.has(Protocol::Grpc).then_some(grpc_port),
             protocols,
+            tls: tls::read(&read)?,
             top_level_paths: read.required("MLOPS_TOP_LEVEL_PATHS", parse_bool)?,
             debug: read.required("MLOPS_DEBUG", parse_bool)?,
             metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
             docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
             api_keys: read.secret("MLOPS_API_KEY", ApiKeys::single, ApiKeys::list)?,
+            api_key_limits: read.explained("MLOPS_API_KEY_LIMITS", KeyLimits::parse)?,
             allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),
             log_level: read.required("MLOPS_LOG_LEVEL", parse_level)?,
             log_format: read.optional("MLOPS_LOG_FORMAT", parse_format)?.unwrap_or(match profile {
@@ -225,6 +234,11 @@ impl Config {
                     return Err(ConfigError::SamePort { setting: read.written(name), port, other });
                 }
             }
+            if config.api_key_limits.is_some() && config.api_keys.is_none() {
+                // Who sets limits believes that they hold for every caller.
+                let setting = read.written("MLOPS_API_KEY_LIMITS");
+                return Err(ConfigError::Needs { setting, needs: "MLOPS_API_KEY or MLOPS_API_KEY_FILE is set" });
+            }
             Ok(config)
         })
     }
@@ -239,10 +253,8 @@ impl Config {
         let password = self.redis.as_ref().and_then(|redis| redis.password.as_ref());
         let headers = self.tracing.as_ref().and_then(|tracing| tracing.headers.as_ref());
         let log = self.inference_log.as_ref().and_then(|log| log.headers.as_ref());
-        [watched(self.api_keys.as_ref()), watched(password), watched(headers), watched(log)]
-            .into_iter()
-            .flatten()
-            .collect()
+        let (keys, tls) = (watched(self.api_keys.as_ref()), watched(self.tls.as_ref()));
+        [keys, tls, watched(password), watched(headers), watched(log)].into_iter().flatten().collect()
     }
 
     /// Path under which the API is served.

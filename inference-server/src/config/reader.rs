@@ -1,6 +1,10 @@
 //! Looks settings up and names the one that is wrong.
 
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     ConfigError,
@@ -87,9 +91,22 @@ impl<'a> Reader<'a> {
         if self.text(name)?.is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
     }
 
+    /// As [`Self::optional`], where `parse` says itself what is wrong.
+    pub(super) fn explained<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let text = self.text(name)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse(text).map(Some).map_err(|problem| ConfigError::Unfit { setting: self.written(name), problem })
+    }
+
     /// A secret, from its variable or from the file that its `…_FILE` names. One that is there but can't be used
     /// is an error, also when it is blank: nothing may run as if nobody had asked for it.
-    pub(super) fn secret<T>(
+    pub(super) fn secret<T: 'static>(
         &self,
         name: &str,
         value: Parse<T>,
@@ -106,15 +123,20 @@ impl<'a> Reader<'a> {
             (Some((text, place, _)), None) => {
                 value(text).map(Live::fixed).map_err(|problem| ConfigError::Secret { place, problem })
             }
-            (None, Some((path, place, _))) if !path.trim().starts_with('/') => {
-                // The value is not shown: it may be the secret itself, where its file's name is meant.
-                let problem = "must be the whole path of a file, from / on: set it right or unset it".to_owned();
-                Err(ConfigError::Secret { place, problem })
+            (None, Some((path, setting, variable))) => {
+                let path = whole_path(path, &setting)?;
+                let place = format!("the file that {setting} names");
+                Live::of_file(variable.name, path, content).map_err(|problem| ConfigError::Secret { place, problem })
             }
-            (None, Some((path, setting, variable))) => Live::of_file(variable.name, Path::new(path.trim()), content)
-                .map_err(|problem| ConfigError::Secret { place: format!("the file that {setting} names"), problem }),
         };
         live.map(|live| Some(Arc::new(live)))
+    }
+
+    /// The path of a secret that only a file can hold. As in [`Self::secret`], a blank one is an error.
+    pub(super) fn path_of_secret(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(variable) = variables::find(name) else { return Ok(None) };
+        let Some((path, origin)) = self.settings.written(variable) else { return Ok(None) };
+        whole_path(path, &origin.name(variable)).map(|path| Some(path.to_owned()))
     }
 
     /// One sentence for each `MLOPS_` variable that has no effect, and for each file beside those that
@@ -147,6 +169,16 @@ impl<'a> Reader<'a> {
         }
         lines
     }
+}
+
+fn whole_path<'p>(path: &'p str, setting: &str) -> Result<&'p Path, ConfigError> {
+    let path = path.trim();
+    if path.starts_with('/') {
+        return Ok(Path::new(path));
+    }
+    // The value is not shown: it may be the secret itself, where its file's name is meant.
+    let problem = "must be the whole path of a file, from / on: set it right or unset it".to_owned();
+    Err(ConfigError::Secret { place: setting.to_owned(), problem })
 }
 
 fn mask<'v>(variable: Option<&Variable>, value: &'v str) -> Cow<'v, str> {

@@ -60,7 +60,9 @@ fn every_secret_has_a_variable_that_names_its_file_and_no_other_has() {
         let file = variables::file_form(secret.name).unwrap();
         assert_eq!((file.name, file.key()), (&*format!("{}_FILE", secret.name), format!("{}_file", secret.key())));
     }
+    // A certificate and its key are in files alone.
     let files = VARIABLES.iter().filter(|variable| variable.secrecy == Secrecy::SecretFile);
+    let files = files.filter(|variable| !variable.name.starts_with("MLOPS_TLS_"));
     assert_eq!(files.count(), secrets().count());
 }
 
@@ -126,6 +128,57 @@ fn secrets_come_from_files_that_variables_or_files_of_settings_name() {
     let files: Vec<_> = config.secret_files().iter().map(|file| file.variable()).collect();
     assert_eq!(files, ["MLOPS_API_KEY_FILE", "MLOPS_REDIS_PASSWORD_FILE", "MLOPS_OTLP_HEADERS_FILE"]);
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_an_authority_needs_both() {
+    let folder = Folder::new("tls");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = folder.write("tls.crt", &made.cert.pem());
+    let key = folder.write("tls.key", &made.signing_key.serialize_pem());
+    let other = folder.write("other.key", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+    let [cert_name, key_name, ca_name] = ["MLOPS_TLS_CERT_FILE", "MLOPS_TLS_KEY_FILE", "MLOPS_TLS_CLIENT_CA_FILE"];
+    let (cert, key) = ((cert_name, certificate.as_ref()), (key_name, key.as_ref()));
+    for (variables, sentence) in [
+        (&[cert][..], "MLOPS_TLS_CERT_FILE is set, but has no effect unless MLOPS_TLS_KEY_FILE is set too"),
+        (&[key], "MLOPS_TLS_KEY_FILE is set, but has no effect unless MLOPS_TLS_CERT_FILE is set too"),
+        (
+            &[(ca_name, certificate.as_ref())],
+            "MLOPS_TLS_CLIENT_CA_FILE is set, but has no effect unless MLOPS_TLS_CERT_FILE and MLOPS_TLS_KEY_FILE are set \
+             too",
+        ),
+        (&[cert, (key_name, "".as_ref())], "MLOPS_TLS_KEY_FILE must be the whole path of a file, "),
+        (&[(cert_name, "/no/where".as_ref()), key], "the file that MLOPS_TLS_CERT_FILE names can't be read: "),
+        (&[cert, (key_name, other.as_ref())], "the file that MLOPS_TLS_KEY_FILE names holds another key than "),
+        (
+            &[cert, key, (ca_name, other.as_ref())],
+            "the file that MLOPS_TLS_CLIENT_CA_FILE names holds no certificate: ",
+        ),
+    ] {
+        let found = folder.error("", variables);
+        assert!(found.starts_with(sentence), "{found}");
+    }
+    let config = Config::of(&folder.settings("", &[cert, key]).unwrap()).unwrap();
+    let files: Vec<_> = config.secret_files().iter().map(|file| file.variable()).collect();
+    assert!(config.tls.is_some() && files == ["MLOPS_TLS_CERT_FILE"], "{files:?}");
+    assert!(Config::of(&folder.settings("", &[]).unwrap()).unwrap().tls.is_none());
+}
+
+#[test]
+fn limits_need_a_key_and_can_be_a_list_in_a_file() {
+    let folder = Folder::new("limits");
+    let yaml = "api_key_limits:\n  - name: shop\n    requestsPerSecond: 10\n  - {name: '*', concurrency: 4}\n";
+    let config = Config::of(&folder.settings(yaml, &[("MLOPS_API_KEY", "s3cret".as_ref())]).unwrap()).unwrap();
+    let limits = config.api_key_limits.unwrap();
+    assert_eq!(
+        (limits.of("shop").unwrap().rate.unwrap().burst.get(), limits.of("a").unwrap().concurrency),
+        (10, Some(4))
+    );
+    let sentence = folder.error(yaml, &[]);
+    let needs = " is set, but has no effect unless MLOPS_API_KEY or MLOPS_API_KEY_FILE is set";
+    assert!(sentence.starts_with("api_key_limits in ") && sentence.ends_with(needs), "{sentence}");
+    let sentence = folder.error("", &[("MLOPS_API_KEY_LIMITS", "10 a second".as_ref())]);
+    assert!(sentence.starts_with("MLOPS_API_KEY_LIMITS is not a list of limits: "), "{sentence}");
 }
 
 #[test]

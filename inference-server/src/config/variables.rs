@@ -26,7 +26,7 @@ pub enum Secrecy {
     Open,
     /// It is one, and never printed. Blank ends the start.
     Secret,
-    /// It names the file of one. Blank ends the start, too.
+    /// It names the file of one, which may be the only place for it. Blank ends the start, too.
     SecretFile,
 }
 
@@ -64,6 +64,16 @@ pub const VARIABLES: &[Variable] = &[
         "a whole number from 0 to 65535",
         "TCP port of its own for health, readiness, metrics, details and documentation, without key; default none",
     ),
+    secret_file(
+        "MLOPS_TLS_CERT_FILE",
+        "PEM file of the server's certificate and those between it and its authority: speak HTTPS; read again when it \
+         changes",
+    ),
+    secret_file("MLOPS_TLS_KEY_FILE", "PEM file of that certificate's key, without a passphrase"),
+    secret_file(
+        "MLOPS_TLS_CLIENT_CA_FILE",
+        "PEM file of authorities of which clients must show a certificate; default none is asked for",
+    ),
     variable(
         "MLOPS_PROTOCOLS",
         "native,oip,grpc,kserve,tei,vllm",
@@ -86,10 +96,17 @@ pub const VARIABLES: &[Variable] = &[
     variable("MLOPS_DEBUG", "false", "true or false", "Serve the API without the prefix /api/v1"),
     variable("MLOPS_ENABLE_METRICS", "true", "true or false", "Serve the series at /metrics"),
     variable("MLOPS_DOCS_ENABLED", "true", "true or false", "Serve the API's documentation at /docs"),
-    secret("MLOPS_API_KEY", "Key that callers must send as X-API-Key"),
+    secret("MLOPS_API_KEY", "Key that callers must send as X-API-Key, or as Authorization: Bearer"),
     secret_file(
         "MLOPS_API_KEY_FILE",
         "File of such keys, in place of MLOPS_API_KEY: name: key a line, or one key alone; read again when it changes",
+    ),
+    variable(
+        LIST_OF_OBJECTS,
+        "",
+        "a JSON list",
+        "Limits by the names of keys, * for every other: [{\"name\": \"shop\", \"requestsPerSecond\": 10, \"burst\": 20, \
+         \"concurrency\": 4}]",
     ),
     variable(
         "MLOPS_ALLOWED_ORIGINS",
@@ -481,9 +498,17 @@ impl Variable {
     pub fn key(&self) -> String {
         self.name.trim_start_matches(PREFIX).to_ascii_lowercase()
     }
+
+    /// Whether it is a list of objects.
+    pub(super) fn holds_objects(&self) -> bool {
+        self.name == LIST_OF_OBJECTS
+    }
 }
 
 const PREFIX: &str = "MLOPS_";
+
+/// The variable whose list has objects in it.
+const LIST_OF_OBJECTS: &str = "MLOPS_API_KEY_LIMITS";
 
 /// How keys are made of variables, as the end of a sentence.
 pub(super) const KEY_RULE: &str = "a key is the name of a variable in lower case without MLOPS_, and \

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{batch_jobs::JobError, bodies, correlation::CorrelationId, protocol};
-use crate::{clock, predict::PredictError};
+use crate::{access::Exceeded, clock, metrics::LimitReason, predict::PredictError};
 
 /// One problem of a request's body, in the shape that version 1 gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -43,6 +43,16 @@ const LONGEST_SENTENCE: usize = 300;
 pub(super) fn quoted(given: &str) -> String {
     let start: String = given.chars().take(LONGEST_QUOTE).collect();
     if start.len() < given.len() { format!("{start:?}…") } else { format!("{start:?}") }
+}
+
+/// What is said of a limit.
+fn limited(exceeded: &Exceeded) -> &'static str {
+    match exceeded.reason {
+        LimitReason::Rate => {
+            "the key has sent as many requests as it may for now; Retry-After says when the next may come"
+        }
+        LimitReason::Concurrency => "as many requests of the key are being answered as it may have at once",
+    }
 }
 
 /// Everything that a handler can answer instead of a result.
@@ -100,6 +110,9 @@ pub enum ApiError {
     /// The client takes too long over the head.
     #[error("the request's head did not come within {0} seconds")]
     HeadTooSlow(u64),
+    /// The client speaks plain HTTP where TLS is spoken.
+    #[error("this port speaks HTTPS: write https:// in place of http://")]
+    NotHttps,
     /// No such route.
     #[error("{0}")]
     NotFound(String),
@@ -107,8 +120,11 @@ pub enum ApiError {
     #[error("this path has other methods, which the Allow header names")]
     MethodNotAllowed,
     /// The API key is missing or wrong.
-    #[error("the header X-API-Key is missing or wrong")]
+    #[error("the key is missing or wrong: send it as X-API-Key, or as Authorization: Bearer")]
     Unauthorized,
+    /// The API key asks for more than its limits allow.
+    #[error("{}", limited(.0))]
+    KeyLimited(Exceeded),
     /// The queue is full.
     #[error("{0}")]
     Overloaded(String),
@@ -183,15 +199,18 @@ impl ApiError {
             },
             Self::Validation(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::AtText { error, .. } => error.status(),
-            Self::TextTooLong { .. } | Self::BrokenBody | Self::UnreadableBody(_) | Self::Protocol(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::TextTooLong { .. }
+            | Self::BrokenBody
+            | Self::UnreadableBody(_)
+            | Self::Protocol(_)
+            | Self::NotHttps => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) | Self::UnpacksTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding(_) | Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound(_) | Self::UnknownModel(_) | Self::DriftOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::KeyLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded(_) | Self::TooManyConnections | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -204,7 +223,7 @@ impl ApiError {
             Self::Predict(error) => match error {
                 PredictError::Unreadable(_) => "E1004",
                 PredictError::TooManyTokens { .. } => "E1013",
-                PredictError::NoEntailment => "E1014",
+                PredictError::NoEntailment => "E1015",
                 PredictError::NotReady => "E2001",
                 PredictError::Failed(_) => "E2002",
                 PredictError::TimedOut(_) => "E2003",
@@ -222,7 +241,9 @@ impl ApiError {
             Self::MethodNotAllowed => "E1008",
             Self::Protocol(_) => "E1009",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "E1010",
+            Self::NotHttps => "E1014",
             Self::Unauthorized => "E3002",
+            Self::KeyLimited(_) => "E3003",
             Self::Internal(_) => "E4001",
             Self::NotReady(_) => "E4002",
             Self::Overloaded(_) | Self::TooManyConnections => "E4003",
@@ -255,7 +276,9 @@ impl ApiError {
             Self::Protocol(_) => "Request does not follow the protocol",
             Self::MethodNotAllowed => "Method not allowed",
             Self::BodyTooSlow(_) | Self::HeadTooSlow(_) => "Request did not arrive in time",
+            Self::NotHttps => "Plain HTTP was sent to a port that speaks HTTPS",
             Self::Unauthorized => "Unauthorized access to API endpoint",
+            Self::KeyLimited(_) => "API key exceeds its limit",
             Self::Internal(_) => "Internal server error occurred",
             Self::NotReady(_) => "Service is temporarily unavailable",
             Self::Overloaded(_) | Self::TooManyConnections => "Service is overloaded",
@@ -267,6 +290,7 @@ impl ApiError {
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::Job(error) => error.retry_after(),
+            Self::KeyLimited(exceeded) => Some(exceeded.retry_after.into()),
             Self::Predict(PredictError::Overloaded { retry_after, .. }) => Some((*retry_after).into()),
             Self::Predict(PredictError::NotReady | PredictError::Stopping)
             | Self::Overloaded(_)
@@ -297,7 +321,7 @@ impl ApiError {
             response.headers_mut().insert(header::ACCEPT_ENCODING, accepted);
         }
         if *self == Self::Unauthorized {
-            let scheme = HeaderValue::from_static("ApiKey");
+            let scheme = HeaderValue::from_static("ApiKey, Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response

@@ -126,7 +126,7 @@ pub(super) async fn model_info(State(app): State<Arc<App>>) -> Response {
         onnx_execution_mode: "ORT_SEQUENTIAL",
         inference_threads: model.map(|model| model.threads),
         tokenizer_is_fast: true,
-        model_digest: model.and_then(|model| model.digest.get()).map(ToString::to_string),
+        model_digest: model.and_then(|model| model.digest.get()).cloned(),
         problem_type: model.map(|model| model.head.problem().as_str()),
         activation: model.map(|model| model.head.activation().as_str()),
     };

@@ -34,7 +34,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{Method, header},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::Response,
 };
@@ -57,6 +57,9 @@ pub use state::App;
 use traced::Traced;
 
 use crate::{inference_log, traces};
+
+/// The digest of the model that answers.
+const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 
 /// Routes that document themselves.
 type Routes = OpenApiRouter<Arc<App>>;
@@ -115,9 +118,20 @@ async fn around_every_request(State(app): State<Arc<App>>, mut request: Request,
         Some(receipt) => receipt.judge(response),
         None => response,
     };
+    let response = with_digest(&app, response);
     let response = correlated.span.in_scope(|| observed.end(response));
     traced.end(response.status());
     correlated.end(response)
+}
+
+/// Says which model answers, once that is known.
+fn with_digest(app: &App, mut response: Response) -> Response {
+    let model = app.predictor.served();
+    let digest = model.as_ref().and_then(|model| model.digest.get());
+    if let Some(digest) = digest.and_then(|digest| HeaderValue::from_str(digest).ok()) {
+        response.headers_mut().insert(MODEL_DIGEST, digest);
+    }
+    response
 }
 
 /// Who is served: callers, or those who run the service.
@@ -220,7 +234,7 @@ fn at(
     (schemas, paths, methods)
 }
 
-/// Behind the API key, only while there are places for connections, and for no longer than a request may take.
+/// Behind the API key and its limits, only while there are places for connections, and for no longer than a request may take.
 fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
     let routes = openapi::guarded(routes, app);
     routes.layer(middleware::from_fn_with_state(Arc::clone(app), guard))
@@ -228,8 +242,9 @@ fn guarded(app: &Arc<App>, routes: Routes) -> Routes {
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, ApiError> {
     crowd::refuse_crowd(&request)?;
-    auth::require_key(&app, request.headers()).await?;
-    deadline::within_time(&app, request, next).await
+    let permit = auth::require_key(&app, request.headers()).await?;
+    let response = deadline::within_time(&app, request, next).await?;
+    Ok(auth::hold_until_sent(response, permit))
 }
 
 fn cors(app: &App) -> CorsLayer {
@@ -240,10 +255,17 @@ fn cors(app: &App) -> CorsLayer {
             header::CONTENT_TYPE,
             header::CONTENT_ENCODING,
             auth::API_KEY,
+            header::AUTHORIZATION,
             correlation::HEADER,
             traces::PARENT,
             traces::STATE,
         ])
-        .expose_headers([correlation::HEADER, correlation::TRACE, predict::INFERENCE_TIME, predict::BACKEND])
+        .expose_headers([
+            correlation::HEADER,
+            correlation::TRACE,
+            MODEL_DIGEST,
+            predict::INFERENCE_TIME,
+            predict::BACKEND,
+        ])
         .max_age(Duration::from_mins(10))
 }

@@ -12,6 +12,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Follows the files of secrets for as long as the process lives. Returns at once when there are none.
 pub async fn watch_secret_files(app: Arc<App>) {
+    show_certificate(&app);
     let files = app.config.secret_files();
     if files.is_empty() {
         return;
@@ -33,12 +34,26 @@ pub async fn watch_secret_files(app: Arc<App>) {
     }
 }
 
+/// Shows when the certificate in force expires, and warns when it has.
+fn show_certificate(app: &App) {
+    let Some(tls) = &app.config.tls else { return };
+    let identity = tls.current();
+    app.metrics.access.set_certificate_expiry(identity.expires());
+    if identity.has_expired() {
+        tracing::warn!(
+            expired = identity.expires(),
+            "the certificate in MLOPS_TLS_CERT_FILE has expired, and clients refuse it: renew it"
+        );
+    }
+}
+
 fn tell(app: &App, file: &dyn Watched, change: &Change) {
     let (variable, path) = (file.variable(), file.path().display());
     app.metrics.access.set_file(variable, file.problem().is_none());
     match change {
         Change::Renewed => {
             let api_keys = app.count_keys();
+            show_certificate(app);
             tracing::info!(variable, file = %path, api_keys, "a secret is renewed");
         }
         Change::Failed(problem) => {

@@ -7,9 +7,10 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-use super::{auth::Guard, bodies, predict_batch};
+use super::{bodies, predict_batch};
 use crate::{
-    config::Config, cpus, inference_log::InferenceLog, jobs::Jobs, metrics::Metrics, predict::Predictor, traces::Traces,
+    access::Guard, config::Config, cpus, inference_log::InferenceLog, jobs::Jobs, metrics::Metrics, predict::Predictor,
+    traces::Traces,
 };
 
 /// The application.
@@ -19,7 +20,7 @@ pub struct App {
     /// The series.
     pub metrics: Arc<Metrics>,
     /// Asks for a key, unless everybody is served.
-    pub(super) guard: Option<Guard>,
+    pub guard: Option<Guard>,
     /// Answers texts.
     pub predictor: Predictor,
     /// Places for batches that are handled at once.
@@ -47,7 +48,7 @@ impl App {
         }
         let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
-        let guard = Guard::of(&config);
+        let guard = Guard::of(&config, &metrics);
         let app = Self {
             config,
             metrics,
@@ -72,10 +73,7 @@ impl App {
 
     /// How many API keys are in force; 0 serves everybody. Each has a series from here on.
     pub fn count_keys(&self) -> usize {
-        let Some(keys) = &self.config.api_keys else { return 0 };
-        let keys = keys.current();
-        self.metrics.access.set_keys(keys.names());
-        keys.names().len()
+        self.guard.as_ref().map_or(0, Guard::count_keys)
     }
 
     /// Sends traces of requests to a collector.

@@ -96,7 +96,7 @@ impl Predictor {
 
     /// Names the files of a model that serves, once they are hashed.
     pub fn identify(&self, model: &ServedModel, digest: Digest) {
-        if model.digest.set(digest).is_ok() {
+        if model.digest.set(digest.to_string()).is_ok() {
             self.series.show_model(&model.name, digest);
         }
     }

@@ -40,7 +40,7 @@ impl Prediction {
             time: Timestamp::now(),
             protocol: protocol.as_str(),
             model_name: Arc::clone(&model.name),
-            model_digest: model.digest.get().map(ToString::to_string),
+            model_digest: model.digest.get().cloned(),
             texts: text.map(|text| Texts { text: text.content.clone(), text_pair: text.pair.clone() }),
             text_length: self.characters,
             label: Arc::clone(&self.verdict.label),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use engine::{Engine, Tokenize};
-use model::{Digest, Head};
+use model::Head;
 
 use super::PredictError;
 use crate::{cache::Cache, drift, recent::RecentPredictions};
@@ -29,8 +29,10 @@ pub struct ServedModel {
     pub recent: RecentPredictions,
     /// File that the model was loaded from.
     pub file: PathBuf,
-    /// Of every file that shapes an answer, once they are hashed.
-    pub digest: OnceLock<Digest>,
+    /// The digest of every file that shapes an answer, as [`Digest`] writes it, once they are hashed.
+    ///
+    /// [`Digest`]: model::Digest
+    pub digest: OnceLock<String>,
     /// Whether its weights are quantized.
     pub is_quantized: bool,
     /// Tokens a text is cut to.

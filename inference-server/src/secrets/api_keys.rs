@@ -55,7 +55,7 @@ impl ApiKeys {
                 None if alone => (DEFAULT_NAME, line),
                 None => return Err(format!("has no name in line {number}: write name: key")),
             };
-            if !is_name(name) {
+            if !Self::is_name(name) {
                 return Err(format!(
                     "has a name in line {number} that can't be one: use up to {LONGEST_NAME} letters, digits, '-', '_' and '.'"
                 ));
@@ -83,6 +83,13 @@ impl ApiKeys {
         self.0.get(usize::try_from(found).ok()?).map(|named| &named.name)
     }
 
+    /// Whether a key can have this name.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(allowed)
+    }
+
     /// All names.
     #[must_use]
     pub fn names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
@@ -94,11 +101,6 @@ impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 #[cfg(test)]

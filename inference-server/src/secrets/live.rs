@@ -9,7 +9,7 @@ use std::{
 use crate::text_file;
 
 /// Largest file of a secret, in bytes: a hundred keys with long names, and comments.
-const MOST_BYTES: u64 = 256 * 1024;
+pub(super) const MOST_BYTES: u64 = 256 * 1024;
 
 /// Reads a value from a text. The error is the end of a sentence that begins with what holds the text, and never
 /// quotes it.
@@ -38,10 +38,13 @@ pub trait Watched: Send + Sync {
     fn problem(&self) -> Option<String>;
 }
 
+/// Reads a value anew; as [`Parse`] otherwise.
+type Read<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
+
 struct Source<T> {
     variable: &'static str,
     path: PathBuf,
-    parse: Parse<T>,
+    read: Read<T>,
     seen: Mutex<Seen<T>>,
 }
 
@@ -57,7 +60,7 @@ pub struct Live<T> {
     source: Option<Source<T>>,
 }
 
-impl<T> Live<T> {
+impl<T: 'static> Live<T> {
     /// A value that stays.
     pub fn fixed(value: T) -> Self {
         Self { current: RwLock::new(Arc::new(value)), source: None }
@@ -67,10 +70,22 @@ impl<T> Live<T> {
     /// that begins with the file, and tells neither its name nor its content: who mistakes the variable sets the
     /// secret itself.
     pub fn of_file(variable: &'static str, path: &Path, parse: Parse<T>) -> Result<Self, String> {
-        let value = read(path, parse)?;
+        let file = path.to_owned();
+        let read = move || text_file::read(&file, MOST_BYTES).and_then(|text| parse(&text));
+        let value = read()?;
+        Ok(Self::following(variable, path, value, read))
+    }
+
+    /// A value that several files give, as it was read just now. `path` is the first of them, which `variable` names.
+    pub fn following(
+        variable: &'static str,
+        path: &Path,
+        value: T,
+        read: impl Fn() -> Result<T, String> + Send + Sync + 'static,
+    ) -> Self {
         let seen = Mutex::new(Seen { candidate: None, problem: None });
-        let source = Source { variable, path: path.to_owned(), parse, seen };
-        Ok(Self { current: RwLock::new(Arc::new(value)), source: Some(source) })
+        let source = Source { variable, path: path.to_owned(), read: Box::new(read), seen };
+        Self { current: RwLock::new(Arc::new(value)), source: Some(source) }
     }
 
     /// What is in force now.
@@ -92,12 +107,12 @@ impl<T> fmt::Debug for Live<T> {
     }
 }
 
-impl<T: PartialEq + Send + Sync> Watched for Live<T> {
+impl<T: PartialEq + Send + Sync + 'static> Watched for Live<T> {
     /// By content, not by time stamp: those of mounted volumes say little. A new value counts when two looks in a
     /// row find it, so that a file that is being written doesn't put half a key in force.
     fn look(&self) -> Option<Change> {
         let source = self.source.as_ref()?;
-        let read = read(&source.path, source.parse);
+        let read = (source.read)();
         let mut seen = source.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let candidate = seen.candidate.take();
         match read {
@@ -131,10 +146,6 @@ impl<T: PartialEq + Send + Sync> Watched for Live<T> {
         let seen = self.source.as_ref()?.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.problem.clone()
     }
-}
-
-fn read<T>(path: &Path, parse: Parse<T>) -> Result<T, String> {
-    text_file::read(path, MOST_BYTES).and_then(|text| parse(&text))
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ mod headers;
 mod live;
 mod masking;
 mod secret;
+mod tls;
 
 pub use api_keys::ApiKeys;
 pub use headers::Headers;
 pub use live::{Change, Live, Parse, Watched};
 pub use masking::{Shown, masked, masked_sentence};
 pub use secret::Secret;
+pub use tls::{Identity, TlsFiles, Unusable};

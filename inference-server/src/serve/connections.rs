@@ -3,6 +3,7 @@
 
 mod activity;
 mod connection;
+mod handshake;
 mod outgoing;
 mod places;
 mod socket;
@@ -19,6 +20,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use super::tls::{Acceptor, HTTP_1};
 use crate::{
     config::ConnectionConfig,
     http::{self, App},
@@ -57,22 +59,29 @@ impl Connections {
     pub(super) fn accept(listeners: Vec<TcpListener>, app: &Arc<App>) -> Self {
         let management = app.config.management_port.map_or(0, |_| 2 * MANAGEMENT);
         let most = affordable(app.config.connections.most, OTHER_FILES + CROWD + management);
-        Self::start(listeners, http::router(app), most, CROWD, app)
+        let tls = app.config.tls.clone().map(|identity| Arc::new(Acceptor::new(identity, HTTP_1)));
+        Self::start(listeners, http::router(app), tls, [most, CROWD], app)
     }
 
     /// Starts to accept those who run the service. Their places are their own.
     pub(super) fn accept_management(listeners: Vec<TcpListener>, app: &Arc<App>) -> Self {
-        Self::start(listeners, http::management_router(app), MANAGEMENT, MANAGEMENT, app)
+        Self::start(listeners, http::management_router(app), None, [MANAGEMENT, MANAGEMENT], app)
     }
 
-    fn start(listeners: Vec<TcpListener>, router: Router, most: usize, crowd: usize, app: &App) -> Self {
+    fn start(
+        listeners: Vec<TcpListener>,
+        router: Router,
+        tls: Option<Arc<Acceptor>>,
+        [most, crowd]: [usize; 2],
+        app: &App,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let limits = ConnectionConfig { most, ..app.config.connections };
         let mut http = http1::Builder::new();
         // The connection's own clock watches the head, as it tells an idle client from a slow one.
         http.header_read_timeout(None).max_buf_size(HEAD_BYTES).half_close(false);
         let metrics = Arc::clone(&app.metrics);
-        let shared = Shared { http, router, limits, metrics, stopped };
+        let shared = Shared { http, router, limits, metrics, stopped, tls };
         let (places, crowd) = (Places::new(most, GRACE), Places::new(crowd, CROWD_GRACE));
         let accept =
             |listener| tokio::spawn(accept_all(listener, Arc::clone(&places), Arc::clone(&crowd), shared.clone()));

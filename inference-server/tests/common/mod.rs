@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
 
+pub mod mounted;
 pub mod redis;
 
 use std::{
@@ -100,6 +101,8 @@ pub struct Server {
     /// Address of the management port, if there is one.
     pub management: String,
     pub prefix: String,
+    /// `http`, or `https` for an agent that knows the authority.
+    pub scheme: &'static str,
     pub agent: Agent,
 }
 
@@ -124,7 +127,8 @@ impl Server {
         });
         let agent = Agent::config_builder().http_status_as_error(false).build().new_agent();
         let (address, management) = (String::new(), String::new());
-        let mut server = Self { child, lines, address, management, prefix: "/api/v1".to_owned(), agent };
+        let mut server =
+            Self { child, lines, address, management, prefix: "/api/v1".to_owned(), scheme: "http", agent };
         let listening = server.line("listening");
         listening["address"].as_str().unwrap().clone_into(&mut server.address);
         listening["management"].as_str().unwrap_or_default().clone_into(&mut server.management);
@@ -169,7 +173,7 @@ impl Server {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{}{path}", self.address, self.prefix)
+        format!("{}://{}{}{path}", self.scheme, self.address, self.prefix)
     }
 
     pub fn get(&self, path: &str) -> Response<Body> {

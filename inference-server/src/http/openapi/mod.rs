@@ -10,7 +10,7 @@ use utoipa::{
         header::HeaderBuilder,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths},
         schema::{ObjectBuilder, Type},
-        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
         tag::Tag,
     },
 };
@@ -18,8 +18,7 @@ use utoipa::{
 pub(super) use failures::{Failing, Failures, ProtocolFailures};
 
 use super::{ApiError, App, Port, Routes, auth, correlation, error, protocol, texts};
-use crate::predict::PredictError;
-use crate::version;
+use crate::{access::Exceeded, metrics::LimitReason, predict::PredictError, version};
 
 /// Groups of operations, as the page shows them.
 pub(super) mod tags {
@@ -31,6 +30,8 @@ pub(super) mod tags {
 
 /// Name of the API key among the security schemes.
 const KEY: &str = "ApiKey";
+/// As [`KEY`], of the key as a token.
+const BEARER: &str = "Bearer";
 
 const DESCRIPTION: &str = "\
 Tells the sentiment of texts.
@@ -44,17 +45,21 @@ What those who run the service ask of it. This port asks for no key and is not f
 An error is one flat JSON object whose `error_code` stays the same. What this document doesn't name is answered 404 \
 (`E1007`) as a path and 405 (`E1008`) as a method.";
 
-/// Documents what the layers of the guarded routes add: the key, the time-out, and the limit of
-/// connections.
+/// Documents what the layers of the guarded routes add: the key and its limits, the time-out, and the
+/// limit of connections.
 pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
     let key = SecurityRequirement::new(KEY, Vec::<String>::new());
+    let bearer = SecurityRequirement::new(BEARER, Vec::<String>::new());
     let requirements = match app.config.api_keys {
-        Some(_) => vec![key],
+        Some(_) => vec![key, bearer],
         // Where no key is set, one that is sent isn't looked at.
-        None => vec![SecurityRequirement::default(), key],
+        None => vec![SecurityRequirement::default(), key, bearer],
     };
     let timed_out = ApiError::from(PredictError::TimedOut(app.config.request_timeout.as_secs()));
-    let added = [ApiError::Unauthorized, timed_out, ApiError::TooManyConnections];
+    let mut added = vec![ApiError::Unauthorized, timed_out, ApiError::TooManyConnections];
+    if app.config.api_key_limits.is_some() {
+        added.push(ApiError::KeyLimited(Exceeded { reason: LimitReason::Rate, retry_after: 1 }));
+    }
     for (path, operation) in operations(routes.get_openapi_mut()) {
         operation.security = Some(requirements.clone());
         failures::add(&mut operation.responses.responses, &added, protocol::owns(path));
@@ -102,6 +107,9 @@ pub(super) fn complete(mut document: OpenApi, app: &App, port: Port) -> OpenApi 
             "Asked for when `MLOPS_API_KEY` or `MLOPS_API_KEY_FILE` is set.",
         );
         components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description = Some("The same key. Of two that are sent, `X-API-Key` counts.".to_owned());
+        components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     }
     document
 }

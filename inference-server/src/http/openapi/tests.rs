@@ -153,15 +153,32 @@ fn the_key_is_asked_for_where_one_is_set() {
     let closed = document(&[("MLOPS_API_KEY", "s3cret")]);
     for ((name, without), (_, with)) in each(&open).into_iter().zip(each(&closed)) {
         let guarded = with["responses"]["401"].is_object();
-        let (optional, required) = (json!([{}, { "ApiKey": [] }]), json!([{ "ApiKey": [] }]));
+        let (optional, required) =
+            (json!([{}, { "ApiKey": [] }, { "Bearer": [] }]), json!([{ "ApiKey": [] }, { "Bearer": [] }]));
         let expected = if guarded { (&optional, &required) } else { (&Value::Null, &Value::Null) };
         assert_eq!((&without["security"], &with["security"]), expected, "{name}");
     }
+    let bearer = &closed["components"]["securitySchemes"]["Bearer"];
+    assert_eq!((&bearer["type"], &bearer["scheme"]), (&json!("http"), &json!("bearer")));
     let scheme = &closed["components"]["securitySchemes"]["ApiKey"];
     assert_eq!(
         (&scheme["type"], &scheme["in"], &scheme["name"]),
         (&json!("apiKey"), &json!("header"), &json!("X-API-Key"))
     );
+}
+
+#[test]
+fn limits_are_documented_where_there_are_some() {
+    let limits = ("MLOPS_API_KEY_LIMITS", r#"[{"name":"*","concurrency":1}]"#);
+    let document = document(&[("MLOPS_API_KEY", "s3cret"), limits]);
+    for (name, operation) in each(&document) {
+        let limited = &operation["responses"]["429"];
+        assert_eq!(limited.is_object(), operation["responses"]["401"].is_object(), "{name}");
+        if limited.is_object() {
+            assert!(limited["headers"]["Retry-After"].is_object(), "{name}");
+            assert!(limited["content"]["application/json"]["examples"]["E3003"].is_object(), "{name}");
+        }
+    }
 }
 
 #[test]

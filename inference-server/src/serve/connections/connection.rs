@@ -13,7 +13,7 @@ use axum::{Router, body::Body, extract::Request};
 use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::watch,
     time::{Instant, Sleep, sleep_until, timeout},
@@ -22,6 +22,7 @@ use tower::Service;
 
 use super::{
     activity::{Activity, Phase},
+    handshake::shake_hands,
     outgoing::{Outgoing, Unanswered},
     places::Place,
     socket::Socket,
@@ -30,13 +31,14 @@ use crate::{
     config::ConnectionConfig,
     http::{ApiError, BodyLeftUnread, Crowded, refusal},
     metrics::{ConnectionRefusal, Metrics},
+    serve::tls::Acceptor,
 };
 
 /// How long unread bytes of a refused request are thrown away, so that the refusal arrives.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a connection has to take a refusal that is written outside a request.
-const REFUSE_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const REFUSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 #[derive(Clone)]
@@ -46,6 +48,8 @@ pub(super) struct Shared {
     pub(super) limits: ConnectionConfig,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stopped: watch::Receiver<bool>,
+    /// `None` speaks plain HTTP.
+    pub(super) tls: Option<Arc<Acceptor>>,
 }
 
 /// Why a connection is not simply served on.
@@ -62,8 +66,27 @@ enum Event {
 
 /// Serves a connection to its end. A `crowded` one came when all places were taken: only probes are
 /// answered on it, and it ends with its first response.
-pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared: Shared) {
-    let Shared { mut http, router, limits, metrics, mut stopped } = shared;
+pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, mut shared: Shared) {
+    match shared.tls.take() {
+        None => serve_http(stream, place, crowded, shared).await,
+        // In memory of its own, so that plain connections are none the larger for it.
+        Some(tls) => Box::pin(serve_https(stream, &tls, place, crowded, shared)).await,
+    }
+}
+
+async fn serve_https(stream: TcpStream, tls: &Acceptor, place: Place, crowded: bool, mut shared: Shared) {
+    let (within, activity) = (shared.limits.head, Arc::clone(&place.activity));
+    let secured = shake_hands(stream, tls, within, &activity, &shared.metrics, &mut shared.stopped);
+    if let Some(stream) = secured.await {
+        serve_http(stream, place, crowded, shared).await;
+    }
+}
+
+async fn serve_http<S>(stream: S, place: Place, crowded: bool, shared: Shared)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Shared { mut http, router, limits, metrics, mut stopped, tls: _ } = shared;
     http.keep_alive(!crowded);
     let activity = Arc::clone(&place.activity);
     let socket = Socket::new(stream, Arc::clone(&activity), limits.write);
@@ -104,7 +127,12 @@ pub(super) async fn serve(stream: TcpStream, place: Place, crowded: bool, shared
     let mut stream = connection.into_parts().io.into_inner().into_stream();
     if let Some((reason, error)) = refused {
         metrics.refuse_connection(reason);
-        let _ = timeout(REFUSE_WITHIN, stream.write_all(&refusal(&error))).await;
+        let refusal = refusal(&error);
+        let write = async {
+            stream.write_all(&refusal).await?;
+            stream.flush().await
+        };
+        let _ = timeout(REFUSE_WITHIN, write).await;
         activity.left_body_unread();
     }
     if activity.has_to_linger() {
@@ -160,10 +188,12 @@ fn poll_overdue(
 }
 
 /// Reads and forgets what the client still sends, until it has had time to read the response.
-async fn linger(mut stream: TcpStream) {
-    let _ = stream.shutdown().await;
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let mut scratch = vec![0; 16 * 1024];
-    let read_all = async { while stream.read(&mut scratch).await.is_ok_and(|read| read > 0) {} };
+    let read_all = async {
+        let _ = stream.shutdown().await;
+        while stream.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
+    };
     let _ = timeout(LINGER, read_all).await;
 }
 

@@ -11,27 +11,26 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep},
 };
 
 use super::activity::Activity;
 
-/// A TCP stream with a limit on how long a write may wait.
-pub(super) struct Socket {
-    stream: TcpStream,
+/// A stream, encrypted or not, with a limit on how long a write may wait.
+pub(super) struct Socket<S> {
+    stream: S,
     activity: Arc<Activity>,
     write_within: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, write_within: Duration) -> Self {
+impl<S> Socket<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>, write_within: Duration) -> Self {
         Self { stream, activity, write_within, stalled: None }
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.stream
     }
 
@@ -49,7 +48,7 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let (before, room) = (buffer.filled().len(), buffer.remaining());
@@ -57,7 +56,13 @@ impl AsyncRead for Socket {
             this.activity.nothing_came();
             return Poll::Pending;
         };
-        outcome?;
+        if let Err(error) = outcome {
+            // Gone without saying so in TLS, as many clients go. Messages have ends of their own.
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                this.activity.peer_closed();
+            }
+            return Poll::Ready(Err(error));
+        }
         if buffer.filled().len() > before {
             this.activity.bytes_came();
         } else if room > 0 {
@@ -67,7 +72,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.activity.writes();
@@ -92,13 +97,17 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // Encrypted bytes may wait here.
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        ready!(this.within_time(cx, flushed))?;
         // Hyper flushes only when it has written all that it had.
         this.activity.all_sent();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let closed = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.within_time(cx, closed)
     }
 }

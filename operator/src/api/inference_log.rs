@@ -24,9 +24,9 @@ pub struct InferenceLog {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new(
-        r"self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?([/?][-A-Za-z0-9._~%!$&*+,;=:@/?]*)?$')"
+        r"self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[-A-Za-z0-9._~%!$&*+,;=:@/]*)?$')"
     ).message(
-        "inferenceLog.url is a scheme and a host, such as https://records.example.com/sentiment: no user and no '#'; what is secret belongs in headersSecretRef"
+        "inferenceLog.url is a scheme and a host, such as https://records.example.com/sentiment: no user, no query and no '#'; what is secret belongs in headersSecretRef"
     ))]
     pub url: Option<String>,
     /// Writes the records to the standard output, one JSON object a line.
@@ -43,7 +43,7 @@ pub struct InferenceLog {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub capacity: Option<i32>,
-    /// Headers of each request, such as a token, one `name: value` a line. Default key: `headers`. Pods read them again
+    /// Headers of each request, such as a token, one `name=value` a line. Default key: `headers`. Pods read them again
     /// when they change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers_secret_ref: Option<SecretKeyRef>,

@@ -102,13 +102,15 @@ fn limits(service: &ValidatedService) -> Vec<EnvVar> {
     given([("MLOPS_API_KEY_LIMITS", limits.map(|limits| serde_json::json!(limits).to_string()))])
 }
 
-fn inference_log(log: &InferenceLog) -> Vec<EnvVar> {
+fn inference_log(service: &ValidatedService, log: &InferenceLog) -> Vec<EnvVar> {
     given([
         ("MLOPS_INFERENCE_LOG_URL", log.endpoint.as_ref().map(|endpoint| endpoint.url.clone())),
         ("MLOPS_INFERENCE_LOG_STDOUT", text(Some(log.stdout))),
         ("MLOPS_INFERENCE_LOG_SAMPLE_RATIO", text(log.sample_ratio)),
         ("MLOPS_INFERENCE_LOG_TEXT", text(Some(log.text))),
         ("MLOPS_INFERENCE_LOG_CAPACITY", text(log.capacity)),
+        ("MLOPS_INFERENCE_LOG_SERVICE", Some(service.name.clone())),
+        ("MLOPS_INFERENCE_LOG_NAMESPACE", Some(service.namespace.clone())),
     ])
 }
 

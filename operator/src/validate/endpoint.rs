@@ -19,9 +19,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `None` where it is none: without a scheme of HTTP, with a user or with a fragment.
+    /// `None` where it is none: without a scheme of HTTP, with a user, a query or a fragment.
     pub(super) fn parse(url: &str) -> Option<Self> {
-        if url.len() > LONGEST || url.contains('#') {
+        if url.len() > LONGEST || url.contains(['#', '?']) {
             return None;
         }
         let uri: Uri = url.parse().ok()?;
@@ -49,7 +49,7 @@ mod tests {
     fn a_url_says_whom_it_leads_to() {
         let of = |url: &str| Endpoint::parse(url).map(|endpoint| (endpoint.host, endpoint.port, endpoint.tls));
         assert_eq!(of("http://records"), Some(("records".to_owned(), 80, false)));
-        assert_eq!(of("https://records.example.com/a?b=c"), Some(("records.example.com".to_owned(), 443, true)));
+        assert_eq!(of("https://records.example.com/a"), Some(("records.example.com".to_owned(), 443, true)));
         assert_eq!(of("http://[2001:db8::1]:8080/"), Some(("[2001:db8::1]".to_owned(), 8080, false)));
         for url in [
             "",
@@ -60,6 +60,7 @@ mod tests {
             "https://user@records",
             "https://user:word@records",
             "https://records#here",
+            "https://records?key=word",
             "http://records:0",
             "http://records:65536",
             "http://records:",

@@ -6,6 +6,7 @@ mod foreground;
 mod prediction;
 mod series;
 mod served;
+mod statistics;
 mod text;
 
 use std::{
@@ -28,6 +29,7 @@ use foreground::Foreground;
 pub use prediction::Prediction;
 pub use series::Series;
 pub use served::ServedModel;
+pub use statistics::{Statistics, Tally};
 pub use text::{LONGEST_TEXT, Text, TextError};
 
 /// Texts of one request that are with the engine at once: enough to fill every worker's batch.
@@ -62,6 +64,7 @@ pub struct Predictor {
     of_engine: Arc<engine::Series>,
     /// Texts of requests that are with the engine.
     foreground: Foreground,
+    statistics: Statistics,
     request_timeout: Duration,
 }
 
@@ -70,7 +73,7 @@ impl Predictor {
     #[must_use]
     pub fn new(request_timeout: Duration, series: Arc<Series>, of_engine: Arc<engine::Series>) -> Self {
         let (served, foreground) = (ArcSwapOption::empty(), Foreground::new());
-        Self { served, series, of_engine, foreground, request_timeout }
+        Self { served, series, of_engine, foreground, statistics: Statistics::default(), request_timeout }
     }
 
     /// Serves a model from now on. Requests that have begun keep the one that they began with.
@@ -106,8 +109,35 @@ impl Predictor {
         self.foreground.is_active(Instant::now())
     }
 
+    /// What was done since the start.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Runs of the model since the start, each of one text or several.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.of_engine.runs()
+    }
+
     /// Answers a text, by a run of the model unless an equal text has had one. Dropping the future withdraws it.
     pub async fn predict(&self, model: &ServedModel, text: Text, call: Call) -> Result<Prediction, PredictError> {
+        let begun = Instant::now();
+        let answer = self.answer(model, text, call, begun).await;
+        if answer.is_err() {
+            self.statistics.failure(begun);
+        }
+        answer
+    }
+
+    async fn answer(
+        &self,
+        model: &ServedModel,
+        text: Text,
+        call: Call,
+        begun: Instant,
+    ) -> Result<Prediction, PredictError> {
         let ran = AtomicBool::new(false);
         let run = || {
             ran.store(true, Ordering::Relaxed);
@@ -130,6 +160,7 @@ impl Predictor {
             self.of_engine.reject_many(*reason, 1);
         }
         let output = output?;
+        let output_at = Instant::now();
         let verdict = model.head.judge(&output.logits).ok_or_else(PredictError::broken_output)?;
         self.series.observe(call.protocol, verdict.score, text.characters, output.truncated);
         if let Some(drift) = &model.drift {
@@ -140,6 +171,7 @@ impl Predictor {
             WhenFull::WaitBehindRequests => Uuid::new_v4(),
             WhenFull::Refuse | WhenFull::Wait => model.recent.issue(&verdict.label),
         };
+        self.statistics.answer(begun, output_at, !ran.load(Ordering::Relaxed));
         let Output { logits, truncated, inference, cached } = output;
         Ok(Prediction { id, verdict, logits, characters: text.characters, truncated, inference, cached })
     }
@@ -198,6 +230,7 @@ impl Predictor {
         };
         let Outcome { logits, truncated, inference, timeline } = outcome.map_err(|error| self.told(&error))?;
         traces::add_text(&timeline);
+        self.statistics.run(&timeline);
         if !model.head.reads(&logits) {
             return Err(PredictError::broken_output());
         }

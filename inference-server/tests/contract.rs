@@ -1,5 +1,5 @@
-//! The server against programs that others wrote: schemathesis, a client of version 1, and Python's ONNX
-//! Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
+//! The server against programs that others wrote: schemathesis, a client of version 1, those of Triton and
+//! of the Hub, and Python's ONNX Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
 
 mod common;
 
@@ -73,6 +73,19 @@ fn a_client_of_version_1_runs_unchanged() {
             "insight"
         ]))
     );
+}
+
+#[test]
+fn nvidias_client_runs_with_its_defaults() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    println!("{}", run(python().args([&program("triton_client.py"), &server.address, KEY])));
+}
+
+#[test]
+fn the_hubs_client_classifies_texts() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    let url = format!("http://{}", server.address);
+    println!("{}", run(python().args([&program("hub_client.py"), &url, KEY])));
 }
 
 #[derive(Debug, Deserialize)]

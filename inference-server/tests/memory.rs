@@ -40,6 +40,11 @@ const BATCH: Route = Route { path: "/api/v1/predict/batch", most: 6 * MIB, befor
 const JOB: Route = Route { path: "/api/v1/batch/predict", ..BATCH };
 const INFER: Route = Route { path: "/v2/models/default/infer", most: 6 * MIB, before: BEFORE_DATA, after: "}]}" };
 
+const KSERVE: Route =
+    Route { path: "/v1/models/default:predict", most: 6 * MIB, before: r#"{"instances":"#, after: "}" };
+const TEI: Route = Route { path: "/predict", most: 6 * MIB, before: r#"{"inputs":"#, after: "}" };
+const VLLM: Route = Route { path: "/classify", most: 6 * MIB, before: r#"{"input":"#, after: "}" };
+
 /// A server, and the most that it may come to hold.
 struct Measured {
     server: Server,
@@ -153,6 +158,21 @@ fn a_batch_job() {
 #[test]
 fn the_open_inference_protocol() {
     hostile_shapes(&INFER);
+}
+
+#[test]
+fn kserves_version_1() {
+    hostile_shapes(&KSERVE);
+}
+
+#[test]
+fn text_embeddings_inference() {
+    hostile_shapes(&TEI);
+}
+
+#[test]
+fn vllm() {
+    hostile_shapes(&VLLM);
 }
 
 /// A frame of zstd: so many blocks of one byte repeated 128 Ki times.

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -64,6 +65,8 @@ pub struct Series {
     tokens: Counter,
     padding: Counter,
     rejected: Family<RejectionLabels, Counter>,
+    /// As the histograms count, which can't be read.
+    runs: AtomicU64,
 }
 
 impl Series {
@@ -82,6 +85,7 @@ impl Series {
             tokens: Counter::default(),
             padding: Counter::default(),
             rejected,
+            runs: AtomicU64::new(0),
         }
     }
 
@@ -99,10 +103,17 @@ impl Series {
 
     /// Counts a run of the model.
     pub fn observe_batch(&self, texts: usize, tokens: usize, padding: usize, took: Duration) {
+        self.runs.fetch_add(1, Relaxed);
         self.inference_duration.observe(took.as_secs_f64());
         self.batch_size.observe(u32::try_from(texts).map_or(f64::from(u32::MAX), f64::from));
         self.tokens.inc_by(tokens as u64);
         self.padding.inc_by(padding as u64);
+    }
+
+    /// Runs of the model since the start.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.runs.load(Relaxed)
     }
 
     /// Counts texts that were not run.

@@ -28,14 +28,23 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower_service::Service;
 
-const ROUTES: [&str; 6] = [
+const ROUTES: [&str; 12] = [
     "/api/v1/predict",
     "/api/v1/predict/batch",
     "/api/v1/batch/predict",
     "/api/v1/explain",
     "/api/v1/feedback",
     "/v2/models/default/infer",
+    "/v2/repository/index",
+    "/v1/models/default:predict",
+    "/predict",
+    "/",
+    "/classify",
+    BINARY,
 ];
+
+/// As the route before its `#`, with a body of which the second byte says how many bytes are JSON.
+const BINARY: &str = "/v2/models/default/infer#binary";
 
 /// What a body may be answered with. 500 and 504 are not among these.
 const STATUSES: [u16; 10] = [200, 201, 202, 400, 404, 413, 415, 422, 503, 507];
@@ -84,7 +93,15 @@ fuzz_target!(|data: &[u8]| {
     let Some((route, body)) = data.split_first() else { return };
     let route = ROUTES[usize::from(*route) % ROUTES.len()];
     let (runtime, router) = &*SERVER;
-    let request = Request::post(route).body(Body::from(body.to_vec())).expect("a request");
+    let mut request = Request::post(route.trim_end_matches("#binary"));
+    let mut body = body;
+    if route == BINARY
+        && let Some((length, rest)) = body.split_first()
+    {
+        request = request.header("inference-header-content-length", usize::from(*length));
+        body = rest;
+    }
+    let request = request.body(Body::from(body.to_vec())).expect("a request");
     let (parts, body) = runtime.block_on(async {
         let response = router.clone().call(request).await.expect("a router can't fail");
         let (parts, body) = response.into_parts();
@@ -92,10 +109,18 @@ fuzz_target!(|data: &[u8]| {
     });
     let status = parts.status.as_u16();
     assert!(STATUSES.contains(&status), "{route} is answered {status}: {}", String::from_utf8_lossy(&body));
+    if parts.headers[header::CONTENT_TYPE] == "application/octet-stream" {
+        assert!(status == 200 && parts.headers.contains_key("inference-header-content-length"), "{route} {status}");
+        return;
+    }
     assert_eq!(parts.headers[header::CONTENT_TYPE], "application/json");
     let answer: Value = serde_json::from_slice(&body).expect("JSON");
     if status >= 400 {
-        let sentence = if route.starts_with("/v2") { &answer["error"] } else { &answer["detail"] };
+        let sentence = match route {
+            "/classify" => &answer["error"]["message"],
+            _ if route.starts_with("/api") => &answer["detail"],
+            _ => &answer["error"],
+        };
         assert!(sentence.as_str().is_some_and(|sentence| !sentence.is_empty()), "{answer}");
     }
 });

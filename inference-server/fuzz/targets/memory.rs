@@ -35,13 +35,18 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// Routes and the bytes that they take.
-const ROUTES: [(&str, usize); 6] = [
+const ROUTES: [(&str, usize); 11] = [
     ("/api/v1/predict", 128 * KIB),
     ("/api/v1/predict/batch", 6 * MIB),
     ("/api/v1/batch/predict", 6 * MIB),
     ("/api/v1/explain", 128 * KIB),
     ("/api/v1/feedback", 256 * KIB),
     ("/v2/models/default/infer", 6 * MIB),
+    ("/v2/repository/index", 64 * KIB),
+    ("/v1/models/default:predict", 6 * MIB),
+    ("/predict", 6 * MIB),
+    ("/", 6 * MIB),
+    ("/classify", 6 * MIB),
 ];
 
 const CODINGS: [&str; 5] = ["", "gzip", "deflate", "br", "zstd"];

@@ -249,6 +249,23 @@ impl Head {
         Some(ranked)
     }
 
+    /// As [`Self::ranked`], of all labels, by another function than the model's own. Without one the raw outputs are
+    /// ranked, and one output of two labels stands for the second alone.
+    #[must_use]
+    pub fn ranked_by(&self, activation: Activation, logits: &[f32]) -> Option<Vec<Verdict>> {
+        if !self.reads(logits) {
+            return None;
+        }
+        let is_raw = activation == Activation::Identity && self.outputs < self.names.len();
+        if is_raw {
+            let labels = self.names[self.names.len() - self.outputs..].iter();
+            return Some(
+                labels.zip(logits).map(|(label, score)| Verdict { label: Arc::clone(label), score: *score }).collect(),
+            );
+        }
+        Self { activation, ..self.clone() }.ranked(logits, usize::MAX)
+    }
+
     /// The labels that hold, highest score first: those of a model of several that reach the threshold, and of any other
     /// the winner.
     #[must_use]
@@ -350,6 +367,21 @@ mod tests {
             assert_eq!((ranked.len(), ranked[0].score), (2, head.judge(&logits).unwrap().score));
             assert!(ranked[0].score >= ranked[1].score);
         }
+    }
+
+    #[test]
+    fn another_function_ranks_the_same_outputs() {
+        let head = Head::single_label(&["a", "b"]);
+        let found = |head: &Head, activation, logits: &[f32]| {
+            let ranked = head.ranked_by(activation, logits).unwrap();
+            ranked.into_iter().map(|verdict| (verdict.label.to_string(), verdict.score)).collect::<Vec<_>>()
+        };
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        assert_eq!(found(&head, Activation::Identity, &[-1.0, 4.0]), [(b.clone(), 4.0), (a.clone(), -1.0)]);
+        assert_eq!(found(&head, Activation::Sigmoid, &[0.0, -90.0])[0], (a.clone(), 0.5));
+        let one = Head::binary([a, b.clone()], Activation::Sigmoid);
+        assert_eq!(found(&one, Activation::Identity, &[-1.5]), [(b, -1.5)]);
+        assert_eq!(head.ranked_by(Activation::Softmax, &[1.0]), None);
     }
 
     #[test]

@@ -8,7 +8,10 @@ use axum::{
 use tracing::Span;
 use uuid::Uuid;
 
-use super::{ApiError, App, protocol};
+use super::{
+    ApiError, App,
+    protocols::{self, Form},
+};
 use crate::traces::{TraceContext, Traces};
 
 /// The header's name as people know it.
@@ -51,7 +54,8 @@ impl CorrelationId {
 pub(super) struct Correlated {
     id: CorrelationId,
     trace: TraceContext,
-    in_protocol: bool,
+    /// How an error looks at its path.
+    form: &'static Form,
     /// What is logged in it has both ids.
     pub(super) span: Span,
 }
@@ -59,7 +63,7 @@ pub(super) struct Correlated {
 impl Correlated {
     pub(super) fn begin(app: &App, request: &mut Request) -> Self {
         let id = CorrelationId::of(request);
-        let in_protocol = protocol::owns(request.uri().path());
+        let form = protocols::form(app, request.uri().path());
         let traces = app.traces.as_ref().filter(|traces| traces.records());
         let mut trace = TraceContext::of(request.headers(), || traces.is_some_and(Traces::sample));
         // Callers decide which of their traces are recorded, but not that any are.
@@ -69,7 +73,7 @@ impl Correlated {
         // At the error level, so that every line has it whatever the log level.
         let trace_id = format_args!("{:032x}", trace.trace_id);
         let span = tracing::error_span!("request", correlation_id = id.as_str(), %trace_id);
-        Self { id, trace, in_protocol, span }
+        Self { id, trace, form, span }
     }
 
     /// The id as text.
@@ -79,11 +83,13 @@ impl Correlated {
 
     /// Gives the response both, and errors their body.
     pub(super) fn end(self, mut response: Response) -> Response {
-        let Self { id, trace, in_protocol, .. } = self;
+        let Self { id, trace, form, .. } = self;
         if let Some(error) = response.extensions_mut().remove::<ApiError>() {
             let headers = std::mem::take(response.headers_mut());
-            let extensions = std::mem::take(response.extensions_mut());
-            response = if in_protocol { error.render_for_protocol() } else { error.render(&id) };
+            let mut extensions = std::mem::take(response.extensions_mut());
+            // A handler that speaks two protocols knows which it was.
+            let form = extensions.remove::<&'static Form>().unwrap_or(form);
+            response = error.render(form, &id);
             response.extensions_mut().extend(extensions);
             // What the layers inside have added, such as Allow or CORS, but for the length of no body.
             for (name, value) in &headers {

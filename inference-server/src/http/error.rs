@@ -1,14 +1,18 @@
 //! Errors as callers see them: one flat JSON object, with the codes of version 1.
 
 use axum::{
-    Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{batch_jobs::JobError, bodies, correlation::CorrelationId, protocol};
+use super::{
+    batch_jobs::JobError,
+    bodies,
+    correlation::CorrelationId,
+    protocols::{self, Form},
+};
 use crate::{access::Exceeded, clock, metrics::LimitReason, predict::PredictError};
 
 /// One problem of a request's body, in the shape that version 1 gave it.
@@ -72,7 +76,7 @@ pub enum ApiError {
     /// There is no prediction.
     #[error(transparent)]
     Predict(#[from] PredictError),
-    /// The body doesn't follow the Open Inference Protocol.
+    /// The body doesn't follow the protocol of its route.
     #[error("{0}")]
     Protocol(String),
     /// An error of one text of several, in a protocol whose answer is all or nothing.
@@ -301,14 +305,9 @@ impl ApiError {
     }
 
     /// The response itself, which only the correlation layer can make: it knows the id.
-    pub(super) fn render(&self, correlation_id: &CorrelationId) -> Response {
-        let body = ErrorBody::of(self, correlation_id.as_str(), clock::unix_seconds());
-        self.with_headers(Json(body).into_response())
-    }
-
-    /// As [`Self::render`], in the shape of the Open Inference Protocol.
-    pub(super) fn render_for_protocol(&self) -> Response {
-        self.with_headers(Json(protocol::ErrorBody::of(self)).into_response())
+    pub(super) fn render(&self, form: &Form, correlation_id: &CorrelationId) -> Response {
+        let body = (form.render)(self, correlation_id.as_str(), clock::unix_seconds());
+        self.with_headers(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
 
     fn with_headers(&self, mut response: Response) -> Response {
@@ -327,6 +326,12 @@ impl ApiError {
         response
     }
 }
+
+/// How version 1's errors look.
+pub(super) static FORM: Form = Form {
+    name: ErrorBody::name,
+    render: |error, id, timestamp| protocols::json(&ErrorBody::of(error, id, timestamp)),
+};
 
 /// An error as its caller sees it.
 #[derive(Serialize, ToSchema)]
@@ -377,7 +382,7 @@ impl IntoResponse for ApiError {
 #[must_use]
 pub fn refusal(error: &ApiError) -> Vec<u8> {
     let id = CorrelationId::make();
-    let body = serde_json::to_vec(&ErrorBody::of(error, id.as_str(), clock::unix_seconds())).unwrap_or_default();
+    let body = (FORM.render)(error, id.as_str(), clock::unix_seconds());
     let retry = if error.retry_after().is_some() { "retry-after: 1\r\n" } else { "" };
     let mut response = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-correlation-id: {}\r\n{retry}connection: \
@@ -387,7 +392,7 @@ pub fn refusal(error: &ApiError) -> Vec<u8> {
         id.as_str()
     )
     .into_bytes();
-    response.extend_from_slice(&body);
+    response.extend_from_slice(body.as_bytes());
     response
 }
 

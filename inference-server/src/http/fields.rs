@@ -119,6 +119,11 @@ impl<'a, const N: usize> Fields<'a, N> {
         }
     }
 
+    /// Whether there is no problem so far.
+    pub(super) fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Answers the request with all problems, if there are any.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         if self.problems.is_empty() { Ok(()) } else { Err(ApiError::Validation(self.problems)) }

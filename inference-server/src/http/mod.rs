@@ -16,17 +16,23 @@ mod feedback;
 mod fields;
 mod health;
 mod info;
+mod inputs;
+mod kserve;
 mod not_found;
 mod observe;
+mod oip;
 mod openapi;
 mod predict;
 mod predict_batch;
-mod protocol;
+mod protocols;
 mod rows;
 mod secret_files;
 mod state;
+mod tei;
 mod texts;
 mod traced;
+mod vllm;
+mod whole;
 mod zero_shot;
 
 use std::{sync::Arc, time::Duration};
@@ -56,7 +62,7 @@ pub use secret_files::watch_secret_files;
 pub use state::App;
 use traced::Traced;
 
-use crate::{inference_log, traces};
+use crate::{inference_log, protocol::Protocol, traces};
 
 /// The digest of the model that answers.
 const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
@@ -148,10 +154,8 @@ impl Port {
     fn routes(self, app: &Arc<App>) -> Routes {
         let service = service(app, self == Self::Management || app.config.management_port.is_none());
         match self {
-            Self::Public => guarded(app, keyed(app))
-                .merge(service)
-                .routes(routes!(protocol::server))
-                .routes(routes!(protocol::model_ready)),
+            Self::Public => protocols::served(app)
+                .fold(guarded(app, keyed(app)).merge(service), |all, spoken| all.merge((spoken.open)())),
             // It names files, so callers need the key for it. Who is let to this port may know them.
             Self::Management => service.routes(under(app.config.prefix(), routes!(info::model_info))),
         }
@@ -161,22 +165,24 @@ impl Port {
 /// What callers need the key for.
 fn keyed(app: &App) -> Routes {
     let api = |route| under(app.config.prefix(), route);
-    OpenApiRouter::new()
-        .routes(api(routes!(predict::predict)))
-        .routes(api(routes!(predict_batch::predict_batch)))
-        .routes(api(routes!(zero_shot::zero_shot)))
-        .routes(api(routes!(batch_jobs::submit)))
-        .routes(api(routes!(batch_jobs::status)))
-        .routes(api(routes!(batch_jobs::results)))
-        .routes(api(routes!(batch_jobs::cancel)))
-        .routes(api(routes!(batch_jobs::figures)))
-        .routes(api(routes!(batch_jobs::queue_status)))
-        .routes(api(routes!(info::model_info)))
-        .routes(api(routes!(explain::explain)))
-        .routes(api(routes!(feedback::feedback)))
-        .routes(api(routes!(drift::drift)))
-        .routes(routes!(protocol::model))
-        .routes(routes!(protocol::infer))
+    let mut routes = OpenApiRouter::new().routes(api(routes!(info::model_info))).routes(api(routes!(drift::drift)));
+    if app.config.protocols.has(Protocol::Native) {
+        if !tei::shares_predict(app) {
+            routes = routes.routes(api(routes!(predict::predict)));
+        }
+        routes = routes
+            .routes(api(routes!(predict_batch::predict_batch)))
+            .routes(api(routes!(zero_shot::zero_shot)))
+            .routes(api(routes!(batch_jobs::submit)))
+            .routes(api(routes!(batch_jobs::status)))
+            .routes(api(routes!(batch_jobs::results)))
+            .routes(api(routes!(batch_jobs::cancel)))
+            .routes(api(routes!(batch_jobs::figures)))
+            .routes(api(routes!(batch_jobs::queue_status)))
+            .routes(api(routes!(explain::explain)))
+            .routes(api(routes!(feedback::feedback)));
+    }
+    protocols::served(app).fold(routes, |all, spoken| all.merge((spoken.keyed)(app)))
 }
 
 /// What probes, load balancers and scrapers ask. `inside` has the series and the details too.
@@ -185,9 +191,8 @@ fn service(app: &App, inside: bool) -> Routes {
     let mut routes = OpenApiRouter::new()
         .routes(api(routes!(health::health)))
         .routes(api(routes!(health::ready)))
-        .routes(routes!(info::root))
-        .routes(routes!(protocol::live))
-        .routes(routes!(protocol::ready));
+        .routes(routes!(info::root));
+    routes = protocols::served(app).fold(routes, |all, spoken| all.merge((spoken.probes)()));
     let series = inside && app.config.metrics_enabled;
     if inside {
         routes = routes.routes(api(routes!(health::details)));
@@ -259,6 +264,7 @@ fn cors(app: &App) -> CorsLayer {
             correlation::HEADER,
             traces::PARENT,
             traces::STATE,
+            oip::BINARY,
         ])
         .expose_headers([
             correlation::HEADER,
@@ -266,6 +272,7 @@ fn cors(app: &App) -> CorsLayer {
             MODEL_DIGEST,
             predict::INFERENCE_TIME,
             predict::BACKEND,
+            oip::BINARY,
         ])
         .max_age(Duration::from_mins(10))
 }

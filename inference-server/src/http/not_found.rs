@@ -68,7 +68,7 @@ impl Routes {
             );
         }
         match self.nearest(method, &asked) {
-            Some(near) if asked.starts_with("/v1/models") => format!(
+            Some(near) if asked.starts_with("/v1/models") && near.contains("/v2/") => format!(
                 "there is nothing at {shown}: the Open Inference Protocol is spoken in version 2; did you mean {near}?"
             ),
             Some(near) => format!("there is nothing at {shown}; did you mean {near}?"),

@@ -19,7 +19,7 @@ fn meant(routes: &Routes, method: &Method, path: &str) -> String {
 
 #[test]
 fn the_route_that_was_meant_is_named() {
-    let routes = routes(Port::Public, &[]);
+    let routes = routes(Port::Public, &[("MLOPS_PROTOCOLS", "native,oip")]);
     for (method, path, near) in [
         (Method::POST, "/api/v1/predictt", "POST /api/v1/predict"),
         (Method::GET, "/api/v1/predictt", "POST /api/v1/predict"),
@@ -41,7 +41,7 @@ fn the_route_that_was_meant_is_named() {
         (Method::DELETE, "/api/v1/batch/job/7", "DELETE /api/v1/batch/jobs/{id}"),
         (Method::POST, "/v1/models/x:predict", "POST /v2/models/{name}/infer"),
         (Method::POST, "/v2/models/x/infer/", "POST /v2/models/{name}/infer"),
-        (Method::POST, "/v2/models/x/versions/1/infer", "POST /v2/models/{name}/infer"),
+        (Method::POST, "/v2/models/x/version/1/infer", "POST /v2/models/{name}/versions/{version}/infer"),
         (Method::GET, "/nothing", ""),
         (Method::GET, "/favicon.ico", ""),
         (Method::GET, "/.env", ""),

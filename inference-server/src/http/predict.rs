@@ -1,6 +1,6 @@
 //! `POST /predict`: one text.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -35,7 +35,7 @@ pub(super) const MOST_BYTES: usize = 128 * 1024;
 #[derive(ToSchema)]
 #[schema(as = PredictRequest, example = json!({ "text": "I love this product" }))]
 #[expect(dead_code, reason = "only its shape is used")]
-struct Request {
+pub(super) struct Request {
     text: TextSchema,
     /// A text that goes with it, for models that read pairs.
     text_pair: Option<TextSchema>,
@@ -50,7 +50,7 @@ struct Request {
 
 #[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the shape is the predecessor's")]
-struct Prediction<'a> {
+pub(super) struct Prediction<'a> {
     /// One of the model's labels, or `NEUTRAL` when `MLOPS_NEUTRAL_BAND` is set and the score is below it.
     #[schema(example = "POSITIVE")]
     label: &'a str,
@@ -97,7 +97,15 @@ pub(super) async fn predict(
     body: Received<MOST_BYTES>,
 ) -> Result<Response, ApiError> {
     let most = app.config.max_text_length;
-    let (text, wanted) = body.read(&app, move |json| read(json, most)).await?;
+    let asked = body.read(&app, move |json| read(json, most)).await?;
+    answer(&app, asked, deadline).await
+}
+
+/// A text, and what is wanted beside its label.
+pub(super) type Asked = (Text, Wanted);
+
+/// Answers a request.
+pub(super) async fn answer(app: &App, (text, wanted): Asked, deadline: Instant) -> Result<Response, ApiError> {
     let model = app.predictor.model()?;
     let call = Call { protocol: Protocol::Native, deadline, when_full: WhenFull::Refuse };
     let answer = app.predictor.predict(&model, text, call).await?;
@@ -125,8 +133,8 @@ pub(super) async fn predict(
     Ok(response)
 }
 
-/// The text and what is wanted beside its label.
-fn read(json: &str, most: usize) -> Result<(Text, Wanted), ApiError> {
+/// Reads a body with a text of at most so many characters.
+pub(super) fn read(json: &str, most: usize) -> Result<Asked, ApiError> {
     let mut fields = Fields::read(json, ["text", "text_pair", "top_k", "all", "logits"])?;
     let text = texts::read(&mut fields, most);
     let text = fields.check(text)?;

@@ -122,6 +122,16 @@ pub(super) fn of(value: Raw, field: &[Location], most: usize) -> Result<Text, Re
     }
 }
 
+/// What is wrong with a text of several, where the answer is all or nothing.
+pub(super) fn at(index: usize, error: TextError) -> ApiError {
+    let error = match error {
+        TextError::TooLong { characters, most } => ApiError::TextTooLong { characters, most },
+        // Their bodies have one status for all that is wrong with them.
+        other => ApiError::Protocol(other.to_string()),
+    };
+    ApiError::AtText { index, error: Box::new(error) }
+}
+
 /// What is wrong with a text, in version 1's words.
 fn refused(error: TextError, field: &[Location]) -> Refused {
     let characters = error.characters();

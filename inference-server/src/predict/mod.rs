@@ -6,6 +6,7 @@ mod foreground;
 mod prediction;
 mod series;
 mod served;
+mod statistics;
 mod text;
 mod zero_shot;
 
@@ -29,6 +30,7 @@ use foreground::Foreground;
 pub use prediction::Prediction;
 pub use series::Series;
 pub use served::ServedModel;
+pub use statistics::{Statistics, Tally};
 pub use text::{LONGEST_TEXT, Text, TextError};
 pub use zero_shot::{Candidates, MOST_CANDIDATES};
 
@@ -65,6 +67,7 @@ pub struct Predictor {
     /// Texts of requests that are with the engine.
     foreground: Foreground,
     log: Option<InferenceLog>,
+    statistics: Statistics,
     request_timeout: Duration,
 }
 
@@ -73,7 +76,7 @@ impl Predictor {
     #[must_use]
     pub fn new(request_timeout: Duration, series: Arc<Series>, of_engine: Arc<engine::Series>) -> Self {
         let (served, foreground) = (ArcSwapOption::empty(), Foreground::new());
-        Self { served, series, of_engine, foreground, log: None, request_timeout }
+        Self { served, series, of_engine, foreground, log: None, statistics: Statistics::default(), request_timeout }
     }
 
     /// Logs answers.
@@ -121,15 +124,45 @@ impl Predictor {
         self.foreground.is_active(Instant::now())
     }
 
-    /// Answers a text, by a run of the model unless an equal text has had one. Dropping the future withdraws it.
-    pub async fn predict(&self, model: &ServedModel, text: Text, call: Call) -> Result<Prediction, PredictError> {
-        let output = self.output(model, &text, call).await?;
-        let verdict = model.head.judge(&output.logits).ok_or_else(PredictError::broken_output)?;
-        Ok(self.prediction(model, &text, verdict, output, call))
+    /// What was done since the start.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
-    /// The model's outputs for a text, kept ones where there are any.
-    async fn output(&self, model: &ServedModel, text: &Text, call: Call) -> Result<Output, PredictError> {
+    /// Runs of the model since the start, each of one text or several.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.of_engine.runs()
+    }
+
+    /// Answers a text, by a run of the model unless an equal text has had one. Dropping the future withdraws it.
+    pub async fn predict(&self, model: &ServedModel, text: Text, call: Call) -> Result<Prediction, PredictError> {
+        let begun = Instant::now();
+        let answer = self.answer(model, &text, call, begun).await;
+        if answer.is_err() {
+            self.statistics.failure(begun);
+        }
+        answer
+    }
+
+    async fn answer(
+        &self,
+        model: &ServedModel,
+        text: &Text,
+        call: Call,
+        begun: Instant,
+    ) -> Result<Prediction, PredictError> {
+        let (output, ran) = self.output(model, text, call).await?;
+        let output_at = Instant::now();
+        let verdict = model.head.judge(&output.logits).ok_or_else(PredictError::broken_output)?;
+        let prediction = self.prediction(model, text, verdict, output, call);
+        self.statistics.answer(begun, output_at, !ran);
+        Ok(prediction)
+    }
+
+    /// The model's outputs for a text, kept ones where there are any, and whether it was run for it.
+    async fn output(&self, model: &ServedModel, text: &Text, call: Call) -> Result<(Output, bool), PredictError> {
         let ran = AtomicBool::new(false);
         let run = || {
             ran.store(true, Ordering::Relaxed);
@@ -151,7 +184,7 @@ impl Predictor {
             // Refused with an equal one, which was counted as it tried.
             self.of_engine.reject_many(*reason, 1);
         }
-        output
+        Ok((output?, ran.load(Ordering::Relaxed)))
     }
 
     /// Counts an answer, shows it to who watches, and remembers it for feedback.
@@ -228,6 +261,7 @@ impl Predictor {
         };
         let Outcome { logits, truncated, inference, timeline } = outcome.map_err(|error| self.told(&error))?;
         traces::add_text(&timeline);
+        self.statistics.run(&timeline);
         if !model.head.reads(&logits) {
             return Err(PredictError::broken_output());
         }

@@ -65,7 +65,8 @@ impl Text {
         }
     }
 
-    pub(super) fn as_input(&self) -> Input<'_> {
+    /// What the tokenizer takes.
+    pub(crate) fn as_input(&self) -> Input<'_> {
         Input { text: (&*self.content).into(), pair: self.pair.as_deref().map(Into::into) }
     }
 }

@@ -1,6 +1,9 @@
 //! Labels of a caller's own, for models that say whether one text follows from another.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use model::Verdict;
@@ -32,6 +35,7 @@ impl Predictor {
         candidates: &Candidates,
         call: Call,
     ) -> Result<(Prediction, Vec<Verdict>), PredictError> {
+        let begun = Instant::now();
         let entailment = model.head.entailment().ok_or(PredictError::NoEntailment)?;
         let hypotheses: Vec<Text> = candidates
             .labels
@@ -39,7 +43,10 @@ impl Predictor {
             .map(|label| Text { pair: Some(candidates.template.replace("{}", label)), ..text.clone() })
             .collect();
         let pairs = hypotheses.into_iter().map(|pair| async move { self.output(model, &pair, call).await });
-        let outputs: Vec<Output> = stream::iter(pairs).buffered(TEXTS_IN_FLIGHT).try_collect().await?;
+        let outputs: Vec<(Output, bool)> = stream::iter(pairs).buffered(TEXTS_IN_FLIGHT).try_collect().await?;
+        let output_at = Instant::now();
+        let ran = outputs.iter().any(|(_, ran)| *ran);
+        let outputs: Vec<Output> = outputs.into_iter().map(|(output, _)| output).collect();
         let logits: Vec<&[f32]> = outputs.iter().map(|output| &*output.logits).collect();
         let scores = entailment.scores(&logits, candidates.several).ok_or_else(PredictError::broken_output)?;
         let verdict = |(label, score): (&String, f32)| Verdict { label: label.as_str().into(), score };
@@ -52,6 +59,8 @@ impl Predictor {
             inference: outputs.iter().map(|output| output.inference).max().unwrap_or(Duration::ZERO),
             cached: outputs.iter().all(|output| output.cached),
         };
-        Ok((self.prediction(model, text, first, whole, call), verdicts))
+        let prediction = self.prediction(model, text, first, whole, call);
+        self.statistics.answer(begun, output_at, !ran);
+        Ok((prediction, verdicts))
     }
 }

@@ -75,8 +75,18 @@ impl<const MOST: usize> Received<MOST> {
         app: &App,
         parse: impl FnOnce(&str) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        self.read_split(app, None, |json, _| parse(json)).await
+    }
+
+    /// As [`Self::read`], of a body of which only so many bytes are JSON, if that is said.
+    pub(in crate::http) async fn read_split<T: Send + 'static>(
+        self,
+        app: &App,
+        json: Option<usize>,
+        parse: impl FnOnce(&str, &[u8]) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         if self.codings.is_empty() && self.bytes.len() <= LARGEST_READ_AT_ONCE {
-            return self.parse(parse);
+            return self.parse(json, parse);
         }
         let reader =
             Arc::clone(&app.readers).acquire_owned().await.map_err(|_| ApiError::from(PredictError::Stopping))?;
@@ -88,7 +98,7 @@ impl<const MOST: usize> Received<MOST> {
         let read = spawn_blocking(move || {
             let _reader = reader;
             let unpacked = self.unpacked(room.as_mut())?;
-            unpacked.parse(parse)
+            unpacked.parse(json, parse)
         });
         read.await.unwrap_or(Err(ApiError::Internal("the server panicked on the body")))
     }
@@ -102,17 +112,29 @@ impl<const MOST: usize> Received<MOST> {
         Ok(Self { bytes, codings: Vec::new(), form: self.form })
     }
 
-    fn parse<T>(self, parse: impl FnOnce(&str) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        let text = characters::read(&self.bytes)?;
-        if let Some(form) = self.form.filter(|_| !text.trim_start().starts_with(['{', '['])) {
+    fn parse<T>(
+        self,
+        json: Option<usize>,
+        parse: impl FnOnce(&str, &[u8]) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let Self { mut bytes, form, .. } = self;
+        let length = bytes.len();
+        let at = json.unwrap_or(length);
+        if at > length {
+            return Err(ApiError::Protocol(format!("{at} bytes should be JSON, but the body has {length}")));
+        }
+        let mut rest = bytes.split_off(at);
+        let text = characters::read(&bytes)?;
+        if let Some(form) = form.filter(|_| !text.trim_start().starts_with(['{', '['])) {
             return Err(ApiError::UnsupportedMedia(wanted(form)));
         }
         match text {
-            std::borrow::Cow::Borrowed(text) => parse(text),
+            std::borrow::Cow::Borrowed(text) => parse(text, &rest),
             std::borrow::Cow::Owned(text) => {
                 // The two together would be too much beside what is made of them.
-                drop(self.bytes);
-                parse(&text)
+                rest = Bytes::copy_from_slice(&rest);
+                drop(bytes);
+                parse(&text, &rest)
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{
-    IntoResponses, ToSchema,
+    IntoResponses,
     openapi::{
         Ref, RefOr,
         content::ContentBuilder,
@@ -15,7 +15,7 @@ use utoipa::{
     },
 };
 
-use super::super::{ApiError, error, protocol};
+use super::super::{ApiError, error, protocols::Form};
 
 const JSON: &str = "application/json";
 
@@ -41,36 +41,38 @@ impl<A: Failing, B: Failing, C: Failing> Failing for (A, B, C) {
     }
 }
 
-/// The answers of a handler that is made of these steps.
-pub(crate) struct Failures<Steps>(PhantomData<Steps>);
-
-impl<Steps: Failing> IntoResponses for Failures<Steps> {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let mut responses = BTreeMap::new();
-        add(&mut responses, &Steps::failures(), false);
-        responses
-    }
+/// Marks the protocol that answers are of.
+pub(crate) trait InForm {
+    /// How its errors look.
+    const FORM: &'static Form;
 }
 
-/// As [`Failures`], in the shape of the Open Inference Protocol.
-pub(crate) struct ProtocolFailures<Steps>(PhantomData<Steps>);
+/// Marks answers as version 1's.
+pub(crate) struct Native;
 
-impl<Steps: Failing> IntoResponses for ProtocolFailures<Steps> {
+impl InForm for Native {
+    const FORM: &'static Form = &error::FORM;
+}
+
+/// The answers of a handler that is made of these steps.
+pub(crate) struct Failures<Steps, P = Native>(PhantomData<(Steps, P)>);
+
+impl<Steps: Failing, P: InForm> IntoResponses for Failures<Steps, P> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut responses = BTreeMap::new();
-        add(&mut responses, &Steps::failures(), true);
+        add(&mut responses, &Steps::failures(), P::FORM);
         responses
     }
 }
 
 /// Adds errors to the answers: those of one status become one answer with an example for each.
-pub(super) fn add(responses: &mut BTreeMap<String, RefOr<Response>>, errors: &[ApiError], in_protocol: bool) {
+pub(super) fn add(responses: &mut BTreeMap<String, RefOr<Response>>, errors: &[ApiError], form: &Form) {
     for error in errors {
         let status = error.status().as_str().to_owned();
-        let response = responses.entry(status).or_insert_with(|| RefOr::T(empty(error, in_protocol)));
+        let response = responses.entry(status).or_insert_with(|| RefOr::T(empty(error, form)));
         let RefOr::T(response) = response else { continue };
         let Some(RefOr::T(content)) = response.content.get_mut(JSON) else { continue };
-        let example = ExampleBuilder::new().summary(error.message()).value(Some(body(error, in_protocol)));
+        let example = ExampleBuilder::new().summary(error.message()).value(Some(body(error, form)));
         if content.examples.insert(error.code().to_owned(), example.into()).is_none() {
             let sentence = format!("`{}`: {}", error.code(), error.message());
             if !response.description.is_empty() {
@@ -82,9 +84,8 @@ pub(super) fn add(responses: &mut BTreeMap<String, RefOr<Response>>, errors: &[A
 }
 
 /// An answer with the headers that go with the error's status.
-fn empty(error: &ApiError, in_protocol: bool) -> Response {
-    let name = if in_protocol { protocol::ErrorBody::name() } else { error::ErrorBody::name() };
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
+fn empty(error: &ApiError, form: &Form) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name((form.name)()))).build();
     let mut response = ResponseBuilder::new().content(JSON, content);
     if error.retry_after().is_some() {
         let seconds = HeaderBuilder::new()
@@ -105,10 +106,6 @@ fn empty(error: &ApiError, in_protocol: bool) -> Response {
     response.build()
 }
 
-fn body(error: &ApiError, in_protocol: bool) -> Value {
-    if in_protocol {
-        json!(protocol::ErrorBody::of(error))
-    } else {
-        json!(error::ErrorBody::of(error, EXAMPLE_ID, EXAMPLE_TIME))
-    }
+fn body(error: &ApiError, form: &Form) -> Value {
+    serde_json::from_str(&(form.render)(error, EXAMPLE_ID, EXAMPLE_TIME)).unwrap_or_default()
 }

@@ -2,22 +2,20 @@
 //! layers around them add.
 
 mod failures;
+pub(super) mod shapes;
 
-use utoipa::{
-    ToSchema,
-    openapi::{
-        Components, Info, License, OpenApi, RefOr,
-        header::HeaderBuilder,
-        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths},
-        schema::{ObjectBuilder, Type},
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
-        tag::Tag,
-    },
+use utoipa::openapi::{
+    Components, Info, License, OpenApi, RefOr,
+    header::HeaderBuilder,
+    path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths},
+    schema::{ObjectBuilder, Type},
+    security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    tag::Tag,
 };
 
-pub(super) use failures::{Failing, Failures, ProtocolFailures};
+pub(super) use failures::{Failing, Failures, InForm};
 
-use super::{ApiError, App, Port, Routes, auth, correlation, error, protocol, texts};
+use super::{ApiError, App, Port, Routes, auth, correlation, error, protocols, texts};
 use crate::{access::Exceeded, metrics::LimitReason, predict::PredictError, version};
 
 /// Groups of operations, as the page shows them.
@@ -25,7 +23,6 @@ pub(super) mod tags {
     pub(crate) const PREDICTIONS: &str = "Predictions";
     pub(crate) const JOBS: &str = "Batch jobs";
     pub(crate) const SERVICE: &str = "Service";
-    pub(crate) const PROTOCOL: &str = "Open Inference Protocol";
 }
 
 /// Name of the API key among the security schemes.
@@ -36,8 +33,8 @@ const BEARER: &str = "Bearer";
 const DESCRIPTION: &str = "\
 Tells the sentiment of texts.
 
-An error is one flat JSON object whose `error_code` stays the same; under `/v2` it has the shape of the Open Inference \
-Protocol. What this document doesn't name is answered 404 (`E1007`) as a path and 405 (`E1008`) as a method.";
+An error is one flat JSON object whose `error_code` stays the same; on a route of another protocol it has that one's \
+shape. What this document doesn't name is answered 404 (`E1007`) as a path and 405 (`E1008`) as a method.";
 
 const MANAGEMENT_DESCRIPTION: &str = "\
 What those who run the service ask of it. This port asks for no key and is not for callers.
@@ -62,20 +59,18 @@ pub(super) fn guarded(mut routes: Routes, app: &App) -> Routes {
     }
     for (path, operation) in operations(routes.get_openapi_mut()) {
         operation.security = Some(requirements.clone());
-        failures::add(&mut operation.responses.responses, &added, protocol::owns(path));
+        failures::add(&mut operation.responses.responses, &added, protocols::form(app, path));
     }
     routes
 }
 
 /// The whole document of a port, true of a server with these settings.
 pub(super) fn complete(mut document: OpenApi, app: &App, port: Port) -> OpenApi {
-    let (title, description, tags) = match port {
-        Port::Public => {
-            let tags = vec![tags::PREDICTIONS, tags::JOBS, tags::SERVICE, tags::PROTOCOL];
-            ("KubeSentiment", DESCRIPTION, tags)
-        }
-        Port::Management => ("KubeSentiment, management", MANAGEMENT_DESCRIPTION, vec![tags::SERVICE, tags::PROTOCOL]),
+    let (title, description, mut tags) = match port {
+        Port::Public => ("KubeSentiment", DESCRIPTION, vec![tags::PREDICTIONS, tags::JOBS, tags::SERVICE]),
+        Port::Management => ("KubeSentiment, management", MANAGEMENT_DESCRIPTION, vec![tags::SERVICE]),
     };
+    tags.extend(protocols::served(app).map(|spoken| spoken.tag));
     document.info = Info::new(title, version());
     document.info.description = Some(description.to_owned());
     let mut license = License::new("Apache-2.0");
@@ -95,12 +90,12 @@ pub(super) fn complete(mut document: OpenApi, app: &App, port: Port) -> OpenApi 
         }
     }
     let components = document.components.get_or_insert_with(Components::new);
-    add_schema::<error::ErrorBody>(components);
+    protocols::describe::<error::ErrorBody>(components);
     if port == Port::Public {
-        add_schema::<protocol::ErrorBody>(components);
-        // The bound and the name in force are known only now.
-        let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([app.config.model.name.as_str()]));
-        components.schemas.insert(protocol::ModelName::name().into_owned(), name.build().into());
+        // The bounds and the names in force are known only now.
+        for spoken in protocols::served(app) {
+            (spoken.describe)(app, components);
+        }
         components.schemas.insert(texts::SCHEMA.to_owned(), texts::schema(app.config.max_text_length));
         let scheme = ApiKeyValue::with_description(
             auth::API_KEY_NAME,
@@ -112,14 +107,6 @@ pub(super) fn complete(mut document: OpenApi, app: &App, port: Port) -> OpenApi 
         components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     }
     document
-}
-
-/// Adds a schema that the answers name but no handler does, and what it is made of.
-fn add_schema<T: ToSchema>(components: &mut Components) {
-    let mut parts = Vec::new();
-    T::schemas(&mut parts);
-    components.schemas.extend(parts);
-    components.schemas.insert(T::name().into_owned(), T::schema());
 }
 
 fn correlation_parameter() -> Parameter {

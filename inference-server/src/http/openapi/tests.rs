@@ -29,6 +29,10 @@ fn documents() -> Vec<Value> {
         document(&[management]),
         document_of(Port::Management, &[management]),
         document_of(Port::Management, &[management, ("MLOPS_DEBUG", "true")]),
+        document(&[("MLOPS_PROTOCOLS", "native")]),
+        document(&[("MLOPS_PROTOCOLS", "oip,tei")]),
+        document(&[("MLOPS_PROTOCOLS", "kserve")]),
+        document(&[("MLOPS_PROTOCOLS", "vllm,tei,native"), ("MLOPS_DEBUG", "true")]),
     ]
 }
 
@@ -142,6 +146,10 @@ fn errors_are_documented_by_their_codes() {
         ("POST /v2/models/{name}/infer", "401", "ProtocolError", "E3002"),
         ("POST /v2/models/{name}/infer", "415", "ProtocolError", "E1011 E1012"),
         ("POST /v2/models/{name}/infer", "404", "ProtocolError", "E1007"),
+        ("POST /v1/models/{name}", "400", "KserveError", "E1002 E1004 E1006 E1009 E1013"),
+        ("POST /predict", "504", "TeiError", "E2003"),
+        ("POST /", "503", "TeiError", "E2001 E4002 E4003"),
+        ("POST /classify", "401", "VllmError", "E3002"),
     ] {
         assert_eq!(codes(name, status), (schema.to_owned(), expected.to_owned()), "{name} {status}");
     }

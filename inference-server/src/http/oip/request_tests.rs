@@ -2,6 +2,15 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::http::oip::outputs::Output;
+
+fn parse(json: &str, longest: usize) -> Result<Parsed, ApiError> {
+    super::parse(json, &[], longest)
+}
+
+fn names(parsed: &Parsed) -> Vec<&'static str> {
+    parsed.wanted.iter().map(|wanted| wanted.output.name()).collect()
+}
 
 fn refused(body: &Value) -> String {
     let error = parse(&body.to_string(), 9).unwrap_err();
@@ -18,17 +27,17 @@ fn data_is_flat_or_nested() {
     for data in [json!(["a", " b "]), json!([["a"], ["b"]])] {
         let parsed = parse(&body(&json!([2, 1]), &data).to_string(), 9).unwrap();
         let texts: Vec<_> = parsed.texts.iter().map(|text| text.content.as_str()).collect();
+        assert_eq!(names(&parsed), ["label", "score", "truncated"]);
         assert_eq!((texts, parsed.shape), (vec!["a", "b"], vec![2, 1]));
-        assert_eq!(parsed.wanted, ["label", "score", "truncated"]);
     }
 }
 
 #[test]
 fn what_it_does_not_know_is_left_alone() {
     let json = r#"{"id":"7","parameters":{"a":[1e999]},"outputs":[{"name":"score","parameters":{"binary_data":true}}],
-        "inputs":[{"data":["a"],"shape":[1],"parameters":{},"datatype":"BYTES","name":"text"}]}"#;
+        "inputs":[{"data":["a"],"shape":[1],"parameters":[],"datatype":"BYTES","name":"args"}]}"#;
     let parsed = parse(json, 9).unwrap();
-    assert_eq!((parsed.id.as_deref(), parsed.wanted), (Some("7"), vec!["score"]));
+    assert_eq!((parsed.id.as_deref(), names(&parsed)), (Some("7"), vec!["score"]));
     for nothing in [json!(null), json!([])] {
         let mut body = body(&json!([1]), &json!(["a"]));
         (body["outputs"], body["id"]) = (nothing, json!(null));
@@ -44,6 +53,7 @@ fn what_does_not_follow_the_protocol_is_refused_in_a_sentence() {
         body[field] = value;
         body
     };
+    let with = |name: &str, parameters: Value| of("outputs", json!([{ "name": name, "parameters": parameters }]));
     for (body, sentence) in [
         (body(&json!([3]), &json!(["a"])), "the shape [3] does not hold the 1 elements of the data"),
         (body(&json!([]), &json!(["a"])), "the shape [] does not hold the 1 elements of the data"),
@@ -68,15 +78,19 @@ fn what_does_not_follow_the_protocol_is_refused_in_a_sentence() {
         (of("id", json!("é".repeat(257))), "the id may have 256 characters"),
         (of("id", json!(7)), "the id must be a string"),
         (
-            of("outputs", json!([{ "name": "logits" }])),
-            "the model has the outputs label, score and truncated, but no \"logits\"",
+            of("outputs", json!([{ "name": "embedding" }])),
+            "the model has the outputs label, score, truncated, probabilities, logits, but no \"embedding\"",
         ),
-        (of("outputs", json!(vec![json!({ "name": "label" }); 4])), "the model has 3 outputs, not more"),
+        (of("outputs", json!(vec![json!({ "name": "label" }); 6])), "the model has 5 outputs, not more"),
+        (with("label", json!({ "binary_data": 1 })), "binary_data must be true or false"),
+        (with("logits", json!({ "classification": -1 })), "classification must be a number of classes"),
+        (with("score", json!({ "classification": 1 })), "classification is of probabilities or logits, not of score"),
+        (of("parameters", json!({ "binary_data_output": "yes" })), "binary_data_output must be true or false"),
         (of("outputs", json!(["label"])), "the outputs must be a list of objects with a name"),
         (of("outputs", json!("label")), "the outputs must be a list of objects with a name"),
         (
             json!({ "inputs": [{ "name": "x".repeat(100), "shape": [1], "datatype": "INT64", "data": ["a"] }] }),
-            &format!("the input is \"{}\"… of \"INT64\", but must be \"text\" of \"BYTES\"", "x".repeat(64)),
+            &format!("the input \"{}\"… is of \"INT64\", but must be of \"BYTES\"", "x".repeat(64)),
         ),
     ] {
         let found = refused(&body);
@@ -97,4 +111,46 @@ fn what_is_no_json_says_where() {
     assert_eq!(parse("{\"inputs\":x", 9).unwrap_err().to_string(), "expected value at line 1 column 11");
     let error = parse(&body(&json!([1]), &json!(["A"])).to_string().replace('A', r"\ud83d"), 9).unwrap_err();
     assert!(error.to_string().starts_with("text 0: "), "{error}");
+}
+
+#[test]
+fn a_tensor_follows_the_json_where_its_size_is_said() {
+    let body = |data: Option<Value>, size: Value| {
+        let parameters = json!({ "binary_data_size": size });
+        let mut input = json!({ "name": "text", "shape": [2], "datatype": "BYTES", "parameters": parameters });
+        if let Some(data) = data {
+            input["data"] = data;
+        }
+        json!({ "inputs": [input] }).to_string()
+    };
+    let tensor = b"\x01\0\0\0a\x02\0\0\0bc";
+    let parsed = super::parse(&body(None, json!(11)), tensor, 9).unwrap();
+    assert_eq!(parsed.texts.iter().map(|text| text.content.as_str()).collect::<Vec<_>>(), ["a", "bc"]);
+    for (body, tensor, sentence) in [
+        (body(None, json!(12)), &tensor[..], "binary_data_size is 12, but 11 bytes follow the JSON"),
+        (body(None, json!(11)), b"", "binary_data_size is 11, but 0 bytes follow the JSON"),
+        (body(None, json!("11")), tensor, "binary_data_size must be a number of bytes"),
+        (body(Some(json!(["a", "b"])), json!(11)), tensor, "the input has both data and binary_data_size"),
+        (body(None, json!(5)), &tensor[..5], "the shape [2] does not hold the 1 elements of the data"),
+        (body(None, json!(null)), tensor, "11 bytes follow the JSON, but the input has no parameter binary_data_size"),
+    ] {
+        let error = super::parse(&body, tensor, 9).unwrap_err().to_string();
+        assert!(error.starts_with(sentence), "{error}");
+    }
+}
+
+#[test]
+fn outputs_are_binary_where_they_or_the_request_say_so() {
+    let wanted = |parameters: Value, outputs: Value| {
+        let mut body = body(&json!([1]), &json!(["a"]));
+        (body["parameters"], body["outputs"]) = (parameters, outputs);
+        parse(&body.to_string(), 9).unwrap().wanted
+    };
+    let all = json!({ "binary_data_output": true });
+    assert!(wanted(all.clone(), json!(null)).iter().all(|wanted| wanted.in_binary));
+    let some = json!([{ "name": "score", "parameters": { "binary_data": false } }, { "name": "label" }]);
+    let found: Vec<_> = wanted(all, some).iter().map(|wanted| (wanted.output, wanted.in_binary)).collect();
+    assert_eq!(found, [(Output::Score, false), (Output::Label, true)]);
+    let classes = json!([{ "name": "logits", "parameters": { "binary_data": true, "classification": 2 } }]);
+    assert_eq!(wanted(json!(null), classes), [Wanted { output: Output::Logits, in_binary: true, classes: Some(2) }]);
 }

@@ -1,26 +1,28 @@
 //! What a request for an inference says. It is read as it comes, and no further than it may be good.
 
-use std::borrow::Cow;
-
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use utoipa::{
-    ToSchema,
-    openapi::{
-        Ref, RefOr,
-        schema::{ArrayBuilder, OneOfBuilder, Schema},
-    },
-};
+use utoipa::ToSchema;
 
-use super::{TEXT, data::Data, outputs::wanted};
+use super::{
+    binary,
+    data::Data,
+    outputs::{self, Wanted, wanted},
+};
 use crate::http::{
     ApiError,
     elements::{Known, ListOf},
     error::quoted,
-    fields::{self, Raw},
+    fields::{self, Fields, Raw},
+    openapi::{Failing, shapes},
     rows::MOST_TEXTS,
-    texts::TextSchema,
 };
 use crate::predict::Text;
+
+/// What is known of parameters, wherever they are.
+const PARAMETERS: [&str; 4] = ["binary_data_size", "binary_data_output", "binary_data", "classification"];
+
+/// Parameters that are known.
+pub(super) type KnownParameters<'a> = Fields<'a, { PARAMETERS.len() }>;
 
 /// Longest id, in characters.
 const LONGEST_ID: usize = 256;
@@ -40,16 +42,27 @@ pub(super) struct Request {
     id: Option<String>,
     #[schema(min_items = 1, max_items = 1)]
     inputs: Vec<Input>,
-    /// The outputs that are wanted; all when there are none.
-    #[schema(max_items = 3)]
+    /// The outputs that are wanted; label, score and truncated when there are none.
+    #[schema(max_items = 5)]
     outputs: Option<Vec<Requested>>,
+    parameters: Option<Parameters>,
+}
+
+/// Parameters of a request. Others are ignored.
+#[derive(ToSchema)]
+#[schema(as = InferParameters)]
+#[expect(dead_code, reason = "only its shape is used")]
+struct Parameters {
+    /// Whether outputs follow the JSON as bytes where they don't say so themselves.
+    binary_data_output: Option<bool>,
 }
 
 #[derive(ToSchema)]
 #[schema(as = InferInput)]
 #[expect(dead_code, reason = "only its shape is used")]
 struct Input {
-    #[schema(pattern = "^text$", example = "text")]
+    /// Any, as there is one input.
+    #[schema(example = "text")]
     name: String,
     /// Its product is the number of texts, 1 to 1000.
     #[schema(value_type = Vec<Side>, min_items = 1, max_items = 16)]
@@ -58,7 +71,17 @@ struct Input {
     datatype: String,
     /// The texts, flat or nested by shape.
     #[schema(min_items = 1)]
-    data: Vec<Element>,
+    data: Option<Vec<Element>>,
+    parameters: Option<InputParameters>,
+}
+
+/// Parameters of an input. Others are ignored.
+#[derive(ToSchema)]
+#[schema(as = InferInputParameters)]
+#[expect(dead_code, reason = "only its shape is used")]
+struct InputParameters {
+    /// Bytes that follow the JSON in place of `data`.
+    binary_data_size: Option<u32>,
 }
 
 /// A side of a shape, in the document.
@@ -67,28 +90,41 @@ struct Input {
 #[expect(dead_code, reason = "only its shape is used")]
 struct Side(usize);
 
-/// What data is made of, in the document: a text, or a list of elements.
-struct Element;
-
-impl utoipa::PartialSchema for Element {
-    fn schema() -> RefOr<Schema> {
-        let nested = ArrayBuilder::new().items(Ref::from_schema_name(Self::name()));
-        OneOfBuilder::new().item(Ref::from_schema_name(TextSchema::name())).item(nested).into()
-    }
-}
-
-impl ToSchema for Element {
-    fn name() -> Cow<'static, str> {
-        "InferElement".into()
-    }
+shapes::one_of! {
+    /// What data is made of, in the document: a text, or a list of elements.
+    Element as "InferElement": [shapes::text(), shapes::list_of_any(shapes::named::<Element>())] of []
 }
 
 #[derive(ToSchema)]
 #[schema(as = InferRequestedOutput)]
 #[expect(dead_code, reason = "only its shape is used")]
 struct Requested {
-    #[schema(pattern = "^(label|score|truncated)$", example = "label")]
+    #[schema(pattern = "^(label|score|truncated|probabilities|logits)$", example = "label")]
     name: String,
+    parameters: Option<RequestedParameters>,
+}
+
+/// Parameters of an output. Others are ignored.
+#[derive(ToSchema)]
+#[schema(as = InferRequestedParameters)]
+#[expect(dead_code, reason = "only its shape is used")]
+struct RequestedParameters {
+    /// Whether it follows the JSON as bytes.
+    binary_data: Option<bool>,
+    /// Answers the highest numbers as strings `number:index:label`, so many of them; of probabilities and logits.
+    #[schema(minimum = 1, maximum = 10_000)]
+    classification: Option<u16>,
+}
+
+/// How a request can be wrong.
+pub(super) struct Parsing;
+
+impl Failing for Parsing {
+    fn failures() -> Vec<ApiError> {
+        let shape = "the shape [3] does not hold the 1 elements of the data".to_owned();
+        let too_long = ApiError::TextTooLong { characters: 3000, most: 2000 };
+        vec![ApiError::Protocol(shape), ApiError::AtText { index: 0, error: Box::new(too_long) }]
+    }
 }
 
 /// A request that can be answered.
@@ -97,11 +133,11 @@ pub(super) struct Parsed {
     pub(super) id: Option<String>,
     pub(super) shape: Vec<usize>,
     pub(super) texts: Vec<Text>,
-    pub(super) wanted: Vec<&'static str>,
+    pub(super) wanted: Vec<Wanted>,
 }
 
-/// Reads a body with texts of at most so many characters.
-pub(super) fn parse(json: &str, longest: usize) -> Result<Parsed, ApiError> {
+/// Reads a body with texts of at most so many characters, and the binary data that follows it.
+pub(super) fn parse(json: &str, tensors: &[u8], longest: usize) -> Result<Parsed, ApiError> {
     let mut body = Body { expected: "the body must be a JSON object", data: Data::new(longest), ..Body::default() };
     let mut reader = serde_json::Deserializer::from_str(json);
     let read = (&mut reader).deserialize_map(Object(Level::Request, &mut body)).and_then(|()| reader.end());
@@ -115,19 +151,28 @@ pub(super) fn parse(json: &str, longest: usize) -> Result<Parsed, ApiError> {
         },
         (Ok(()), None) => {}
     }
-    let Body { id, shape, outputs, .. } = body;
+    let Body { id, shape, outputs, data, .. } = body;
     match body.inputs {
         None => return refuse("missing field `inputs`"),
         Some(1) => {}
         Some(count) => return refuse(format!("the model has 1 input, not {count}")),
     }
     let (name, datatype) = (named("name", body.name)?, named("datatype", body.datatype)?);
-    if name != TEXT || datatype != "BYTES" {
+    if datatype != "BYTES" {
         let (name, datatype) = (quoted(&name), quoted(&datatype));
-        return refuse(format!("the input is {name} of {datatype}, but must be \"text\" of \"BYTES\""));
+        return refuse(format!("the input {name} is of {datatype}, but must be of \"BYTES\""));
     }
     let shape = sides(shape.ok_or_else(|| protocol("missing field `shape`"))?)?;
-    let texts = body.data.finish()?;
+    let size = parameter(body.input_parameters, |fields| binary::size(fields))?;
+    let texts = match size {
+        Some(_) if data.is_there() => return refuse("the input has both data and binary_data_size"),
+        Some(size) => binary::texts(size, tensors, longest)?,
+        None if tensors.is_empty() => data.finish()?,
+        None => {
+            let length = tensors.len();
+            return refuse(format!("{length} bytes follow the JSON, but the input has no parameter binary_data_size"));
+        }
+    };
     let elements = shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
     if shape.is_empty() || elements != Some(texts.len()) {
         return refuse(format!("the shape {shape:?} does not hold the {} elements of the data", texts.len()));
@@ -135,8 +180,18 @@ pub(super) fn parse(json: &str, longest: usize) -> Result<Parsed, ApiError> {
     if texts.is_empty() {
         return refuse(format!("1 to {MOST_TEXTS} texts are allowed, not 0"));
     }
-    let wanted = wanted(outputs)?;
+    let in_binary = parameter(body.parameters, |fields| outputs::flag(fields, "binary_data_output"))?;
+    let wanted = wanted(outputs, in_binary.unwrap_or_default())?;
     Ok(Parsed { id: id.map(short_id).transpose()?.flatten(), shape, texts, wanted })
+}
+
+/// Reads what is known of parameters. They are an object, or as good as none.
+pub(super) fn parameter<T>(
+    parameters: Option<Raw>,
+    read: impl FnOnce(&mut KnownParameters<'_>) -> Result<Option<T>, ApiError>,
+) -> Result<Option<T>, ApiError> {
+    let fields = parameters.and_then(|parameters| Fields::read(parameters.get(), PARAMETERS).ok());
+    fields.map_or(Ok(None), |mut fields| read(&mut fields))
 }
 
 pub(super) fn protocol(problem: impl Into<String>) -> ApiError {
@@ -205,7 +260,9 @@ struct Body<'a> {
     shape: Option<Raw<'a>>,
     datatype: Option<Raw<'a>>,
     data: Data,
+    input_parameters: Option<Raw<'a>>,
     outputs: Option<Raw<'a>>,
+    parameters: Option<Raw<'a>>,
 }
 
 #[derive(Clone, Copy)]
@@ -235,13 +292,14 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self(level, body) = self;
         let names: &[&'static str] = match level {
-            Level::Request => &["id", "outputs", "inputs"],
-            Level::Input => &["name", "shape", "datatype", "data"],
+            Level::Request => &["id", "outputs", "parameters", "inputs"],
+            Level::Input => &["name", "shape", "datatype", "parameters", "data"],
         };
         while let Some(place) = map.next_key_seed(Known(names))? {
             match (level, place) {
                 (Level::Request, Some(0)) => body.id = Some(map.next_value()?),
                 (Level::Request, Some(1)) => body.outputs = Some(map.next_value()?),
+                (Level::Request, Some(2)) => body.parameters = Some(map.next_value()?),
                 (Level::Request, Some(_)) => {
                     body.expected = "the inputs must be a list of one object";
                     map.next_value_seed(Inputs(body))?;
@@ -249,6 +307,7 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
                 (Level::Input, Some(0)) => body.name = Some(map.next_value()?),
                 (Level::Input, Some(1)) => body.shape = Some(map.next_value()?),
                 (Level::Input, Some(2)) => body.datatype = Some(map.next_value()?),
+                (Level::Input, Some(3)) => body.input_parameters = Some(map.next_value()?),
                 (Level::Input, Some(_)) => map.next_value_seed(ListOf(&mut body.data))?,
                 (_, None) => {
                     map.next_value::<IgnoredAny>()?;
@@ -280,7 +339,7 @@ impl<'de> Visitor<'de> for Inputs<'_, 'de> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let Self(body) = self;
         body.inputs = Some(0);
-        (body.name, body.shape, body.datatype) = (None, None, None);
+        (body.name, body.shape, body.datatype, body.input_parameters) = (None, None, None, None);
         body.data = Data::new(body.data.longest);
         if list.next_element_seed(Object(Level::Input, body))?.is_some() {
             body.inputs = Some(1);

@@ -7,8 +7,9 @@ use crate::http::{
     ApiError,
     elements::{Elements, ListOf},
     rows::MOST_TEXTS,
+    texts,
 };
-use crate::predict::{Text, TextError};
+use crate::predict::Text;
 
 /// The texts, flat or nested. The first that is none ends the reading.
 #[derive(Default)]
@@ -26,6 +27,11 @@ pub(super) struct Data {
 impl Data {
     pub(super) fn new(longest: usize) -> Self {
         Self { longest, ..Self::default() }
+    }
+
+    /// Whether a list of texts was there.
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there
     }
 
     pub(super) fn finish(self) -> Result<Vec<Text>, ApiError> {
@@ -73,14 +79,7 @@ impl<'de> Elements<'de> for Data {
         if self.has_room() {
             match Text::new(text, self.longest) {
                 Ok(text) => self.texts.push(text),
-                Err(error) => {
-                    // The protocol has one status for all that is wrong with a body.
-                    let error = match error {
-                        TextError::TooLong { characters, most } => ApiError::TextTooLong { characters, most },
-                        other => protocol(other.to_string()),
-                    };
-                    self.refused = Some(ApiError::AtText { index: self.texts.len(), error: Box::new(error) });
-                }
+                Err(error) => self.refused = Some(texts::at(self.texts.len(), error)),
             }
         }
     }

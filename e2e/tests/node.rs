@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         case("a_change_is_followed_from_a_terminal", following::progress),
         case("version_1_settings_move_no_port", running::version_1_settings),
         case("a_rotated_key_needs_no_restart", running::rotated_key),
+        case("https_and_grpc_reach_the_service", running::https_and_grpc),
         case("ids_may_be_the_platforms", running::ids_of_the_platform),
         case("one_restart_is_no_crash_loop", running::one_restart),
         case("a_container_of_somebody_else_is_named", running::injected_container),

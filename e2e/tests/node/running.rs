@@ -1,7 +1,7 @@
 //! Where a service runs and what happens to it there: settings of version 1, keys that are rotated, ids that are the
 //! platform's, containers that somebody else puts into the pod, and a process that ends once.
 
-use std::time::Duration;
+use std::{fs, process::Command, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -84,6 +84,81 @@ pub async fn rotated_key(client: Client) -> Outcome {
     let after = pod(&client, &namespace).await?;
     ensure!(before.uid() == after.uid(), "the pod was replaced");
     Ok(())
+}
+
+/// A certificate of this host name, signed by itself, and its key, both as PEM.
+fn certificate(host: &str) -> Result<(String, String), Failure> {
+    let folder = std::env::temp_dir().join(format!("kubesentiment-certificate-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(failure)?;
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (key, crt, subject) = (file("tls.key"), file("tls.crt"), format!("/CN={host}"));
+    let name = format!("subjectAltName=DNS:{host}");
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"])
+        .args(["-subj", &subject, "-addext", &name, "-keyout", &key, "-out", &crt])
+        .output()
+        .map_err(failure)?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |file: &str| fs::read_to_string(file).map_err(failure);
+    let pair = (read(&crt)?, read(&key)?);
+    fs::remove_dir_all(folder).map_err(failure)?;
+    Ok(pair)
+}
+
+/// HTTPS and gRPC by the Service, both with the Secret's certificate, and the digest of the model in answers and status.
+pub async fn https_and_grpc(client: Client) -> Outcome {
+    let namespace = namespace(&client, "https").await?;
+    let host = format!("reviews.{namespace}.svc");
+    let (certificate, key) = certificate(&host)?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let secret: Secret = serde_json::from_value(json!({
+        "metadata": {"name": "certificate"},
+        "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": certificate, "tls.key": key},
+    }))
+    .map_err(failure)?;
+    secrets.create(&PostParams::default(), &secret).await.map_err(failure)?;
+    service(&client, &namespace, "reviews", json!({"replicas": 1, "tls": {"secretName": "certificate"}}))
+        .await
+        .map_err(failure)?;
+    heals(&client, &namespace).await?;
+
+    let address = address(&client, &namespace).await?;
+    let (ip, _) = address.rsplit_once(':').ok_or("an address without a port")?;
+    let trusted = std::env::temp_dir().join(format!("{namespace}.crt"));
+    fs::write(&trusted, &certificate).map_err(failure)?;
+    let trusted = trusted.display().to_string();
+    let asked = |port: u16, path: &str, more: &[&str]| {
+        let (to, url) = (format!("{host}:{port}:{ip}"), format!("https://{host}:{port}{path}"));
+        let curl = ["curl", "-sS", "--http2", "--max-time", "10", "-D", "-", "--cacert", &trusted, "--resolve", &to];
+        in_node(&[&curl, more, &[url.as_str()]].concat())
+    };
+    let digest = eventually("an answer by HTTPS with a digest", || async {
+        let answer = asked(8000, "/api/v1/predict", &["-d", r#"{"text": "fine"}"#])?;
+        ensure!(answer.contains("\"label\""), "{answer}");
+        let found = answer.lines().find_map(|line| line.strip_prefix("x-model-digest: "));
+        found.map(|found| found.trim().to_owned()).ok_or_else(|| format!("no digest in {answer}"))
+    })
+    .await?;
+    // An empty message in its frame, and in the answer's the field 1, which is true.
+    let empty = std::env::temp_dir().join(format!("{namespace}.frame"));
+    fs::write(&empty, [0; 5]).map_err(failure)?;
+    let body = format!("@{}", empty.display());
+    let grpc = ["-H", "content-type: application/grpc", "-H", "te: trailers", "--data-binary", &body];
+    let answer = asked(8001, "/inference.GRPCInferenceService/ServerReady", &grpc)?;
+    ensure!(answer.contains("\u{8}\u{1}"), "{answer:?}");
+    for file in [&trusted, &empty.display().to_string()] {
+        fs::remove_file(file).map_err(failure)?;
+    }
+
+    let services: Api<SentimentService> = Api::namespaced(client.clone(), &namespace);
+    eventually("the digest in the status", || async {
+        let status = services.get("reviews").await.map_err(failure)?.status.unwrap_or_default();
+        let told = status.model.and_then(|model| model.digest);
+        ensure!(told.as_deref() == Some(digest.as_str()), "the status says {told:?}, and answers {digest}");
+        Ok(())
+    })
+    .await
 }
 
 /// Ids that are left to the platform: the pod's spec names none, and the server runs as the image's user.

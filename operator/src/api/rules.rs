@@ -236,7 +236,7 @@ fn what_is_right_is_let_through() {
         json!({"service": {"port": 8001}}),
         json!({"tls": {"secretName": "reviews-tls", "clientCASecretRef": {"name": "callers"}}}),
         json!({"inferenceLog": {"stdout": true, "sampleRatio": 0.0}}),
-        json!({"inferenceLog": {"url": "http://[2001:db8::1]:8080?team=a", "headersSecretRef": {"name": "a"}}}),
+        json!({"inferenceLog": {"url": "http://[2001:db8::1]:8080/team-a", "headersSecretRef": {"name": "a"}}}),
         json!({"inferenceLog": {"url": "https://records.example.com/a/b", "caSecretRef": {"name": "a"}, "sampleRatio": 1}}),
         json!({"auth": {"apiKeySecretRef": {"name": "keys"}, "limits": [
             {"name": "*", "concurrency": 4}, {"name": "shop", "requestsPerSecond": 10, "burst": 20},

@@ -17,7 +17,7 @@ pub(super) fn build(service: &ValidatedService) -> Vec<EnvVar> {
         server(service),
         cache(service),
         limits(service),
-        service.inference_log.as_ref().map(inference_log).unwrap_or_default(),
+        service.inference_log.as_ref().map(|log| inference_log(service, log)).unwrap_or_default(),
         secrets(service),
     ]
     .concat();

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod cpus;
 pub mod drift;
+pub mod grpc;
 pub mod http;
 pub mod jobs;
 pub mod logging;

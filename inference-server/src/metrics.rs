@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache, drift::Report, jobs::JobMetrics, predict};
+use crate::{cache, drift::Report, grpc, jobs::JobMetrics, predict};
 pub use access::{Access, KeyFailure};
 pub use insight::Insight;
 
@@ -80,6 +80,8 @@ pub struct Metrics {
     pub engine: Arc<engine::Series>,
     /// Predictions, and the model that makes them.
     pub predictions: Arc<predict::Series>,
+    /// Calls over gRPC.
+    pub grpc: grpc::Series,
     /// The cache.
     pub cache: Arc<cache::Series>,
     /// API keys, and the files of secrets.
@@ -107,6 +109,7 @@ impl Metrics {
             refused_connections: Family::default(),
             engine: Arc::default(),
             predictions: Arc::default(),
+            grpc: grpc::Series::new(),
             cache: Arc::default(),
             access: Access::default(),
             insight: Insight::default(),
@@ -135,6 +138,7 @@ impl Metrics {
         );
         self.predictions.register(all);
         self.engine.register(all);
+        self.grpc.register(all);
         self.cache.register(all);
         self.access.register(all);
         self.insight.register(all);

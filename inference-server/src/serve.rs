@@ -14,18 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
+
 use crate::{
     cli::Arguments,
     config::{Config, ConfigError, LogFormat, Reader, Settings},
     cpus,
     drift::{self, MakeError},
+    grpc,
     http::{self, App},
     logging,
     secrets::masked_sentence,
     startup::{self, StartError},
     traces::Traces,
 };
-use connections::Connections;
+use connections::{CallersPlaces, Connections};
 use listen::Listeners;
 use signals::{Signals, Stop};
 
@@ -123,17 +126,25 @@ fn fail(error: &StartError) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Waits until the open requests of all ports have their responses.
+async fn finish(ports: [Option<Connections>; 2]) {
+    join_all(ports.into_iter().flatten().map(Connections::finish)).await;
+}
+
 async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Threads)?;
     // Before the model is loaded, so that liveness is answered from the start.
     let listeners = Listeners::bind(config.host, config.port)?;
     let management = config.management_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
+    let calls = config.grpc_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
     config.port = listeners.port;
+    config.grpc_port = calls.as_ref().map(|calls| calls.port);
     config.management_port = management.as_ref().map(|management| management.port);
     tracing::info!(
         address = listeners.address(),
         addresses = listeners.addresses(),
         management = management.as_ref().map(Listeners::addresses),
+        grpc = calls.as_ref().map(Listeners::addresses),
         prefix = config.prefix(),
         profile = config.profile.as_str(),
         "listening"
@@ -142,7 +153,12 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let traces = config.tracing.as_ref().map(Traces::start).transpose()?;
     let app = Arc::new(App::new(config).with_traces(traces));
     let management = management.map(|listeners| Connections::accept_management(listeners.sockets, &app));
-    let connections = Connections::accept(listeners.sockets, &app);
+    let places = CallersPlaces::of(&app);
+    let connections = Connections::accept(listeners.sockets, &places, &app);
+    let calls = match calls {
+        Some(listeners) => Some(Connections::accept_calls(listeners.sockets, &places, grpc::calls(&app)?, &app)),
+        None => None,
+    };
     tokio::spawn(http::watch_secret_files(Arc::clone(&app)));
 
     let loading = Arc::clone(&app);
@@ -167,7 +183,7 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
         }
     }
     tokio::select! {
-        () = connections.finish() => tracing::info!("stopped"),
+        () = finish([Some(connections), calls]) => tracing::info!("stopped"),
         _ = signals.next() => tracing::warn!("stopped with requests unfinished"),
     }
     let lost = app.jobs.as_ref().map_or(0, |jobs| jobs.figures().active_jobs);

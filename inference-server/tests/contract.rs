@@ -1,5 +1,5 @@
-//! The server against programs that others wrote: schemathesis, a client of version 1, and Python's ONNX
-//! Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
+//! The server against programs that others wrote: schemathesis, a client of version 1, Triton's client, and Python's
+//! ONNX Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
 
 mod common;
 
@@ -73,6 +73,12 @@ fn a_client_of_version_1_runs_unchanged() {
             "insight"
         ]))
     );
+}
+
+#[test]
+fn tritons_client_is_served_over_grpc() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    println!("{}", run(python().args([&program("triton_client.py"), &server.grpc_address, KEY, "default"])));
 }
 
 #[derive(Debug, Deserialize)]

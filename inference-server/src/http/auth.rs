@@ -4,7 +4,7 @@ mod slowdown;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{ApiError, App};
 use crate::{
@@ -16,7 +16,7 @@ use slowdown::Slowdown;
 
 /// The header's name as people know it.
 pub(super) const API_KEY_NAME: &str = "X-API-Key";
-pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Lets those pass who have a key.
 pub(super) struct Guard {
@@ -35,13 +35,18 @@ impl Guard {
 /// Lets a request pass when no key is set, or when it carries one of those in force. It is told otherwise after
 /// a while, when many wrong keys came lately. A right one never waits.
 pub(super) async fn require_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    check_key(app, headers.get(API_KEY).map(HeaderValue::as_bytes)).await
+}
+
+/// As [`require_key`], with what was sent as a key.
+pub(crate) async fn check_key(app: &App, sent: Option<&[u8]>) -> Result<(), ApiError> {
     let Some(guard) = &app.guard else { return Ok(()) };
     let access = &app.metrics.access;
-    let Some(sent) = headers.get(API_KEY) else {
+    let Some(sent) = sent else {
         access.refuse(KeyFailure::Missing);
         return Err(ApiError::Unauthorized);
     };
-    if let Some(name) = guard.keys.current().name_of(sent.as_bytes()) {
+    if let Some(name) = guard.keys.current().name_of(sent) {
         access.let_pass(name);
         return Ok(());
     }

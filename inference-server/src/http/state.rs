@@ -7,8 +7,15 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-use super::{auth::Guard, bodies, predict_batch};
-use crate::{config::Config, cpus, jobs::Jobs, metrics::Metrics, predict::Predictor, traces::Traces};
+use super::{auth::Guard, bodies};
+use crate::{
+    config::Config,
+    cpus,
+    jobs::Jobs,
+    metrics::Metrics,
+    predict::{Batches, Predictor},
+    traces::Traces,
+};
 
 /// The application.
 pub struct App {
@@ -21,11 +28,11 @@ pub struct App {
     /// Answers texts.
     pub predictor: Predictor,
     /// Places for batches that are handled at once.
-    pub(super) batches: Semaphore,
+    pub(crate) batches: Batches,
     /// Batch jobs, unless they are turned off.
     pub jobs: Option<Jobs>,
     /// Bytes of memory for bodies.
-    pub(super) bodies: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Semaphore>,
     /// Large and compressed bodies that are read at once: as many as there are CPUs.
     pub(super) readers: Arc<Semaphore>,
     /// The way to the collector of traces, if there is one.
@@ -40,7 +47,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let predictor =
             Predictor::new(config.request_timeout, Arc::clone(&metrics.predictions), Arc::clone(&metrics.engine));
-        let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
+        let batches = Batches::new();
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let guard = Guard::of(&config);
         let app = Self {

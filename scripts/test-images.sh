@@ -136,6 +136,7 @@ check_server() {
   check "the entry point is the server" has '.Entrypoint == ["/app/sentiment-server"]'
   check "the health check runs without a shell" has '.Healthcheck.Test == ["CMD", "/app/healthcheck"]'
   check "port 8000 is declared" has '.ExposedPorts | has("8000/tcp")'
+  check "port 8001 is declared" has '.ExposedPorts | has("8001/tcp")'
   check "HEALTHCHECK_PATH is the production path" has '.Env | any(. == "HEALTHCHECK_PATH=/api/v1/health")'
   for name in sentiment-server healthcheck build-info.json config logs tmp model/model.onnx model/model.onnx.data model/model.onnx.varlen model/tokenizer.json model/config.json model/drift-baseline.json lib/libonnxruntime.so; do
     check "/app/$name exists" test -e "$rootfs/app/$name"

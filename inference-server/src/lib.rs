@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod cpus;
 pub mod drift;
+pub mod grpc;
 pub mod http;
 pub mod inference_log;
 pub mod jobs;

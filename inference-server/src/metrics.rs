@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache, drift::Report, inference_log, jobs::JobMetrics, predict};
+use crate::{cache, drift::Report, grpc, inference_log, jobs::JobMetrics, predict};
 pub use access::{Access, KeyFailure, LimitReason};
 pub use insight::Insight;
 
@@ -83,6 +83,8 @@ pub struct Metrics {
     pub engine: Arc<engine::Series>,
     /// Predictions, and the model that makes them.
     pub predictions: Arc<predict::Series>,
+    /// Calls over gRPC.
+    pub grpc: grpc::Series,
     /// The cache.
     pub cache: Arc<cache::Series>,
     /// The inference log.
@@ -112,6 +114,7 @@ impl Metrics {
             refused_connections: Family::default(),
             engine: Arc::default(),
             predictions: Arc::default(),
+            grpc: grpc::Series::new(),
             cache: Arc::default(),
             inference_log: Arc::default(),
             access: Access::default(),
@@ -141,6 +144,7 @@ impl Metrics {
         );
         self.predictions.register(all);
         self.engine.register(all);
+        self.grpc.register(all);
         self.cache.register(all);
         self.inference_log.register(all);
         self.access.register(all);

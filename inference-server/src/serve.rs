@@ -16,11 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
+
 use crate::{
     cli::Arguments,
     config::{Config, ConfigError, LogFormat, Reader, Settings},
     cpus,
     drift::{self, MakeError},
+    grpc,
     http::{self, App},
     inference_log::InferenceLog,
     logging,
@@ -28,7 +31,7 @@ use crate::{
     startup::{self, StartError},
     traces::Traces,
 };
-use connections::Connections;
+use connections::{CallersPlaces, Connections};
 use listen::Listeners;
 use signals::{Signals, Stop};
 
@@ -126,18 +129,26 @@ fn fail(error: &StartError) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Waits until the open requests of all ports have their responses.
+async fn finish(ports: [Option<Connections>; 2]) {
+    join_all(ports.into_iter().flatten().map(Connections::finish)).await;
+}
+
 async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Threads)?;
     // Before the model is loaded, so that liveness is answered from the start.
     let listeners = Listeners::bind(config.host, config.port)?;
     let management = config.management_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
+    let calls = config.grpc_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
     config.port = listeners.port;
+    config.grpc_port = calls.as_ref().map(|calls| calls.port);
     config.management_port = management.as_ref().map(|management| management.port);
     tracing::info!(
         address = listeners.address(),
         addresses = listeners.addresses(),
         management = management.as_ref().map(Listeners::addresses),
         tls = config.tls.is_some(),
+        grpc = calls.as_ref().map(Listeners::addresses),
         prefix = config.prefix(),
         profile = config.profile.as_str(),
         "listening"
@@ -149,7 +160,12 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let log = app.config.inference_log.as_ref().map(|log| InferenceLog::start(log, &series)).transpose()?;
     let app = Arc::new(app.with_inference_log(log));
     let management = management.map(|listeners| Connections::accept_management(listeners.sockets, &app));
-    let connections = Connections::accept(listeners.sockets, &app);
+    let places = CallersPlaces::of(&app);
+    let connections = Connections::accept(listeners.sockets, &places, &app);
+    let calls = match calls {
+        Some(listeners) => Some(Connections::accept_calls(listeners.sockets, &places, grpc::calls(&app)?, &app)),
+        None => None,
+    };
     tokio::spawn(http::watch_secret_files(Arc::clone(&app)));
 
     let loading = Arc::clone(&app);
@@ -174,7 +190,7 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
         }
     }
     tokio::select! {
-        () = connections.finish() => tracing::info!("stopped"),
+        () = finish([Some(connections), calls]) => tracing::info!("stopped"),
         _ = signals.next() => tracing::warn!("stopped with requests unfinished"),
     }
     let lost = app.jobs.as_ref().map_or(0, |jobs| jobs.figures().active_jobs);

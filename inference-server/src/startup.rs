@@ -50,6 +50,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// gRPC can't be served.
+    #[error("StartFailed: can't describe what gRPC serves: {0}")]
+    Grpc(#[from] tonic_reflection::server::Error),
     /// Traces can't be exported as the settings ask.
     #[error("InvalidConfig: {0}")]
     Traces(#[from] TracesError),

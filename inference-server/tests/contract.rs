@@ -88,6 +88,11 @@ fn the_hubs_client_classifies_texts() {
     println!("{}", run(python().args([&program("hub_client.py"), &url, KEY])));
 }
 
+fn tritons_client_is_served_over_grpc() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    println!("{}", run(python().args([&program("triton_grpc_client.py"), &server.grpc_address, KEY, "default"])));
+}
+
 #[derive(Debug, Deserialize)]
 struct Scored {
     label: String,

@@ -17,7 +17,7 @@ use crate::access::{Denied, Permit, sent_key};
 
 /// The header's name as people know it.
 pub(super) const API_KEY_NAME: &str = "X-API-Key";
-pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Lets a request pass when no key is set, or when it carries one of those in force and no more than that may.
 pub(super) async fn require_key(app: &App, headers: &HeaderMap) -> Result<Permit, ApiError> {

@@ -79,7 +79,7 @@ impl Receipt {
 }
 
 /// Takes room in memory for bytes of a body, if there is any.
-fn hold(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(crate) fn hold(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
     let held = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(room).try_acquire_many_owned(bytes).ok());
     held.ok_or_else(|| {
         let most = MOST_BYTES >> 20;

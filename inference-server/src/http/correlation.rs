@@ -2,7 +2,7 @@
 
 use axum::{
     extract::Request,
-    http::{HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue},
     response::Response,
 };
 use tracing::Span;
@@ -16,10 +16,10 @@ use crate::traces::{TraceContext, Traces};
 
 /// The header's name as people know it.
 pub(super) const HEADER_NAME: &str = "X-Correlation-ID";
-pub(super) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// The request's own place in the trace, as the draft of level 2 of W3C's trace context names it.
-pub(super) const TRACE: HeaderName = HeaderName::from_static("traceresponse");
+pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Longest id that is taken from a caller, so that logs and responses stay small.
 const LONGEST: usize = 128;
@@ -29,8 +29,9 @@ const LONGEST: usize = 128;
 pub struct CorrelationId(HeaderValue);
 
 impl CorrelationId {
-    fn of(request: &Request) -> Self {
-        let given = request.headers().get(HEADER).filter(|value| {
+    /// The caller's, if it can be used, or a new one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(HEADER).filter(|value| {
             let usable = value.to_str().is_ok_and(|id| id.bytes().all(|byte| byte.is_ascii_graphic()));
             usable && (1..=LONGEST).contains(&value.len())
         });
@@ -43,11 +44,31 @@ impl CorrelationId {
         Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none")))
     }
 
+    /// The id as a header.
+    pub(crate) fn into_header(self) -> HeaderValue {
+        self.0
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
+}
+
+/// Where a request is in a trace.
+pub(crate) fn trace_of(app: &App, headers: &HeaderMap) -> TraceContext {
+    let traces = app.traces.as_ref().filter(|traces| traces.records());
+    let mut trace = TraceContext::of(headers, || traces.is_some_and(Traces::sample));
+    // Callers decide which of their traces are recorded, but not that any are.
+    trace.sampled &= traces.is_some();
+    trace
+}
+
+/// What is logged in it has both ids.
+pub(crate) fn span_of(id: &CorrelationId, trace: &TraceContext) -> Span {
+    // At the error level, so that every line has it whatever the log level.
+    tracing::error_span!("request", correlation_id = id.as_str(), trace_id = %format_args!("{:032x}", trace.trace_id))
 }
 
 /// A request that has its id and its place in a trace.
@@ -62,17 +83,12 @@ pub(super) struct Correlated {
 
 impl Correlated {
     pub(super) fn begin(app: &App, request: &mut Request) -> Self {
-        let id = CorrelationId::of(request);
+        let id = CorrelationId::of(request.headers());
         let form = protocols::form(app, request.uri().path());
-        let traces = app.traces.as_ref().filter(|traces| traces.records());
-        let mut trace = TraceContext::of(request.headers(), || traces.is_some_and(Traces::sample));
-        // Callers decide which of their traces are recorded, but not that any are.
-        trace.sampled &= traces.is_some();
+        let trace = trace_of(app, request.headers());
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(trace);
-        // At the error level, so that every line has it whatever the log level.
-        let trace_id = format_args!("{:032x}", trace.trace_id);
-        let span = tracing::error_span!("request", correlation_id = id.as_str(), %trace_id);
+        let span = span_of(&id, &trace);
         Self { id, trace, form, span }
     }
 

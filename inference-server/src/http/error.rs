@@ -44,7 +44,7 @@ const LONGEST_QUOTE: usize = 64;
 const LONGEST_SENTENCE: usize = 300;
 
 /// What a caller sent, for an error's sentence.
-pub(super) fn quoted(given: &str) -> String {
+pub(crate) fn quoted(given: &str) -> String {
     let start: String = given.chars().take(LONGEST_QUOTE).collect();
     if start.len() < given.len() { format!("{start:?}…") } else { format!("{start:?}") }
 }

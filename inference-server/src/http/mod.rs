@@ -1,16 +1,16 @@
 //! The HTTP API.
 
-mod auth;
+pub(crate) mod auth;
 mod batch_jobs;
-mod bodies;
-mod correlation;
+pub(crate) mod bodies;
+pub(crate) mod correlation;
 mod crowd;
 mod deadline;
 mod details;
 mod docs;
 mod drift;
 mod elements;
-mod error;
+pub(crate) mod error;
 mod explain;
 mod feedback;
 mod fields;
@@ -23,9 +23,9 @@ mod observe;
 mod oip;
 mod openapi;
 mod predict;
-mod predict_batch;
+pub(crate) mod predict_batch;
 mod protocols;
-mod rows;
+pub(crate) mod rows;
 mod secret_files;
 mod state;
 mod tei;

@@ -27,10 +27,7 @@ use crate::predict::{Call, Prediction, WhenFull};
 use crate::protocol::Protocol;
 
 /// Largest body: 1000 texts of 512 characters, each character escaped as a surrogate pair.
-pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;
-
-/// Bodies of this size that are handled at once, so that they don't fill the memory.
-pub(super) const MOST_AT_ONCE: usize = 8;
+pub(crate) const MOST_BYTES: usize = 6 * 1024 * 1024;
 
 /// Label of a text without an answer.
 pub(super) const ERROR: &str = "ERROR";
@@ -141,8 +138,7 @@ pub(super) async fn predict_batch(
 
 /// One of the places for batches, unless all are taken.
 pub(super) fn place(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
-    let taken = |_| ApiError::Overloaded(format!("{MOST_AT_ONCE} batches are being handled already"));
-    app.batches.try_acquire().map_err(taken)
+    app.batches.enter().map_err(|taken| ApiError::Overloaded(taken.to_string()))
 }
 
 fn item<'a>(head: &Head, index: usize, answer: &'a Result<Prediction, Refused>, wanted: Wanted) -> Item<'a> {

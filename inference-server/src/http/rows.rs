@@ -13,7 +13,7 @@ use super::{
 use crate::predict::{Call, PredictError, Prediction, Predictor, ServedModel, Text};
 
 /// Texts in one request.
-pub(super) const MOST_TEXTS: usize = 1000;
+pub(crate) const MOST_TEXTS: usize = 1000;
 
 /// The field that they are in.
 const FIELD: &str = "texts";

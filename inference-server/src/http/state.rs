@@ -7,9 +7,15 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-use super::{bodies, predict_batch};
+use super::bodies;
 use crate::{
-    access::Guard, config::Config, cpus, inference_log::InferenceLog, jobs::Jobs, metrics::Metrics, predict::Predictor,
+    access::Guard,
+    config::Config,
+    cpus,
+    inference_log::InferenceLog,
+    jobs::Jobs,
+    metrics::Metrics,
+    predict::{Batches, Predictor},
     traces::Traces,
 };
 
@@ -24,11 +30,11 @@ pub struct App {
     /// Answers texts.
     pub predictor: Predictor,
     /// Places for batches that are handled at once.
-    pub(super) batches: Semaphore,
+    pub(crate) batches: Batches,
     /// Batch jobs, unless they are turned off.
     pub jobs: Option<Jobs>,
     /// Bytes of memory for bodies.
-    pub(super) bodies: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Semaphore>,
     /// Large and compressed bodies that are read at once: as many as there are CPUs.
     pub(super) readers: Arc<Semaphore>,
     /// The way to the collector of traces, if there is one.
@@ -46,7 +52,7 @@ impl App {
         if config.redis.is_some() {
             metrics.cache.expect_redis();
         }
-        let batches = Semaphore::new(predict_batch::MOST_AT_ONCE);
+        let batches = Batches::new();
         let jobs = config.jobs.map(|config| Jobs::new(config, metrics.jobs.clone()));
         let guard = Guard::of(&config, &metrics);
         let app = Self {

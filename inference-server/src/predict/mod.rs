@@ -1,6 +1,7 @@
 //! The one way to an answer, whatever the protocol: cache, coalescing, queue, head, drift and series are passed here.
 //! Protocols translate what came into a [`Text`] and a [`Call`], and a [`Prediction`] or a [`PredictError`] back.
 
+mod batches;
 mod error;
 mod foreground;
 mod prediction;
@@ -25,6 +26,7 @@ use model::{Digest, Verdict};
 use uuid::Uuid;
 
 use crate::{cache::Output, inference_log::InferenceLog, protocol::Protocol, traces};
+pub use batches::{Batches, TooManyBatches};
 pub use error::PredictError;
 use foreground::Foreground;
 pub use prediction::Prediction;

@@ -34,17 +34,28 @@ pub fn add_text(timeline: &Timeline) {
     });
 }
 
+/// What was asked for.
+enum Named {
+    Http { method: &'static str, route: String },
+    Rpc { path: &'static str },
+}
+
+/// How a request ended.
+enum Ended {
+    Http(u16),
+    Rpc { code: i32, is_servers: bool },
+}
+
 /// The span of a request. Exported when dropped, so that a request whose client goes has one too.
 pub struct RequestSpan<'a> {
     traces: &'a Traces,
     context: TraceContext,
-    method: &'static str,
-    route: String,
+    named: Named,
     correlation_id: String,
     begun: Instant,
     begun_at: SystemTime,
     texts: Arc<Mutex<Vec<Timeline>>>,
-    status: Option<u16>,
+    status: Option<Ended>,
     discarded: bool,
 }
 
@@ -58,11 +69,20 @@ impl<'a> RequestSpan<'a> {
         route: &str,
         correlation_id: &str,
     ) -> Self {
+        Self::named(traces, context, Named::Http { method, route: route.to_owned() }, correlation_id)
+    }
+
+    /// Begins the span of a call over gRPC, by its path.
+    #[must_use]
+    pub fn begin_call(traces: &'a Traces, context: TraceContext, path: &'static str, correlation_id: &str) -> Self {
+        Self::named(traces, context, Named::Rpc { path }, correlation_id)
+    }
+
+    fn named(traces: &'a Traces, context: TraceContext, named: Named, correlation_id: &str) -> Self {
         Self {
             traces,
             context,
-            method,
-            route: route.to_owned(),
+            named,
             correlation_id: correlation_id.to_owned(),
             begun: Instant::now(),
             begun_at: SystemTime::now(),
@@ -79,7 +99,12 @@ impl<'a> RequestSpan<'a> {
 
     /// Ends the span with the response's status.
     pub fn end(mut self, status: u16) {
-        self.status = Some(status);
+        self.status = Some(Ended::Http(status));
+    }
+
+    /// Ends the span of a call with its code, and with whether that is an error of the server.
+    pub fn end_call(mut self, code: i32, is_servers: bool) {
+        self.status = Some(Ended::Rpc { code, is_servers });
     }
 
     /// Ends the span without exporting it.
@@ -136,24 +161,38 @@ impl Drop for RequestSpan<'_> {
             self.traces.export(self.child("queue", text.queued, text.run, Vec::new()));
             self.traces.export(self.child("inference", text.run, text.done, vec![texts]));
         }
-        // Names as in OpenTelemetry's semantic conventions for HTTP servers.
-        let mut attributes = vec![
-            KeyValue::new("http.request.method", self.method),
-            KeyValue::new("http.route", self.route.clone()),
-            KeyValue::new("correlation_id", self.correlation_id.clone()),
-        ];
+        // Names as in OpenTelemetry's semantic conventions for HTTP servers and for RPC.
+        let (name, mut attributes) = match &self.named {
+            Named::Http { method, route } => (
+                format!("{method} {route}"),
+                vec![KeyValue::new("http.request.method", *method), KeyValue::new("http.route", route.clone())],
+            ),
+            Named::Rpc { path } => {
+                let name = path.trim_start_matches('/');
+                let (service, method) = name.split_once('/').unwrap_or_default();
+                let attributes = [("rpc.system", "grpc"), ("rpc.service", service), ("rpc.method", method)];
+                (
+                    name.to_owned(),
+                    attributes.map(|(key, value)| KeyValue::new(key, value.to_owned())).into_iter().collect(),
+                )
+            }
+        };
+        attributes.push(KeyValue::new("correlation_id", self.correlation_id.clone()));
         let status = match self.status {
             None => Status::error("the client went away"),
-            Some(500..) => Status::error(""),
+            Some(Ended::Http(500..) | Ended::Rpc { is_servers: true, .. }) => Status::error(""),
             Some(_) => Status::Unset,
         };
-        attributes.extend(self.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status))));
+        attributes.extend(self.status.as_ref().map(|status| match *status {
+            Ended::Http(status) => KeyValue::new("http.response.status_code", i64::from(status)),
+            Ended::Rpc { code, .. } => KeyValue::new("rpc.grpc.status_code", i64::from(code)),
+        }));
         self.traces.export(SpanData {
             span_context: self.span_context(self.context.span_id),
             parent_span_id: self.context.parent.map_or(SpanId::INVALID, span_id),
             parent_span_is_remote: self.context.parent.is_some(),
             span_kind: SpanKind::Server,
-            name: Cow::Owned(format!("{} {}", self.method, self.route)),
+            name: Cow::Owned(name),
             status,
             ..self.child("", self.begun, Instant::now(), attributes)
         });

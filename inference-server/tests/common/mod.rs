@@ -98,6 +98,8 @@ pub struct Server {
     child: Child,
     lines: Receiver<Value>,
     pub address: String,
+    /// Address of the port of gRPC, if it is served.
+    pub grpc_address: String,
     /// Address of the management port, if there is one.
     pub management: String,
     pub prefix: String,
@@ -126,11 +128,12 @@ impl Server {
             }
         });
         let agent = Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let (address, management) = (String::new(), String::new());
-        let mut server =
-            Self { child, lines, address, management, prefix: "/api/v1".to_owned(), scheme: "http", agent };
+        let [address, grpc_address, management] = [const { String::new() }; 3];
+        let (prefix, scheme) = ("/api/v1".to_owned(), "http");
+        let mut server = Self { child, lines, address, grpc_address, management, prefix, scheme, agent };
         let listening = server.line("listening");
         listening["address"].as_str().unwrap().clone_into(&mut server.address);
+        listening["grpc"].as_str().unwrap_or_default().clone_into(&mut server.grpc_address);
         listening["management"].as_str().unwrap_or_default().clone_into(&mut server.management);
         server
     }

@@ -31,7 +31,7 @@ fn the_code_is_made_from_the_protocol() {
         }
         assert!(
             fs::read(&file).unwrap_or_default() == expected,
-            "{name} is not what the protocol makes: UPDATE_PROTO=1 cargo test --test proto"
+            "{name} is not what the protocol makes: make proto"
         );
     }
 }

@@ -163,7 +163,7 @@ pub(super) fn parse(json: &str, tensors: &[u8], longest: usize) -> Result<Parsed
         return refuse(format!("the input {name} is of {datatype}, but must be of \"BYTES\""));
     }
     let shape = sides(shape.ok_or_else(|| protocol("missing field `shape`"))?)?;
-    let size = parameter(body.input_parameters, |fields| binary::size(fields))?;
+    let size = parameter(body.input_parameters, binary::size)?;
     let texts = match size {
         Some(_) if data.is_there() => return refuse("the input has both data and binary_data_size"),
         Some(size) => binary::texts(size, tensors, longest)?,

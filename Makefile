@@ -70,6 +70,10 @@ crds: ## Generate the CRD and docs/reference.md from operator/src/api
 	@cargo run -q -p kubesentiment-operator -- reference >docs/reference.md.new
 	@mv docs/reference.md.new docs/reference.md
 
+.PHONY: proto
+proto: ## Generate the code of gRPC from its .proto
+	@UPDATE_PROTO=1 cargo test -q --locked -p kubesentiment-inference-server --test proto
+
 .PHONY: docs
 docs: ## API documentation of the crates in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -101,7 +105,7 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
-contract: onnxruntime ## The server against schemathesis, a client of version 1, and Python's ONNX Runtime
+contract: onnxruntime ## The server against schemathesis, clients of version 1 and of Triton, and Python's ONNX Runtime
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@cargo test --locked -p kubesentiment-inference-server --test contract
 

@@ -1,6 +1,6 @@
 //! The Open Inference Protocol over gRPC, with a client of tonic's.
 
-#![allow(clippy::unwrap_used, reason = "a test's helper may fail its test")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
 
 #[path = "grpc/client.rs"]
 mod client;
@@ -415,6 +415,8 @@ async fn clients_that_dawdle_are_cut_off() {
     ends_within(&server, b"GET / HTTP/1.1\r\n\r\n", Duration::from_secs(3));
     ends_within(&server, &[&preface[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat(), Duration::from_secs(6));
 
+    assert!(client::ends_untaken(&server, Duration::from_secs(6)).await);
+
     // A message of which only the start comes.
     let begun = Instant::now();
     assert_eq!(client::status_of(&server, &[], (&b"\0\0\0\0\x09half"[..]).into(), false).await, "4");
@@ -439,4 +441,26 @@ async fn beyond_the_limit_only_probes_are_answered() {
     assert_eq!(code, Code::Unavailable);
     assert!(sentence.contains("MLOPS_MAX_CONNECTIONS"), "{sentence}");
     busy.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_many_calls_and_much_metadata_hurts_no_other() {
+    let server = start(&[]);
+    let hostile = connect(&server).await;
+    let calls: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut client = hostile.clone();
+            tokio::spawn(async move { client.model_stream_infer(stream::pending()).await.map(|_| ()) })
+        })
+        .collect();
+    let mut large = Request::new(request(&["good"]));
+    large.metadata_mut().insert("x-large", MetadataValue::try_from("x".repeat(100_000)).unwrap());
+    assert!(connect(&server).await.model_infer(large).await.is_err());
+    let mut client = connect(&server).await;
+    for _ in 0..10 {
+        client.model_infer(request(&["good"])).await.unwrap();
+    }
+    let open: i64 = server.series("sentiment_open_connections").unwrap();
+    assert!(open <= 4, "{open} connections are open");
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
 }

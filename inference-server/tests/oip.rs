@@ -68,8 +68,7 @@ fn tensors_go_both_ways_as_bytes() {
     let binary = json!({ "name": "text", "shape": [2], "datatype": "BYTES", "parameters": parameters });
     let mut plain = post(&server, "/v2/models/default/infer", &json!({ "inputs": [input(&texts)] }));
     let plain = json(&mut plain);
-    let scores: Vec<f32> =
-        plain["outputs"][1]["data"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap() as f32).collect();
+    let scores: Vec<f32> = serde_json::from_value(plain["outputs"][1]["data"].clone()).unwrap();
 
     // As tritonclient asks where no outputs are named.
     let body = json!({ "inputs": [binary], "parameters": { "binary_data_output": true } });

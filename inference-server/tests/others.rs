@@ -1,4 +1,4 @@
-//! The protocols of KServe (version 1), text-embeddings-inference, the Hub, vLLM and Infinity, against the real server.
+//! The protocols of `KServe` (version 1), text-embeddings-inference, the Hub, vLLM and Infinity, against the real server.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper may fail its test")]
 

@@ -73,9 +73,13 @@ pub fn batches(texts: &[String], size: usize) -> Vec<Vec<u8>> {
 }
 
 fn request(route: &str, body: &Value) -> Vec<u8> {
-    let body = body.to_string();
-    let head = format!("POST /api/v1/{route} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n");
-    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    post(&format!("/api/v1/{route}"), "Content-Type: application/json\r\n", body.to_string().as_bytes())
+}
+
+/// A request with these lines of headers more.
+pub fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: bench\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// A text that was sent, and from when on its time is taken.

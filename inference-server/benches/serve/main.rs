@@ -1,7 +1,7 @@
 //! `make bench`: how near the server comes to what ONNX Runtime can do on this machine.
 //!
 //! One run, some minutes. `BENCH_SECONDS` sets the length of each row (default 6), and
-//! `BENCH_SECTIONS` which of int8, larger, mixed and hits are run (default all).
+//! `BENCH_SECTIONS` which of int8, larger, mixed, hits and protocols are run (default all).
 
 #![allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 #![allow(clippy::unwrap_used, reason = "a failed measurement is a failed run")]
@@ -10,6 +10,7 @@
 mod cache_hits;
 mod limit;
 mod load;
+mod protocols;
 mod report;
 mod server;
 mod texts;
@@ -52,7 +53,7 @@ fn main() {
     }
     let seconds = env::var("BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(6);
     let row = Duration::from_secs(seconds);
-    let sections = env::var("BENCH_SECTIONS").unwrap_or("int8,larger,mixed,hits".to_owned());
+    let sections = env::var("BENCH_SECTIONS").unwrap_or("int8,larger,mixed,hits,protocols".to_owned());
     let asked = |section: &str| sections.split(',').any(|asked| asked == section);
     let model = env::var("MLOPS_ONNX_MODEL_PATH").unwrap_or(root.join("models/default").display().to_string());
     println!("{} CPUs, which the load generator shares.\n{LEGEND}", cpus::usable());
@@ -72,6 +73,9 @@ fn main() {
     if asked("hits") {
         println!();
         cache_hits::measure(&model, &root, row);
+    }
+    if asked("protocols") {
+        protocols::measure(&model, row);
     }
 }
 

@@ -18,6 +18,14 @@ of limit: accepted a second by the engine limit. by CPU: accepted for each secon
 same figure; the load generator runs on the same CPUs, so this is what the server reaches beside a client on another machine.
 server ms, client ms: CPU time of each process for one answer.";
 
+/// A mean of ratios, and how far the rounds were from it.
+pub fn ratio(ratios: &[f64]) -> String {
+    let count = ratios.len() as f64;
+    let mean = ratios.iter().sum::<f64>() / count;
+    let deviation = (ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / count).sqrt();
+    format!("{mean:.3} (standard deviation {deviation:.3})")
+}
+
 /// Rows for one server and one limit.
 pub struct Table<'a> {
     pub server: &'a Server,

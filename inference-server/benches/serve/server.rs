@@ -13,6 +13,7 @@ use inference_server::process;
 pub struct Server {
     child: Child,
     pub address: String,
+    pub grpc_address: String,
     /// From the start of the process to the first answered prediction.
     pub first_answer: Duration,
 }
@@ -44,9 +45,10 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next().unwrap().unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = line["address"].as_str().unwrap().to_owned();
+        let of = |field: &str| line[field].as_str().unwrap().to_owned();
+        let (address, grpc_address) = (of("address"), of("grpc"));
         thread::spawn(move || lines.for_each(drop));
-        let mut server = Self { child, address, first_answer: Duration::ZERO };
+        let mut server = Self { child, address, grpc_address, first_answer: Duration::ZERO };
         let mut connection = TcpStream::connect(&server.address).unwrap();
         while !is_predicted(&mut connection, request) {
             thread::sleep(Duration::from_millis(1));

@@ -32,14 +32,30 @@ impl Messages {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
+    fn number(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn add(&self, held: OwnedSemaphorePermit) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(held);
     }
 }
 
+/// What becomes of a call's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// There is one, whose memory is held until it is answered.
+    One,
+    /// The memory of each is held until it is answered.
+    Many,
+    /// Each is small and answered at once, so none is held for longer than it takes to come.
+    Passing,
+}
+
 /// A request's body.
 pub(super) struct Arriving<B> {
     body: B,
+    kind: Kind,
     most: usize,
     within: Duration,
     /// Runs while the next part of a message is waited for.
@@ -53,8 +69,16 @@ pub(super) struct Arriving<B> {
 
 impl<B> Arriving<B> {
     /// A body of messages of at most so many bytes, of which no part may take longer than `within`.
-    pub(super) fn new(body: B, most: usize, within: Duration, room: Arc<Semaphore>, messages: Messages) -> Self {
-        Self { body, most, within, stalled: None, room, held: None, frames: Frames::default(), messages }
+    pub(super) fn new(
+        body: B,
+        kind: Kind,
+        most: usize,
+        within: Duration,
+        room: Arc<Semaphore>,
+        messages: Messages,
+    ) -> Self {
+        let frames = Frames::default();
+        Self { body, kind, most, within, stalled: None, room, held: None, frames, messages }
     }
 
     /// Takes room for what came, and notes the messages that are whole by it.
@@ -65,9 +89,16 @@ impl<B> Arriving<B> {
             None => self.held = Some(more),
         }
         for length in self.frames.read(bytes, self.most)? {
-            if let Some(message) = self.held.as_mut().and_then(|held| held.split(length)) {
+            let message = self.held.as_mut().and_then(|held| held.split(length));
+            if let Some(message) = message.filter(|_| self.kind != Kind::Passing) {
                 self.messages.add(message);
             }
+        }
+        // What comes after the one message would be read to its end, however long that is.
+        if self.kind == Kind::One
+            && (self.messages.number() > 1 || self.frames.is_within() && self.messages.number() > 0)
+        {
+            return Err(CallError::invalid("the call takes one message"));
         }
         Ok(())
     }
@@ -171,7 +202,7 @@ mod tests {
     #[test]
     fn memory_is_held_by_each_message() {
         let (room, messages) = (Arc::new(Semaphore::new(20)), Messages::default());
-        let mut body = Arriving::new((), 100, Duration::ZERO, Arc::clone(&room), messages.clone());
+        let mut body = Arriving::new((), Kind::Many, 100, Duration::ZERO, Arc::clone(&room), messages.clone());
         body.came(b"\0\0\0\0\x02ab\0\0\0\0\x01").unwrap();
         assert_eq!(room.available_permits(), 8);
         drop(messages.take());
@@ -180,5 +211,16 @@ mod tests {
         assert!(matches!(body.came(&[0; 15]), Err(CallError::NoRoom(_))));
         drop((body, messages.take()));
         assert_eq!(room.available_permits(), 20);
+    }
+    #[test]
+    fn a_call_of_one_message_takes_no_second_and_passing_ones_are_not_held() {
+        let (room, messages) = (Arc::new(Semaphore::new(100)), Messages::default());
+        let of = |kind| Arriving::new((), kind, 100, Duration::ZERO, Arc::clone(&room), messages.clone());
+        let mut passing = of(Kind::Passing);
+        passing.came(&[0; 50]).unwrap();
+        assert_eq!((room.available_permits(), messages.number()), (100, 0));
+        let mut one = of(Kind::One);
+        one.came(&[0; 5]).unwrap();
+        assert_eq!(one.came(&[0]), Err(CallError::invalid("the call takes one message")));
     }
 }

@@ -130,7 +130,8 @@ impl Calls {
         let due = context.due;
         let (room, within) = (Arc::clone(&app.bodies), app.config.connections.body);
         let messages = context.messages.clone();
-        let mut request = request.map(|body| Body::new(Arriving::new(body, MOST_BYTES, within, room, messages)));
+        let mut request =
+            request.map(|body| Body::new(Arriving::new(body, method.kind(), MOST_BYTES, within, room, messages)));
         request.extensions_mut().insert(context);
         let mut routes = self.routes.clone();
         let answer = routes.call(request).unwrap_or_else(|never| match never {});

@@ -132,9 +132,8 @@ impl Counted {
                 (Level::Request, 6) => self.part(field, Level::Output)?,
                 (Level::Request, 4 | 7) | (Level::Input, 4) | (Level::Output, 2) => self.elements += 1,
                 (Level::Input, 5) => self.part(field, Level::Contents)?,
-                (Level::Input, 3) => self.numbers += length,
                 (Level::Contents, 8) => self.texts += 1,
-                (Level::Contents, _) => self.numbers += length,
+                (Level::Input, 3) | (Level::Contents, _) => self.numbers += length,
                 _ => {}
             }
         }

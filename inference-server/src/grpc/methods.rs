@@ -1,7 +1,9 @@
 //! The methods that are served.
 
+use super::arriving::Kind;
+
 /// A method of a service.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Method {
     /// As clients call it.
     pub(super) path: &'static str,
@@ -9,6 +11,17 @@ pub(super) struct Method {
     pub(super) is_guarded: bool,
     /// Whether it answers as often as it likes, for as long as it likes.
     pub(super) is_stream: bool,
+}
+
+impl Method {
+    /// What becomes of its messages.
+    pub(super) fn kind(&self) -> Kind {
+        match (self.is_stream, self.path) {
+            (false, _) => Kind::One,
+            (true, STREAM) => Kind::Many,
+            (true, _) => Kind::Passing,
+        }
+    }
 }
 
 /// Name of the service of inferences.

@@ -1,4 +1,4 @@
-//! The protocol's messages and services, made from `proto/open_inference.proto`; `tests/proto.rs` makes them.
+//! The protocol's messages and services, made from `proto/open_inference.proto` by `make proto`.
 #![allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "made by a program")]
 
 include!("proto/inference.rs");

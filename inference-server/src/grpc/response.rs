@@ -114,7 +114,9 @@ impl Elements {
             Self::Texts(texts) => raw::write(texts.iter().filter_map(|text| std::str::from_utf8(text).ok())),
             Self::Numbers(numbers) => {
                 let mut raw = BytesMut::with_capacity(numbers.len() * size_of::<f32>());
-                numbers.into_iter().for_each(|number| raw.put_f32_le(number));
+                for number in numbers {
+                    raw.put_f32_le(number);
+                }
                 raw.freeze()
             }
             Self::Truths(truths) => truths.into_iter().map(u8::from).collect(),

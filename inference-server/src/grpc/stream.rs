@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 use tracing::Instrument;
 
@@ -15,8 +16,9 @@ use super::{
 };
 use crate::{http::App, predict::PredictError};
 
-/// Requests of one stream that are answered at once. No more are read until the client takes answers.
-const AT_ONCE: usize = 64;
+/// Requests of one stream that are answered at once: enough to fill batches. No more are read until the client takes
+/// answers.
+const AT_ONCE: usize = 32;
 
 /// The answer to each request. What is wrong with one is told in its place, as Triton does, and the stream goes on;
 /// it ends with an error when the caller's deadline passes, when a message can't be read, and when the server stops.
@@ -42,7 +44,9 @@ pub(super) fn answers(
                 drop((owed, memory));
                 Ok(answer.map_or_else(|error| failed(name, id, &error), answered))
             };
-            answering.instrument(span.clone())
+            // By itself, so that a client that takes no answers holds nothing up that others wait for.
+            let answering = AbortOnDropHandle::new(tokio::spawn(answering.instrument(span.clone())));
+            async { answering.await.unwrap_or_else(|_| Err(Status::internal("the request was given up"))) }
         })
         .buffered(AT_ONCE)
         .take_until(async move {

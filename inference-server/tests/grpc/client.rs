@@ -1,11 +1,11 @@
 //! Requests of a client, and what it reads in answers.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::http::Request;
 use futures::{StreamExt, stream};
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use inference_server::grpc::proto::{
     InferTensorContents, ModelInferRequest, ModelInferResponse,
@@ -67,8 +67,7 @@ pub fn framed(request: &ModelInferRequest) -> Bytes {
 /// The `grpc-status` of a call with this body, which goes no further unless it is whole.
 pub async fn status_of(server: &Server, headers: &[(&str, &str)], body: Bytes, is_whole: bool) -> String {
     let socket = TcpStream::connect(&server.grpc_address).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
     let connection = tokio::spawn(connection);
     let start = stream::iter([Ok::<_, Infallible>(Frame::data(body))]);
     let rest = if is_whole { stream::empty().boxed() } else { stream::pending().boxed() };
@@ -83,4 +82,23 @@ pub async fn status_of(server: &Server, headers: &[(&str, &str)], body: Bytes, i
     let status = response.headers()["grpc-status"].to_str().unwrap().to_owned();
     connection.abort();
     status
+}
+
+/// Whether the connection of a client that never takes its answer ends within a time.
+pub async fn ends_untaken(server: &Server, within: Duration) -> bool {
+    let socket = TcpStream::connect(&server.grpc_address).await.unwrap();
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(1024)
+        .handshake(TokioIo::new(socket))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let body = stream::iter([Ok::<_, Infallible>(Frame::data(framed(&request(&["a text"; 1000]))))]);
+    let request = Request::post("http://server/inference.GRPCInferenceService/ModelInfer")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(StreamBody::new(body))
+        .unwrap();
+    let _untaken = sender.send_request(request).await.unwrap();
+    tokio::time::timeout(within, connection).await.is_ok()
 }

@@ -17,9 +17,10 @@ use crate::http::{
     oip::{Known, ModelName, Naming},
 };
 
-/// The models, as `KServe` lists them and as OpenAI's and vLLM's clients read such a list.
+/// The models, as `KServe` lists them and as clients of vLLM read such a list.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Models {
+#[schema(as = ModelList)]
+pub(in crate::http) struct List {
     models: Vec<String>,
     #[schema(example = "list")]
     object: &'static str,
@@ -38,15 +39,15 @@ struct ListedModel {
 
 /// The names of the models
 ///
-/// `models` is what KServe's clients read, `data` what vLLM's do.
+/// `models` is what clients of `KServe` read, `data` what those of vLLM do.
 #[utoipa::path(
     get, path = "/v1/models", operation_id = "kserve_models", tag = TAG,
-    responses((status = OK, description = "The models", body = Models)),
+    responses((status = OK, description = "The models", body = List)),
 )]
-pub(in crate::http) async fn list(State(app): State<Arc<App>>) -> Json<Models> {
+pub(in crate::http) async fn list(State(app): State<Arc<App>>) -> Json<List> {
     let name = || app.config.model.name.clone();
     let data = vec![ListedModel { id: name(), object: "model", owned_by: "kubesentiment" }];
-    Json(Models { models: vec![name()], object: "list", data })
+    Json(List { models: vec![name()], object: "list", data })
 }
 
 #[derive(Serialize, ToSchema)]

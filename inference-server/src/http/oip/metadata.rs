@@ -191,7 +191,7 @@ pub(super) async fn index(
 }
 
 fn only_ready(json: &str) -> Result<bool, ApiError> {
-    if json.trim().is_empty() {
+    if matches!(json.trim(), "" | "null") {
         return Ok(false);
     }
     let refused = |_| ApiError::Protocol("the body must be a JSON object, in which ready is true or false".to_owned());
@@ -209,6 +209,7 @@ mod tests {
     fn the_list_is_asked_for_with_or_without_a_body() {
         for (body, expected) in [
             ("", Ok(false)),
+            ("null", Ok(false)),
             ("{}", Ok(false)),
             (r#"{"ready":true,"more":[1]}"#, Ok(true)),
             (r#"{"ready":null}"#, Ok(false)),

@@ -1,6 +1,7 @@
 //! The outputs that a request asks for.
 
 use serde::de::{DeserializeSeed, Error, SeqAccess};
+use serde_json::value::RawValue;
 
 use super::request::{KnownParameters, named, parameter, protocol, refuse};
 use crate::http::{
@@ -88,7 +89,7 @@ pub(super) fn wanted(outputs: Option<Raw>, in_binary: bool) -> Result<Vec<Wanted
 
 /// A parameter that is true or false.
 pub(super) fn flag(parameters: &mut KnownParameters, name: &str) -> Result<Option<bool>, ApiError> {
-    match parameters.take(name).map(|value| value.get()) {
+    match parameters.take(name).map(RawValue::get) {
         None | Some("null") => Ok(None),
         Some("true") => Ok(Some(true)),
         Some("false") => Ok(Some(false)),

@@ -163,7 +163,7 @@ pub(super) fn parse(json: &str, tensors: &[u8], longest: usize) -> Result<Parsed
         return refuse(format!("the input {name} is of {datatype}, but must be of \"BYTES\""));
     }
     let shape = sides(shape.ok_or_else(|| protocol("missing field `shape`"))?)?;
-    let size = parameter(body.input_parameters, |fields| binary::size(fields))?;
+    let size = parameter(body.input_parameters, binary::size)?;
     let texts = match size {
         Some(_) if data.is_there() => return refuse("the input has both data and binary_data_size"),
         Some(size) => binary::texts(size, tensors, longest)?,
@@ -185,13 +185,14 @@ pub(super) fn parse(json: &str, tensors: &[u8], longest: usize) -> Result<Parsed
     Ok(Parsed { id: id.map(short_id).transpose()?.flatten(), shape, texts, wanted })
 }
 
-/// Reads what is known of parameters. They are an object, or as good as none.
+/// Reads what is known of parameters.
 pub(super) fn parameter<T>(
     parameters: Option<Raw>,
     read: impl FnOnce(&mut KnownParameters<'_>) -> Result<Option<T>, ApiError>,
 ) -> Result<Option<T>, ApiError> {
-    let fields = parameters.and_then(|parameters| Fields::read(parameters.get(), PARAMETERS).ok());
-    fields.map_or(Ok(None), |mut fields| read(&mut fields))
+    let Some(parameters) = parameters.filter(|parameters| !fields::is_null(parameters)) else { return Ok(None) };
+    let fields = Fields::read(parameters.get(), PARAMETERS);
+    read(&mut fields.map_err(|_| protocol("parameters must be an object"))?)
 }
 
 pub(super) fn protocol(problem: impl Into<String>) -> ApiError {

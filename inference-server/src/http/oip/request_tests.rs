@@ -35,7 +35,7 @@ fn data_is_flat_or_nested() {
 #[test]
 fn what_it_does_not_know_is_left_alone() {
     let json = r#"{"id":"7","parameters":{"a":[1e999]},"outputs":[{"name":"score","parameters":{"binary_data":true}}],
-        "inputs":[{"data":["a"],"shape":[1],"parameters":[],"datatype":"BYTES","name":"args"}]}"#;
+        "inputs":[{"data":["a"],"shape":[1],"parameters":null,"datatype":"BYTES","name":"args"}]}"#;
     let parsed = parse(json, 9).unwrap();
     assert_eq!((parsed.id.as_deref(), names(&parsed)), (Some("7"), vec!["score"]));
     for nothing in [json!(null), json!([])] {
@@ -85,6 +85,8 @@ fn what_does_not_follow_the_protocol_is_refused_in_a_sentence() {
         (with("label", json!({ "binary_data": 1 })), "binary_data must be true or false"),
         (with("logits", json!({ "classification": -1 })), "classification must be a number of classes"),
         (with("score", json!({ "classification": 1 })), "classification is of probabilities or logits, not of score"),
+        (of("parameters", json!([])), "parameters must be an object"),
+        (with("label", json!(7)), "parameters must be an object"),
         (of("parameters", json!({ "binary_data_output": "yes" })), "binary_data_output must be true or false"),
         (of("outputs", json!(["label"])), "the outputs must be a list of objects with a name"),
         (of("outputs", json!("label")), "the outputs must be a list of objects with a name"),

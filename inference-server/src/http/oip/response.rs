@@ -1,5 +1,7 @@
 //! The answer: outputs in JSON, and those that are wanted so as bytes behind it.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, header},
@@ -60,8 +62,7 @@ struct TensorParameters {
 #[schema(as = InferData)]
 #[serde(untagged)]
 enum Data<'a> {
-    Labels(Vec<&'a str>),
-    Classes(Vec<String>),
+    Strings(Vec<Cow<'a, str>>),
     Numbers(Vec<f32>),
     Truncated(Vec<bool>),
 }
@@ -69,7 +70,7 @@ enum Data<'a> {
 impl Data<'_> {
     fn datatype(&self) -> &'static str {
         match self {
-            Self::Labels(_) | Self::Classes(_) => "BYTES",
+            Self::Strings(_) => "BYTES",
             Self::Numbers(_) => "FP32",
             Self::Truncated(_) => "BOOL",
         }
@@ -78,8 +79,7 @@ impl Data<'_> {
     /// Adds the elements as bytes.
     fn write(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Labels(labels) => labels.iter().for_each(|label| binary::push(label.as_bytes(), bytes)),
-            Self::Classes(classes) => classes.iter().for_each(|class| binary::push(class.as_bytes(), bytes)),
+            Self::Strings(strings) => strings.iter().for_each(|string| binary::push(string.as_bytes(), bytes)),
             Self::Numbers(numbers) => numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes())),
             Self::Truncated(all) => bytes.extend(all.iter().map(|truncated| u8::from(*truncated))),
         }
@@ -119,7 +119,7 @@ fn output<'a>(
     tensors: &mut Vec<u8>,
 ) -> Option<Tensor<'a>> {
     let (data, width) = match wanted.output {
-        Output::Label => (Data::Labels(answers.iter().map(|answer| &*answer.verdict.label).collect()), None),
+        Output::Label => (Data::Strings(answers.iter().map(|answer| (&*answer.verdict.label).into()).collect()), None),
         Output::Score => (Data::Numbers(answers.iter().map(|answer| answer.verdict.score).collect()), None),
         Output::Truncated => (Data::Truncated(answers.iter().map(|answer| answer.truncated).collect()), None),
         Output::Probabilities => {
@@ -155,11 +155,11 @@ fn classes<'a>(head: &Head, rows: &[Vec<f32>], most: Option<usize>, width: usize
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(most);
         ranked.into_iter().map(|(index, number)| match names.get(index) {
-            Some(name) => format!("{number:.6}:{index}:{name}"),
-            None => format!("{number:.6}:{index}"),
+            Some(name) => Cow::from(format!("{number:.6}:{index}:{name}")),
+            None => format!("{number:.6}:{index}").into(),
         })
     });
-    (Data::Classes(strings.collect()), Some(most))
+    (Data::Strings(strings.collect()), Some(most))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     Failures, TAG,
-    request::{self, Parsed, Parsing, Request, Speaker},
+    request::{self, HubRequest, Parsed, Parsing, Request, Speaker},
 };
 use crate::{
     http::{
@@ -54,7 +54,7 @@ pub(super) async fn predict(
 ///
 /// For each text a list of its labels, highest score first, also where there is one text.
 #[utoipa::path(
-    post, path = "/", operation_id = "hub_text_classification", tag = TAG, request_body = Request,
+    post, path = "/", operation_id = "hub_text_classification", tag = TAG, request_body = HubRequest,
     responses(
         (status = OK, description = "The labels, highest score first", body = Predictions),
         Failures<(Body, Parsing, texts::Predicting)>,

@@ -1,7 +1,10 @@
 //! What a request says.
 
 use model::Activation;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, schema::Schema},
+};
 
 use crate::http::{
     ApiError,
@@ -15,12 +18,12 @@ use crate::predict::Text;
 /// Labels that may be asked for at most; a model has fewer.
 const MOST_LABELS: f64 = 10_000.0;
 
-/// The body as documented; [`parse`] reads it.
+/// The body at `/predict` as documented; [`parse`] reads it.
 #[derive(ToSchema)]
 #[schema(as = TeiRequest, example = json!({ "inputs": "I love this product" }))]
 #[expect(dead_code, reason = "only its shape is used")]
 pub(super) struct Request {
-    inputs: TextInputs,
+    inputs: TeiInputs,
     /// Whether a text of which the model reads only the start is answered. True unless it is said.
     truncate: Option<bool>,
     /// Answers the model's raw outputs in place of scores.
@@ -28,14 +31,31 @@ pub(super) struct Request {
     parameters: Option<HubParameters>,
 }
 
+/// The body at `/` as documented; [`parse`] reads it.
+#[derive(ToSchema)]
+#[schema(as = HubRequest, example = json!({ "inputs": "I love this product", "parameters": { "top_k": 1 } }))]
+#[expect(dead_code, reason = "only its shape is used")]
+pub(super) struct HubRequest {
+    inputs: HubInputs,
+    /// As at `/predict`.
+    truncate: Option<bool>,
+    /// As at `/predict`.
+    raw_scores: Option<bool>,
+    parameters: Option<HubParameters>,
+}
+
 shapes::one_of! {
-    /// A text; or a list of lists of one text or two; or at `/` a list of texts, which at `/predict` is a text and another
-    /// that goes with it.
-    TextInputs as "TeiInputs": [
-        shapes::text(),
-        shapes::list(shapes::text(), MOST_TEXTS),
-        shapes::list(shapes::list(shapes::text(), 2), MOST_TEXTS)
-    ] of []
+    /// A text; one and another that goes with it; or a list of lists of these.
+    TeiInputs as "TeiInputs": [shapes::text(), shapes::list(shapes::text(), 2), batch()] of []
+}
+
+shapes::one_of! {
+    /// A text; several; or a list of lists of one text or two that go together.
+    HubInputs as "HubInputs": [shapes::text(), shapes::list(shapes::text(), MOST_TEXTS), batch()] of []
+}
+
+fn batch() -> RefOr<Schema> {
+    shapes::list(shapes::list(shapes::text(), 2), MOST_TEXTS)
 }
 
 /// Parameters of the Hub's task.

@@ -29,9 +29,6 @@ fn the_code_is_made_from_the_protocol() {
         if std::env::var_os("UPDATE_PROTO").is_some() {
             fs::write(&file, &expected).unwrap();
         }
-        assert!(
-            fs::read(&file).unwrap_or_default() == expected,
-            "{name} is not what the protocol makes: make proto"
-        );
+        assert!(fs::read(&file).unwrap_or_default() == expected, "{name} is not what the protocol makes: make proto");
     }
 }

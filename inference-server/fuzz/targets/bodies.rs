@@ -15,7 +15,7 @@ use axum::{
     http::{Request, header},
 };
 use engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens};
-use model::{Head, Reading, Tokenizer};
+use model::{Head, LongTexts, Reading, Tokenizer};
 use inference_server::{
     cache::Cache,
     config::Config,

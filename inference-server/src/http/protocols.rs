@@ -74,8 +74,8 @@ pub(super) fn describe<T: ToSchema>(components: &mut Components) {
     components.schemas.insert(T::name().into_owned(), T::schema());
 }
 
-/// Adds a schema that stands for one text.
-pub(super) fn describe_name<T: ToSchema>(components: &mut Components, name: &str) {
-    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([name])).build();
+/// Adds a schema that stands for one of some names.
+pub(super) fn describe_name<T: ToSchema>(components: &mut Components, names: &[&str]) {
+    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names.iter().copied())).build();
     components.schemas.insert(T::name().into_owned(), schema.into());
 }

@@ -29,11 +29,9 @@ pub(super) static SPOKEN: Spoken = Spoken {
     probes: protocols::none,
     describe: |app, components| {
         protocols::describe::<ErrorBody>(components);
-        protocols::describe_name::<ModelName>(components, &app.config.model.name);
-        protocols::describe_name::<predict::PredictPath>(
-            components,
-            &format!("{}{}", app.config.model.name, predict::VERB),
-        );
+        protocols::describe_name::<ModelName>(components, &[&app.config.model.name]);
+        let path = format!("{}{}", app.config.model.name, predict::VERB);
+        protocols::describe_name::<predict::PredictPath>(components, &[&path]);
     },
 };
 

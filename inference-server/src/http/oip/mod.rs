@@ -46,7 +46,7 @@ pub(super) static SPOKEN: Spoken = Spoken {
     probes,
     describe: |app, components| {
         protocols::describe::<ErrorBody>(components);
-        protocols::describe_name::<ModelName>(components, &app.config.model.name);
+        protocols::describe_name::<ModelName>(components, &[&app.config.model.name]);
     },
 };
 

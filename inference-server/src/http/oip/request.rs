@@ -112,8 +112,8 @@ struct RequestedParameters {
     /// Whether it follows the JSON as bytes.
     binary_data: Option<bool>,
     /// Answers the highest numbers as strings `number:index:label`, so many of them; of probabilities and logits.
-    #[schema(minimum = 1, maximum = 10_000)]
-    classification: Option<u16>,
+    /// 0 is as good as none.
+    classification: Option<u32>,
 }
 
 /// How a request can be wrong.

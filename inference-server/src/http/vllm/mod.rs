@@ -28,7 +28,11 @@ pub(super) static SPOKEN: Spoken = Spoken {
     keyed,
     open: protocols::none,
     probes: protocols::none,
-    describe: |_, components| protocols::describe::<ErrorBody>(components),
+    describe: |app, components| {
+        protocols::describe::<ErrorBody>(components);
+        let names = [app.config.model.name.as_str(), request::ANY_MODEL];
+        protocols::describe_name::<request::ClassifyModel>(components, &names);
+    },
 };
 
 /// How its errors look.

@@ -14,7 +14,7 @@ use crate::predict::Text;
 const LONGEST_NAME: usize = 1000;
 
 /// What Infinity's clients send where no model is named.
-const ANY_MODEL: &str = "default/not-specified";
+pub(super) const ANY_MODEL: &str = "default/not-specified";
 
 /// The body as documented; [`parse`] reads it.
 #[derive(ToSchema)]
@@ -22,7 +22,7 @@ const ANY_MODEL: &str = "default/not-specified";
 #[expect(dead_code, reason = "only its shape is used")]
 pub(super) struct Request {
     /// The model's name, which may be left out.
-    model: Option<String>,
+    model: Option<ClassifyModel>,
     input: ClassifyInput,
     /// Answers in Infinity's shape, with raw outputs where it is true.
     raw_scores: Option<bool>,
@@ -31,6 +31,11 @@ pub(super) struct Request {
     /// As `use_activation`, by its name of before.
     activation: Option<bool>,
 }
+
+/// A model's name in the document, which puts the served one in.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is used")]
+pub(super) struct ClassifyModel(String);
 
 shapes::one_of! {
     /// A text or several.

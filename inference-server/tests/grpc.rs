@@ -86,7 +86,7 @@ async fn the_model_and_the_server_are_described() {
     let asked = ModelStatisticsRequest::default();
     let statistics = client.model_statistics(asked).await.unwrap().into_inner().model_stats.remove(0);
     let of = statistics.inference_stats.unwrap();
-    assert_eq!((statistics.inference_count, of.success.unwrap().count, of.fail.unwrap().count), (2, 1, 1));
+    assert_eq!((statistics.inference_count, of.success.unwrap().count, of.compute_infer.unwrap().count), (2, 2, 2));
 
     for (name, version) in [("other", "1"), (NAME, "2")] {
         let asked = ModelReadyRequest { name: name.to_owned(), version: version.to_owned() };

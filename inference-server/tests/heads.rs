@@ -5,14 +5,18 @@
 
 mod common;
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use common::{Folder, Server, fixture, json};
 use serde_json::{Value, json};
 
 /// A folder with the tiny model's tokenizer, one of the graphs or its own, and a configuration.
 fn folder(graph: Option<&str>, config: &Value) -> Folder {
-    let folder = Folder::new(graph.unwrap_or("heads"));
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let folder = Folder::new(&format!("heads-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
     fs::copy(fixture("three-labels/tokenizer.json"), folder.file("tokenizer.json")).unwrap();
     let file = graph.map_or(fixture("three-labels/model.onnx"), |graph| fixture("graphs").join(graph));
     fs::copy(file, folder.file("model.onnx")).unwrap();

@@ -26,6 +26,7 @@ use crate::{
         correlation::{self, CorrelationId},
         predict_batch::MOST_BYTES,
     },
+    inference_log,
     traces::TraceContext,
 };
 
@@ -90,8 +91,12 @@ impl Calls {
         let context = CallContext { id: id.clone(), trace, deadline, due, messages, conversation };
 
         let answering = self.judge(method, request, context).instrument(span.clone());
+        let answered = match app.predictor.log() {
+            Some(_) => inference_log::of_request(id.as_str(), answering).await,
+            None => answering.await,
+        };
         let (mut response, permit) =
-            answering.await.unwrap_or_else(|error| (Status::from(error).into_http(), Permit::default()));
+            answered.unwrap_or_else(|error| (Status::from(error).into_http(), Permit::default()));
 
         let headers = response.headers_mut();
         headers.insert(correlation::HEADER, id.into_header());

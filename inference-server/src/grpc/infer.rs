@@ -11,7 +11,6 @@ use super::{
     model,
     proto::{ModelInferRequest, ModelInferResponse},
     request, response,
-    statistics::Statistics,
 };
 use crate::{
     http::App,
@@ -20,10 +19,9 @@ use crate::{
     traces::{RequestSpan, TraceContext},
 };
 
-/// Answers a request, as the method of this path, within its time. It is traced, and counted as Triton does.
+/// Answers a request, as the method of this path, within its time. It is traced.
 pub(super) async fn observed(
     app: &App,
-    statistics: &Statistics,
     context: &CallContext,
     path: &'static str,
     message: ModelInferRequest,
@@ -34,7 +32,7 @@ pub(super) async fn observed(
     }
     let traces = app.traces.as_ref().filter(|_| context.trace.sampled);
     let span = traces.map(|traces| RequestSpan::begin_call(traces, context.trace, path, context.id.as_str()));
-    let answering = tokio::time::timeout_at(context.due.into(), infer(app, statistics, message, context.due));
+    let answering = tokio::time::timeout_at(context.due.into(), infer(app, message, context.due));
     let answer = match &span {
         Some(span) => span.run(answering).await,
         None => answering.await,
@@ -44,7 +42,6 @@ pub(super) async fn observed(
     if let Some(span) = span {
         span.end_call(code.into(), error::is_servers(code));
     }
-    statistics.ended(answer.is_ok(), start.elapsed());
     // An overload is how load is shed, and the client's deadline its own: the series count them.
     if let (Err(error), Code::Internal) = (&answer, code) {
         tracing::warn!(method = path, code = error::name(code), %error, "call failed");
@@ -55,7 +52,6 @@ pub(super) async fn observed(
 /// As [`observed`], for a message of a stream, which counts as a request and has a span of its own.
 pub(super) async fn counted(
     app: &App,
-    statistics: &Statistics,
     call: &CallContext,
     path: &'static str,
     message: ModelInferRequest,
@@ -64,7 +60,7 @@ pub(super) async fn counted(
     let _active = Active::begin(app);
     let trace = TraceContext { span_id: fastrand::u64(1..), ..call.trace };
     let context = CallContext { trace, due: due(app, call.deadline), ..call.clone() };
-    let answer = observed(app, statistics, &context, path, message).await;
+    let answer = observed(app, &context, path, message).await;
     app.metrics.grpc.observe(path, code(&answer), start.elapsed());
     answer
 }
@@ -73,12 +69,7 @@ fn code(answer: &Result<ModelInferResponse, CallError>) -> Code {
     answer.as_ref().map_or_else(CallError::code, |_| Code::Ok)
 }
 
-async fn infer(
-    app: &App,
-    statistics: &Statistics,
-    message: ModelInferRequest,
-    deadline: Instant,
-) -> Result<ModelInferResponse, CallError> {
+async fn infer(app: &App, message: ModelInferRequest, deadline: Instant) -> Result<ModelInferResponse, CallError> {
     model::known(app, &message.model_name, &message.model_version)?;
     let mut parsed = request::parse(message, app.config.max_text_length)?;
     let texts = std::mem::take(&mut parsed.texts);
@@ -97,6 +88,5 @@ async fn infer(
             all.try_collect().await?
         }
     };
-    statistics.predicted(&predictions);
     response::of(&model.name, parsed.into(), &model.head, &predictions)
 }

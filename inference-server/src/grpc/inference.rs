@@ -16,8 +16,7 @@ use super::{
         ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
         grpc_inference_service_server::GrpcInferenceService,
     },
-    statistics::Statistics,
-    stream,
+    statistics, stream,
 };
 use crate::{
     http::App,
@@ -31,12 +30,11 @@ const EXTENSIONS: [&str; 3] = ["model_configuration", "model_repository", "stati
 /// Answers the protocol's calls.
 pub(super) struct Inference {
     app: Arc<App>,
-    statistics: Arc<Statistics>,
 }
 
 impl Inference {
     pub(super) fn new(app: &Arc<App>) -> Self {
-        Self { app: Arc::clone(app), statistics: Arc::default() }
+        Self { app: Arc::clone(app) }
     }
 
     /// The model of this name, once it serves.
@@ -92,7 +90,7 @@ impl GrpcInferenceService for Inference {
         // Held until the request is answered.
         let _memory = context.messages.take();
         let message = request.into_inner();
-        let answer = infer::observed(&self.app, &self.statistics, &context, methods::INFER, message).await?;
+        let answer = infer::observed(&self.app, &context, methods::INFER, message).await?;
         Ok(Response::new(answer))
     }
 
@@ -103,8 +101,7 @@ impl GrpcInferenceService for Inference {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let context = context(&request)?;
-        let (app, statistics) = (Arc::clone(&self.app), Arc::clone(&self.statistics));
-        Ok(Response::new(Box::pin(stream::answers(app, statistics, context, request.into_inner()))))
+        Ok(Response::new(Box::pin(stream::answers(Arc::clone(&self.app), context, request.into_inner()))))
     }
 
     async fn model_config(
@@ -124,7 +121,7 @@ impl GrpcInferenceService for Inference {
         let served = &self.app.config.model.name;
         // Without a name those of all models are asked for.
         model::known(&self.app, if name.is_empty() { served } else { &name }, &version)?;
-        Ok(Response::new(ModelStatisticsResponse { model_stats: vec![self.statistics.of(served)] }))
+        Ok(Response::new(ModelStatisticsResponse { model_stats: vec![statistics::of(&self.app, served)] }))
     }
 
     async fn repository_index(

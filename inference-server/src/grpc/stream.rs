@@ -12,9 +12,8 @@ use super::{
     error::CallError,
     infer, methods,
     proto::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse},
-    statistics::Statistics,
 };
-use crate::{http::App, predict::PredictError};
+use crate::{http::App, inference_log, predict::PredictError};
 
 /// Requests of one stream that are answered at once: enough to fill batches. No more are read until the client takes
 /// answers.
@@ -24,7 +23,6 @@ const AT_ONCE: usize = 32;
 /// it ends with an error when the caller's deadline passes, when a message can't be read, and when the server stops.
 pub(super) fn answers(
     app: Arc<App>,
-    statistics: Arc<Statistics>,
     context: CallContext,
     requests: Streaming<ModelInferRequest>,
 ) -> impl Stream<Item = Result<ModelStreamInferResponse, Status>> + Send {
@@ -36,16 +34,18 @@ pub(super) fn answers(
         .map(move |request| {
             let owed = context.conversation.owe();
             let memory = context.messages.take();
-            let (app, statistics, context) = (Arc::clone(&app), Arc::clone(&statistics), context.clone());
+            let (app, context) = (Arc::clone(&app), context.clone());
+            let id_of_call = context.id.clone();
             let answering = async move {
                 let request = request?;
                 let (name, id) = (request.model_name.clone(), request.id.clone());
-                let answer = infer::counted(&app, &statistics, &context, methods::STREAM, request).await;
+                let answer = infer::counted(&app, &context, methods::STREAM, request).await;
                 drop((owed, memory));
                 Ok(answer.map_or_else(|error| failed(name, id, &error), answered))
             };
             // By itself, so that a client that takes no answers holds nothing up that others wait for.
-            let answering = AbortOnDropHandle::new(tokio::spawn(answering.instrument(span.clone())));
+            let answering = inference_log::of_request(id_of_call.as_str(), answering).instrument(span.clone());
+            let answering = AbortOnDropHandle::new(tokio::spawn(answering));
             async { answering.await.unwrap_or_else(|_| Err(Status::internal("the request was given up"))) }
         })
         .buffered(AT_ONCE)

@@ -30,7 +30,7 @@ tokio::task_local! {
 }
 
 /// Runs what answers a request; its records carry the request's id.
-pub fn of_request<T>(correlation_id: &str, answering: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn of_request<T, F: Future<Output = T>>(correlation_id: &str, answering: F) -> impl Future<Output = T> + use<T, F> {
     REQUEST.scope(correlation_id.into(), answering)
 }
 

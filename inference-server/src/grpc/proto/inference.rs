@@ -330,9 +330,18 @@ pub struct InferStatistics {
     pub success: ::core::option::Option<StatisticDuration>,
     #[prost(message, optional, tag = "2")]
     pub fail: ::core::option::Option<StatisticDuration>,
-    /// Runs of the model.
+    /// Texts that waited for a worker.
+    #[prost(message, optional, tag = "3")]
+    pub queue: ::core::option::Option<StatisticDuration>,
+    /// Texts that were made into tokens.
+    #[prost(message, optional, tag = "4")]
+    pub compute_input: ::core::option::Option<StatisticDuration>,
+    /// Texts that were run, each for as long as its batch.
     #[prost(message, optional, tag = "5")]
     pub compute_infer: ::core::option::Option<StatisticDuration>,
+    /// Texts whose outputs were read.
+    #[prost(message, optional, tag = "6")]
+    pub compute_output: ::core::option::Option<StatisticDuration>,
     /// Texts that had their answer from an equal one before.
     #[prost(message, optional, tag = "7")]
     pub cache_hit: ::core::option::Option<StatisticDuration>,

@@ -150,7 +150,7 @@ async fn grpc(server: &Server, sentences: &[String], row: Duration) -> Reached {
                 break;
             }
             let contents =
-                InferTensorContents { bytes_contents: vec![text.clone().into_bytes()], ..Default::default() };
+                InferTensorContents { bytes_contents: vec![text.clone().into_bytes().into()], ..Default::default() };
             let input = InferInputTensor {
                 name: "text".to_owned(),
                 datatype: "BYTES".to_owned(),

@@ -234,7 +234,8 @@ impl Head {
     pub fn judge(&self, logits: &[f32]) -> Option<Verdict> {
         let scores = self.scores(logits)?;
         let (winner, score) = scores.into_iter().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let label = if score < self.neutral_band { &self.neutral } else { &self.names[winner] };
+        let is_neutral = self.neutral_band > 0.0 && score < self.neutral_band;
+        let label = if is_neutral { &self.neutral } else { &self.names[winner] };
         Some(Verdict { label: Arc::clone(label), score })
     }
 
@@ -332,7 +333,7 @@ mod tests {
     fn a_regression_is_the_number_itself() {
         let head = Head::new(named(&["stars"]), Problem::Regression, Activation::of(Problem::Regression, 1));
         assert_eq!(head.judge(&[4.25]), Some(Verdict { label: "stars".into(), score: 4.25 }));
-        assert_eq!(head.judge(&[-3.0]).unwrap().score, -3.0);
+        assert_eq!(head.judge(&[-3.0]), Some(Verdict { label: "stars".into(), score: -3.0 }));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Prometheus series. The first seven are the predecessor's, names and labels included.
 
 mod access;
+mod calls;
 mod insight;
 mod usage;
 
@@ -17,8 +18,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{cache, drift::Report, grpc, inference_log, jobs::JobMetrics, predict};
+use crate::{cache, drift::Report, inference_log, jobs::JobMetrics, predict};
 pub use access::{Access, KeyFailure, LimitReason};
+pub use calls::Calls;
 pub use insight::Insight;
 
 /// Content type of the text that [`Metrics::render`] makes.
@@ -84,7 +86,7 @@ pub struct Metrics {
     /// Predictions, and the model that makes them.
     pub predictions: Arc<predict::Series>,
     /// Calls over gRPC.
-    pub grpc: grpc::Series,
+    pub grpc: Calls,
     /// The cache.
     pub cache: Arc<cache::Series>,
     /// The inference log.
@@ -114,7 +116,7 @@ impl Metrics {
             refused_connections: Family::default(),
             engine: Arc::default(),
             predictions: Arc::default(),
-            grpc: grpc::Series::new(),
+            grpc: Calls::new(),
             cache: Arc::default(),
             inference_log: Arc::default(),
             access: Access::default(),

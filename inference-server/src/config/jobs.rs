@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{ConfigError, Reader, parse_bool, seconds, within};
-use crate::jobs::Priority;
 
 /// Jobs of each priority that may wait.
 #[derive(Clone, Copy, Debug)]
@@ -14,18 +13,6 @@ pub struct QueueLimits {
     pub medium: usize,
     /// Of low priority.
     pub low: usize,
-}
-
-impl QueueLimits {
-    /// The limit of a priority.
-    #[must_use]
-    pub fn of(&self, priority: Priority) -> usize {
-        match priority {
-            Priority::High => self.high,
-            Priority::Medium => self.medium,
-            Priority::Low => self.low,
-        }
-    }
 }
 
 /// Bounds and defaults of batch jobs.

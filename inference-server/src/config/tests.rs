@@ -1,5 +1,5 @@
 use super::*;
-use crate::{jobs::Priority, secrets::Shown};
+use crate::secrets::Shown;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -243,7 +243,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
 #[test]
 fn jobs_have_the_predecessors_defaults_and_can_be_turned_off() {
     let jobs = read(&[]).unwrap().jobs.unwrap();
-    let limits = [Priority::High, Priority::Medium, Priority::Low].map(|priority| jobs.queue_limits.of(priority));
+    let limits = [jobs.queue_limits.high, jobs.queue_limits.medium, jobs.queue_limits.low];
     assert_eq!((jobs.max_jobs, limits), (1000, [100, 500, 1000]));
     assert_eq!((jobs.max_batch_size, jobs.default_timeout), (1000, Duration::from_mins(5)));
     assert_eq!((jobs.kept_jobs, jobs.time_to_live), (1000, Duration::from_hours(1)));

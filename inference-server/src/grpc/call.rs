@@ -14,7 +14,7 @@ use super::{
     arriving::{Arriving, Messages},
     conversation::Conversation,
     deadline,
-    error::CallError,
+    error::{self, CallError},
     key,
     methods::{self, Method},
     outgoing::Outgoing,
@@ -109,7 +109,7 @@ impl Calls {
         let took = start.elapsed();
         // Of a stream of inferences each message counts.
         if method.path != methods::STREAM || code != Code::Ok {
-            app.metrics.grpc.observe(method.path, code, took);
+            app.metrics.grpc.observe(method.path, error::name(code), took);
         }
         let milliseconds = took.as_secs_f64() * 1e3;
         span.in_scope(|| tracing::debug!(method = method.path, ?code, milliseconds, "call"));

@@ -61,7 +61,7 @@ pub(super) async fn counted(
     let trace = TraceContext { span_id: fastrand::u64(1..), ..call.trace };
     let context = CallContext { trace, due: due(app, call.deadline), ..call.clone() };
     let answer = observed(app, &context, path, message).await;
-    app.metrics.grpc.observe(path, code(&answer), start.elapsed());
+    app.metrics.grpc.observe(path, error::name(code(&answer)), start.elapsed());
     answer
 }
 

@@ -19,7 +19,6 @@ pub mod proto;
 mod raw;
 mod request;
 mod response;
-mod series;
 mod statistics;
 mod stream;
 
@@ -36,7 +35,6 @@ use health::Probe;
 use inference::Inference;
 pub use outgoing::Outgoing;
 use proto::grpc_inference_service_server::GrpcInferenceServiceServer;
-pub use series::Series;
 
 /// Everything that is served over gRPC. It fails only where the protocol's description is broken.
 pub fn calls(app: &Arc<App>) -> Result<Calls, Error> {

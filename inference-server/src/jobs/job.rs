@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::texts::Texts;
 use model::Verdict;
 
-use crate::{clock, predict::Prediction};
+use crate::{clock, config::QueueLimits, predict::Prediction};
 
 /// What is kept of a prediction until its job's results are fetched.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,16 @@ impl Priority {
             Self::High => "high",
             Self::Medium => "medium",
             Self::Low => "low",
+        }
+    }
+
+    /// Jobs of it that may wait.
+    #[must_use]
+    pub fn limit(self, limits: &QueueLimits) -> usize {
+        match self {
+            Self::High => limits.high,
+            Self::Medium => limits.medium,
+            Self::Low => limits.low,
         }
     }
 

@@ -152,7 +152,7 @@ impl Store {
 
     fn check_bounds(&self, job: &Job) -> Result<(), Refusal> {
         let priority = job.priority;
-        let limit = self.config.queue_limits.of(priority);
+        let limit = priority.limit(&self.config.queue_limits);
         if self.queued[priority as usize] >= limit {
             return Err(Refusal::QueueFull { priority, limit });
         }

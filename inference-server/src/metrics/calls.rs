@@ -8,9 +8,6 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use tonic::Code;
-
-use super::error;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CallLabels {
@@ -25,12 +22,12 @@ struct MethodLabels {
 
 /// Calls over gRPC.
 #[derive(Debug)]
-pub struct Series {
+pub struct Calls {
     requests: Family<CallLabels, Counter>,
     duration: Family<MethodLabels, Histogram>,
 }
 
-impl Series {
+impl Calls {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
@@ -45,14 +42,14 @@ impl Series {
         all.register("sentiment_grpc_request_duration_seconds", "Time from a call over gRPC to its answer", duration);
     }
 
-    /// Counts an answer.
-    pub(super) fn observe(&self, method: &'static str, code: Code, took: Duration) {
-        self.requests.get_or_create(&CallLabels { method, code: error::name(code) }).inc();
+    /// Counts an answer with a code by its name.
+    pub fn observe(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.requests.get_or_create(&CallLabels { method, code }).inc();
         self.duration.get_or_create(&MethodLabels { method }).observe(took.as_secs_f64());
     }
 }
 
-impl Default for Series {
+impl Default for Calls {
     fn default() -> Self {
         Self::new()
     }

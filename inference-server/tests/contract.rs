@@ -49,7 +49,7 @@ fn schemathesis_finds_no_failure_in_the_whole_document() {
         .current_dir(&folder.0)
         .args(["-m", "schemathesis.cli", "--config-file", &program("schemathesis.toml"), "--no-color"])
         .args(["run", &server.url("/openapi.json"), "--generation-database", "none"])
-        .args(["--max-examples", "50", "--header", &format!("X-API-Key: {KEY}")]));
+        .args(["--max-examples", "30", "--header", &format!("X-API-Key: {KEY}")]));
     println!("{report}");
     assert!(report.contains("No issues found"), "{report}");
     assert_eq!(server.agent.get(server.url("/ready")).call().unwrap().status(), 200);
@@ -88,6 +88,7 @@ fn the_hubs_client_classifies_texts() {
     println!("{}", run(python().args([&program("hub_client.py"), &url, KEY])));
 }
 
+#[test]
 fn tritons_client_is_served_over_grpc() {
     let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
     println!("{}", run(python().args([&program("triton_grpc_client.py"), &server.grpc_address, KEY, "default"])));

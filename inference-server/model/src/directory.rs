@@ -78,15 +78,18 @@ impl ModelDirectory {
 
     /// Tokens a text is cut to: what is asked for, if the model has positions for it.
     pub(super) fn token_limit(&self, config: &ModelConfig) -> Result<usize, SettingError> {
-        // RoBERTa and its kin number positions from behind the padding token's.
-        let reserved = match self.json.model_type.as_deref() {
-            Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => self.json.pad_token_id.unwrap_or(1) + 1,
-            _ => 0,
-        };
-        let most = self.json.max_position_embeddings.map(|positions| positions.saturating_sub(reserved));
+        let most = self.json.max_position_embeddings.map(|positions| positions.saturating_sub(self.first_position()));
         match (config.max_tokens, most) {
             (asked, Some(most)) => config.within(asked.unwrap_or(DEFAULT_MAX_TOKENS), most),
             (asked, None) => Ok(asked.unwrap_or(DEFAULT_MAX_TOKENS)),
+        }
+    }
+
+    /// The first token's position: `RoBERTa` and its kin number them from behind the padding token's.
+    pub(super) fn first_position(&self) -> usize {
+        match self.json.model_type.as_deref() {
+            Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => self.json.pad_token_id.unwrap_or(1) + 1,
+            _ => 0,
         }
     }
 

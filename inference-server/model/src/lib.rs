@@ -101,8 +101,9 @@ impl Model {
             Ok((max_tokens, Parts::read(directory, Reading::of(config, max_tokens))?))
         })?;
         let (directory, mut max_tokens) = (sources.directory(), max_tokens);
-        let Parts { mut tokenizer, session, graph, is_quantized } = parts;
+        let Parts { mut tokenizer, mut session, graph, is_quantized } = parts;
 
+        session.count_positions_from(i64::try_from(directory.first_position()).unwrap_or(0));
         if let Some(fixed) = session.fixed_tokens() {
             max_tokens = config.within(max_tokens, fixed)?;
             tokenizer.cut_to(max_tokens);

@@ -120,6 +120,7 @@ pub(super) struct ColdSession {
     layout: Layout,
     axes: Axes,
     output: String,
+    first_position: i64,
 }
 
 /// What a graph says of the sides of its inputs. A side that isn't fixed is `None`.
@@ -168,7 +169,7 @@ impl ColdSession {
             return Err(format!("its output {} is {}, not a tensor of float32", output.name(), output.dtype()));
         }
         let output = output.name().to_owned();
-        Ok(Self { session, inputs, layout, axes, output })
+        Ok(Self { session, inputs, layout, axes, output, first_position: 0 })
     }
 
     /// Whether it says that it was made of this file.
@@ -181,6 +182,11 @@ impl ColdSession {
         Ok(said.is_some_and(|said| said == hexadecimal))
     }
 
+    /// Feeds positions from this one on, where the graph asks for them.
+    pub(super) fn count_positions_from(&mut self, first: i64) {
+        self.first_position = first;
+    }
+
     /// Tokens that each text has to have; `None` for any number.
     pub(super) fn fixed_tokens(&self) -> Option<usize> {
         self.axes.tokens
@@ -190,7 +196,7 @@ impl ColdSession {
     /// classes there are, whether texts can share a run, how long they can be, and what a run takes.
     pub(super) fn warm_up(mut self, text: &Tokens, is_quantized: bool, limit: Limit) -> Result<OnnxSession, String> {
         let outputs = self.first_run(text)?;
-        let Self { session, inputs, layout, axes, output } = self;
+        let Self { session, inputs, layout, axes, output, first_position } = self;
         let (names, feeds): (Vec<&str>, Vec<Feed>) = inputs.iter().map(|(name, feed)| (name.as_str(), *feed)).unzip();
         let session = SharedSession::new(session, &names, &output).map_err(sentence)?;
         let unknown = Cost { run: Duration::ZERO, token: Duration::ZERO };
@@ -204,6 +210,7 @@ impl ColdSession {
             profile,
             outputs,
             output,
+            first_position,
             is_distribution: false,
             max_tokens,
         };
@@ -217,8 +224,11 @@ impl ColdSession {
     /// The number of classes.
     fn first_run(&mut self, text: &Tokens) -> Result<usize, String> {
         let texts = vec![text; self.axes.texts.unwrap_or(1)];
-        let tensors: Vec<Tensor> =
-            self.inputs.iter().map(|(_, feed)| feed.fill(self.layout, self.axes.tokens, &texts)).collect();
+        let tensors: Vec<Tensor> = self
+            .inputs
+            .iter()
+            .map(|(_, feed)| feed.fill(self.layout, self.axes.tokens, self.first_position, &texts))
+            .collect();
         let mut inputs = Vec::with_capacity(tensors.len());
         for ((name, _), tensor) in self.inputs.iter().zip(&tensors) {
             inputs.push((name.as_str(), SessionInputValue::from(tensor.view()?)));
@@ -255,6 +265,7 @@ pub(super) struct OnnxSession {
     pub(super) outputs: usize,
     /// The output that they are in.
     pub(super) output: String,
+    first_position: i64,
     /// Whether they were the probabilities of a softmax in each run so far.
     pub(super) is_distribution: bool,
     /// Tokens that it takes at most.
@@ -372,7 +383,8 @@ impl Classify for OnnxSession {
             _ => Cow::Borrowed(batch),
         };
         let (layout, length) = (self.profile.layout, self.axes.tokens);
-        let tensors: Vec<Tensor> = self.feeds.iter().map(|feed| feed.fill(layout, length, &texts)).collect();
+        let tensors: Vec<Tensor> =
+            self.feeds.iter().map(|feed| feed.fill(layout, length, self.first_position, &texts)).collect();
         let inputs = tensors.iter().map(Tensor::view).collect::<Result<Vec<_>, _>>()?;
         let mut logits = vec![0.0_f32; texts.len() * self.outputs];
         let shape = [texts.len(), self.outputs];
@@ -408,7 +420,7 @@ impl Tensor {
 impl Feed {
     /// Padding, up to `fixed` tokens or those of the longest text, is 0. Its id doesn't matter where the mask is 0, and 0
     /// is a valid id of every vocabulary.
-    fn fill(self, layout: Layout, fixed: Option<usize>, batch: &[&Tokens]) -> Tensor {
+    fn fill(self, layout: Layout, fixed: Option<usize>, first_position: i64, batch: &[&Tokens]) -> Tensor {
         if self == Self::Starts {
             let mut numbers = vec![0];
             for text in batch {
@@ -428,7 +440,7 @@ impl Feed {
                 (Self::Ids, _) => numbers.extend(text.ids.iter().map(|id| i64::from(*id))),
                 (Self::Types, Some(types)) => numbers.extend(types.iter().map(|kind| i64::from(*kind))),
                 (Self::Types, None) => numbers.resize(row + text.ids.len(), 0),
-                (Self::Positions, _) => numbers.extend((0_i64..).take(text.ids.len())),
+                (Self::Positions, _) => numbers.extend((first_position..).take(text.ids.len())),
                 (Self::Mask | Self::Starts, _) => numbers.resize(row + text.ids.len(), 1),
             }
             numbers.resize(numbers.len().max(row + length), 0);
@@ -448,7 +460,7 @@ mod tests {
     fn filled(layout: Layout, feed: Feed) -> (Vec<usize>, Vec<i64>) {
         let short = Tokens { ids: vec![7], type_ids: None };
         let long = Tokens { ids: vec![1, 2, 3], type_ids: Some(vec![0, 1, 1]) };
-        let Tensor { shape, numbers } = feed.fill(layout, None, &[&short, &long]);
+        let Tensor { shape, numbers } = feed.fill(layout, None, 0, &[&short, &long]);
         (shape, numbers)
     }
 
@@ -462,9 +474,16 @@ mod tests {
     }
 
     #[test]
+    fn positions_begin_where_the_model_counts_from() {
+        let (short, long) = (Tokens { ids: vec![7], type_ids: None }, Tokens { ids: vec![1, 2], type_ids: None });
+        let Tensor { numbers, .. } = Feed::Positions.fill(Layout::Padded, None, 2, &[&short, &long]);
+        assert_eq!(numbers, [2, 0, 2, 3]);
+    }
+
+    #[test]
     fn texts_are_filled_up_to_a_fixed_length() {
         let short = Tokens { ids: vec![7], type_ids: None };
-        let Tensor { shape, numbers } = Feed::Mask.fill(Layout::Padded, Some(4), &[&short]);
+        let Tensor { shape, numbers } = Feed::Mask.fill(Layout::Padded, Some(4), 0, &[&short]);
         assert_eq!((shape, numbers), (vec![1, 4], vec![1, 0, 0, 0]));
     }
 

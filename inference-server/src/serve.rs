@@ -201,7 +201,9 @@ async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let flush = move || {
         thread::scope(|scope| {
             scope.spawn(|| flushing.predictor.log().map(|log| log.finish(FLUSH_WITHIN)));
-            flushing.traces.as_ref().map(|traces| traces.finish(FLUSH_WITHIN));
+            if let Some(traces) = &flushing.traces {
+                traces.finish(FLUSH_WITHIN);
+            }
         });
     };
     let _ = tokio::task::spawn_blocking(flush).await;

@@ -143,13 +143,13 @@ impl ModelDirectory {
             }
             return Ok(labels.clone());
         }
-        let named = self.json.id2label.len();
-        if named == 0 {
+        let count = self.json.id2label.len();
+        if count == 0 {
             return Ok((0..outputs).map(|index| format!("LABEL_{index}")).collect());
         }
-        let names: Vec<String> = (0..named).map_while(|index| self.json.id2label.get(&index).cloned()).collect();
-        if names.len() != named || !fits(named) {
-            return Err(ModelError::LabelCount { named, classes: outputs });
+        let names: Vec<String> = (0..count).map_while(|index| self.json.id2label.get(&index).cloned()).collect();
+        if names.len() != count || !fits(count) {
+            return Err(ModelError::LabelCount { named: count, classes: outputs });
         }
         Ok(names)
     }

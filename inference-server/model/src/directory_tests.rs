@@ -106,6 +106,9 @@ fn labels_come_from_the_settings_then_the_file_then_numbers() {
 
 #[test]
 fn the_head_is_what_the_files_and_the_settings_say() {
+    use Activation::{Identity, Sigmoid, Softmax};
+    use Problem::{MultiLabel, Regression, SingleLabel};
+
     let folder = Folder::new("head", &["model.onnx", "config.json"]);
     let head = |json: &str, config: &ModelConfig, outputs, is_activated| {
         folder.write("config.json", json);
@@ -113,8 +116,6 @@ fn the_head_is_what_the_files_and_the_settings_say() {
         head.map(|head| (head.problem(), head.activation(), head.names().len())).map_err(|error| error.to_string())
     };
     let config = model_config(None);
-    use Activation::{Identity, Sigmoid, Softmax};
-    use Problem::{MultiLabel, Regression, SingleLabel};
     for (json, outputs, is_activated, expected) in [
         ("{}", 3, false, (SingleLabel, Softmax, 3)),
         ("{}", 1, false, (SingleLabel, Sigmoid, 1)),

@@ -117,7 +117,7 @@ pub(super) fn pair<const N: usize>(fields: &mut Fields<N>, most: usize) -> Resul
 /// Takes a value as a text of a length that may be. `field` is where it came from.
 pub(super) fn of(value: Raw, field: &[Location], most: usize) -> Result<Text, Refused> {
     match fields::string(value, |text| Text::new(text, most)) {
-        Ok(checked) => checked.map_err(|error| refused(error, field)),
+        Ok(checked) => checked.map_err(|error| refused(&error, field)),
         Err(NoString { msg, kind }) => Err(Refused { characters: 0, error: wrong(field, msg, kind) }),
     }
 }
@@ -133,9 +133,9 @@ pub(super) fn at(index: usize, error: TextError) -> ApiError {
 }
 
 /// What is wrong with a text, in version 1's words.
-fn refused(error: TextError, field: &[Location]) -> Refused {
+fn refused(error: &TextError, field: &[Location]) -> Refused {
     let characters = error.characters();
-    let error = match error {
+    let error = match *error {
         TextError::Empty => wrong(field, "String should have at least 1 character", "string_too_short"),
         TextError::OverContract { .. } => {
             wrong(field, format!("String should have at most {LONGEST_TEXT} characters"), "string_too_long")

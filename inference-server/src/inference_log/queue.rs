@@ -175,10 +175,11 @@ mod tests {
         }
     }
 
-    fn gate(capacity: usize) -> (Queue, Arc<AtomicBool>, Arc<Mutex<Vec<String>>>, Arc<Series>) {
-        let (open, taken, series) = (Arc::new(AtomicBool::new(false)), Arc::default(), Arc::new(Series::default()));
-        let gate = Gate { open: Arc::clone(&open), taken: Arc::clone(&taken) };
-        (Queue::start(gate, capacity, &series), open, taken, series)
+    /// A queue before a gate that is shut, and the gate's other side.
+    fn shut(capacity: usize) -> (Queue, Gate, Arc<Series>) {
+        let (open, taken, series) = (Arc::default(), Arc::default(), Arc::new(Series::default()));
+        let other = Gate { open: Arc::clone(&open), taken: Arc::clone(&taken) };
+        (Queue::start(Gate { open, taken }, capacity, &series), other, series)
     }
 
     fn put(queue: &Queue, text: &str) {
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_dropped_and_the_rest_is_written_once_that_is_possible() {
-        let (queue, open, taken, series) = gate(3);
+        let (queue, gate, series) = shut(3);
         let begun = Instant::now();
         // One may be in the thread's hands.
         for number in 0..100 {
@@ -200,7 +201,7 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_secs(1), "nobody waits");
         let dropped = series.records("gate", Outcome::Dropped);
         assert!((96..=97).contains(&dropped), "{dropped}");
-        open.store(true, Ordering::SeqCst);
+        gate.open.store(true, Ordering::SeqCst);
         while counts(&series)[0] < 100 - dropped {
             thread::sleep(Duration::from_millis(5));
         }
@@ -210,13 +211,13 @@ mod tests {
         queue.wait_until(Instant::now() + Duration::from_secs(10));
         put(&queue, "late");
         assert_eq!(counts(&series), [101 - dropped, dropped + 1, 1]);
-        let taken = taken.lock().unwrap();
+        let taken = gate.taken.lock().unwrap();
         assert_eq!((taken[0].as_str(), taken.last().unwrap().as_str()), ("0", "last"));
     }
 
     #[test]
     fn long_texts_fill_the_room_by_their_bytes() {
-        let (queue, _, _, series) = gate(100_000);
+        let (queue, _gate, series) = shut(100_000);
         let text = "x".repeat(1 << 20);
         for _ in 0..40 {
             put(&queue, &text);
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_no_destination_that_takes_nothing() {
-        let (queue, _, _, series) = gate(10);
+        let (queue, _gate, series) = shut(10);
         put(&queue, "a");
         put(&queue, "b");
         let begun = Instant::now();

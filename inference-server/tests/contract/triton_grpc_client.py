@@ -96,7 +96,7 @@ def streams(client: triton.InferenceServerClient) -> None:
 
 def statistics(client: triton.InferenceServerClient) -> None:
     sums = client.get_inference_statistics(MODEL, headers=HEADERS, as_json=True)["model_stats"][0]
-    check(int(sums["inference_count"]) >= 8 and int(sums["inference_stats"]["success"]["count"]) >= 6, sums)
+    check(int(sums["inference_stats"]["success"]["count"]) >= 8 and int(sums["inference_count"]) >= 2, sums)
 
 
 with triton.InferenceServerClient(ADDRESS) as client:

@@ -74,7 +74,9 @@ mod tests {
 
     fn tensor(elements: &[&[u8]]) -> Vec<u8> {
         let mut tensor = Vec::new();
-        elements.iter().for_each(|element| push(element, &mut tensor));
+        for element in elements {
+            push(element, &mut tensor);
+        }
         tensor
     }
 

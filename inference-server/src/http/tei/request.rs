@@ -180,7 +180,7 @@ mod tests {
         parse(&body.to_string(), speaker, 9).map_err(|error| error.to_string())
     }
 
-    fn shape(inputs: Value, speaker: Speaker) -> (Vec<(String, Option<String>)>, bool) {
+    fn shape(inputs: &Value, speaker: Speaker) -> (Vec<(String, Option<String>)>, bool) {
         let parsed = read(&json!({ "inputs": inputs }), speaker).unwrap();
         (parsed.texts.into_iter().map(|text| (text.content, text.pair)).collect(), parsed.is_one)
     }
@@ -189,13 +189,13 @@ mod tests {
     fn each_reads_lists_its_own_way() {
         let (a, b) = (("a".to_owned(), None), ("b".to_owned(), None));
         let both = ("a".to_owned(), Some("b".to_owned()));
-        assert_eq!(shape(json!("a"), Speaker::Tei), (vec![a.clone()], true));
-        assert_eq!(shape(json!(["a"]), Speaker::Tei), (vec![a.clone()], true));
-        assert_eq!(shape(json!(["a", "b"]), Speaker::Tei), (vec![both.clone()], true));
-        assert_eq!(shape(json!([["a"]]), Speaker::Tei), (vec![a.clone()], false));
-        assert_eq!(shape(json!([["a", "b"], ["b"]]), Speaker::Tei), (vec![both, b.clone()], false));
-        assert_eq!(shape(json!("a"), Speaker::Hub), (vec![a.clone()], false));
-        assert_eq!(shape(json!(["a", "b"]), Speaker::Hub), (vec![a, b], false));
+        assert_eq!(shape(&json!("a"), Speaker::Tei), (vec![a.clone()], true));
+        assert_eq!(shape(&json!(["a"]), Speaker::Tei), (vec![a.clone()], true));
+        assert_eq!(shape(&json!(["a", "b"]), Speaker::Tei), (vec![both.clone()], true));
+        assert_eq!(shape(&json!([["a"]]), Speaker::Tei), (vec![a.clone()], false));
+        assert_eq!(shape(&json!([["a", "b"], ["b"]]), Speaker::Tei), (vec![both, b.clone()], false));
+        assert_eq!(shape(&json!("a"), Speaker::Hub), (vec![a.clone()], false));
+        assert_eq!(shape(&json!(["a", "b"]), Speaker::Hub), (vec![a, b], false));
         let error = read(&json!({ "inputs": ["a", "b", "c"] }), Speaker::Tei).unwrap_err();
         assert!(error.starts_with("a list of texts is a pair here"), "{error}");
     }

@@ -91,7 +91,7 @@ holds "who may publish a service is asked where the operator works" '
   --set fullnameOverride=second --set 'watchNamespaces={team-a}'
 holds "CustomResourceDefinitions are looked at by name, and only from the ClusterRole" '
   [.[] | select(.kind == "ClusterRole") | .rules[] | select(.resources == ["customresourcedefinitions"])]
-  | length == 1 and .[0].verbs == ["list", "watch"] and (.[0].resourceNames | length) == 2'
+  | length == 1 and .[0].verbs == ["list", "watch"] and (.[0].resourceNames | length) == 3'
 holds "no Role looks at CustomResourceDefinitions" \
   '[.[] | select(.kind == "Role") | .rules[].resources[]] | all(. != "customresourcedefinitions")' --set 'watchNamespaces={team-a}'
 holds "a service account of one's own" \

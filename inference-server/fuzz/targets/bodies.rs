@@ -15,7 +15,6 @@ use axum::{
     http::{Request, header},
 };
 use engine::{Classify, Cost, Engine, Layout, Profile, Tokenize, Tokens};
-use model::{Head, LongTexts, Reading, Tokenizer};
 use inference_server::{
     cache::Cache,
     config::Config,
@@ -24,6 +23,7 @@ use inference_server::{
     predict::ServedModel,
 };
 use libfuzzer_sys::fuzz_target;
+use model::{Head, LongTexts, Reading, Tokenizer};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower_service::Service;
@@ -75,8 +75,9 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         Tokenizer::load(&model.join("tokenizer.json"), READING).expect("the default model's tokenizer is good"),
     );
     let app = Arc::new(App::new(config));
-    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics.engine))
-        .expect("threads start");
+    let engine =
+        Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(Counting), Arc::clone(&app.metrics.engine))
+            .expect("threads start");
     let head = Head::single_label(&["NEGATIVE", "POSITIVE"]);
     let mut model = ServedModel::new("default", engine, head, tokenizer, 1);
     model.cache = Cache::of(&app.config, &app.metrics.cache);

@@ -19,15 +19,15 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     http::{Request, header},
 };
-use futures::stream;
 use engine::{Classify, Cost, Encoding, Engine, Input, Layout, Profile, Tokenize, TokenizeError, Tokens};
-use model::Head;
+use futures::stream;
 use inference_server::{
     config::Config,
     http::{App, router},
     predict::ServedModel,
 };
 use libfuzzer_sys::fuzz_target;
+use model::Head;
 use tokio::runtime::Runtime;
 use tower_service::Service;
 
@@ -146,8 +146,9 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let config = Config::read(&environment).expect("the settings are good");
     let tokenizer: Arc<dyn Tokenize> = Arc::new(NoModel);
     let app = Arc::new(App::new(config));
-    let engine = Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(NoModel), Arc::clone(&app.metrics.engine))
-        .expect("threads start");
+    let engine =
+        Engine::start(&app.config.engine, 1, &tokenizer, || Box::new(NoModel), Arc::clone(&app.metrics.engine))
+            .expect("threads start");
     let head = Head::single_label(&["NEGATIVE", "POSITIVE"]);
     let model = ServedModel::new("default", engine, head, tokenizer, 1);
     app.predictor.serve(Arc::new(model));

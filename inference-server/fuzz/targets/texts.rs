@@ -4,10 +4,10 @@
 
 use std::{path::Path, sync::LazyLock};
 
-use model::LongTexts;
 use engine::{Tokenize, TokenizeError, Tokens};
-use model::{Reading, Tokenizer};
 use libfuzzer_sys::fuzz_target;
+use model::LongTexts;
+use model::{Reading, Tokenizer};
 
 /// Of the default model.
 const CLS: u32 = 101;

@@ -158,6 +158,9 @@ impl Predictor {
         let (output, ran) = self.output(model, text, call).await?;
         let output_at = Instant::now();
         let verdict = model.head.judge(&output.logits).ok_or_else(PredictError::broken_output)?;
+        if let Some(drift) = &model.drift {
+            drift.record(&verdict, text.characters);
+        }
         let prediction = self.prediction(model, text, verdict, output, call);
         self.statistics.answer(begun, output_at, !ran);
         Ok(prediction)
@@ -189,14 +192,11 @@ impl Predictor {
         Ok((output?, ran.load(Ordering::Relaxed)))
     }
 
-    /// Counts an answer, shows it to who watches, and remembers it for feedback.
+    /// Counts an answer, remembers it for feedback, and logs it.
     fn prediction(&self, model: &ServedModel, text: &Text, verdict: Verdict, output: Output, call: Call) -> Prediction {
         let Output { logits, truncated, inference, cached } = output;
         let characters = text.characters;
         self.series.observe(call.protocol, verdict.score, characters, truncated);
-        if let Some(drift) = &model.drift {
-            drift.record(&verdict, characters);
-        }
         // A job's texts are so many that they would push out all others.
         let id = match call.when_full {
             WhenFull::WaitBehindRequests => Uuid::new_v4(),

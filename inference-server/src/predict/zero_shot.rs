@@ -19,7 +19,7 @@ pub const MOST_CANDIDATES: usize = 100;
 pub struct Candidates {
     /// The labels.
     pub labels: Vec<String>,
-    /// What each is put into, in the place of `{}`.
+    /// What each is put into, in the place of the first `{}`.
     pub template: String,
     /// Whether more than one may hold.
     pub several: bool,
@@ -40,7 +40,7 @@ impl Predictor {
         let hypotheses: Vec<Text> = candidates
             .labels
             .iter()
-            .map(|label| Text { pair: Some(candidates.template.replace("{}", label)), ..text.clone() })
+            .map(|label| Text { pair: Some(candidates.template.replacen("{}", label, 1)), ..text.clone() })
             .collect();
         let pairs = hypotheses.into_iter().map(|pair| async move { self.output(model, &pair, call).await });
         let outputs: Vec<(Output, bool)> = stream::iter(pairs).buffered(TEXTS_IN_FLIGHT).try_collect().await?;

@@ -114,7 +114,7 @@ answers() {
   mkdir -p "$rootfs/proc"
   # shellcheck disable=SC2016  # the inner shell expands it
   unshare --mount bash -c 'mount --rbind /proc "$0/proc" && exec "$@"' "$rootfs" \
-    env -i "${environment[@]}" MLOPS_HOST=127.0.0.1 MLOPS_PORT="$port" MLOPS_DRAIN_SECONDS=0 \
+    env -i "${environment[@]}" MLOPS_HOST=127.0.0.1 MLOPS_PORT="$port" MLOPS_GRPC_PORT=0 MLOPS_DRAIN_SECONDS=0 \
     chroot --userspec=65532:65532 "$rootfs" /app/sentiment-server >"$work/server.log" 2>&1 &
   server_pid=$!
   for ((tries = 0; tries < 100; tries++)); do

@@ -67,7 +67,12 @@ pub fn measure(model: &str, row: Duration) {
     let json: Vec<Vec<u8>> = sentences.chunks_exact(BATCH).map(as_json).collect();
     let binary: Vec<Vec<u8>> = sentences.chunks_exact(BATCH).map(as_binary).collect();
     // So that each is kept.
-    batches(&server, &json, row);
+    let mut load = Closed::start(&server.address, &json, BATCH_CONNECTIONS);
+    let mut asked = 0;
+    while asked < json.len() {
+        asked += load.run(row).samples.len();
+    }
+    drop(load);
     pair(["JSON", "binary tensors"], || batches(&server, &json, row), || batches(&server, &binary, row));
 }
 
@@ -126,6 +131,7 @@ async fn rest(server: &Server, sentences: &[String], row: Duration) -> Reached {
             }
             let body = Full::new(Bytes::from(json!({ "text": text }).to_string()));
             let request = Request::post("/api/v1/predict").header("host", "bench").body(body).unwrap();
+            sender.ready().await.unwrap();
             let response = sender.send_request(request).await.unwrap();
             assert_eq!(response.status(), 200);
             response.into_body().collect().await.unwrap();

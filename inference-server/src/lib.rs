@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod occlusion;
+pub mod open_inference;
 pub mod outgoing;
 pub mod predict;
 pub mod process;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use axum::http::{HeaderName, HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Request, Response};
 use futures::TryFutureExt;
 use hyper::body::Incoming;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,16 +22,13 @@ use super::{
 use crate::{
     access::Permit,
     http::{
-        App,
+        App, MODEL_DIGEST,
         correlation::{self, CorrelationId},
         predict_batch::MOST_BYTES,
     },
     inference_log,
     traces::TraceContext,
 };
-
-/// The digest of the files that shape an answer.
-const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 
 /// All that is served over gRPC.
 #[derive(Clone)]

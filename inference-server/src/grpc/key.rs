@@ -1,19 +1,17 @@
 //! The API key of a call. This is the one place that asks for it.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 
 use super::error::CallError;
 use crate::{
-    access::{Denied, Permit, sent_key},
-    http::{App, auth::API_KEY},
+    access::{Denied, Permit},
+    http::{App, auth},
 };
 
 /// Lets a call pass when no key is set, or when it carries one of those in force and no more than that may. The permit
 /// is held until the call is answered.
 pub(super) async fn require(app: &App, headers: &HeaderMap) -> Result<Permit, CallError> {
-    let Some(guard) = &app.guard else { return Ok(Permit::default()) };
-    let value = |name| headers.get(name).map(HeaderValue::as_bytes);
-    guard.admit(sent_key(value(API_KEY), value(header::AUTHORIZATION))).await.map_err(|denied| match denied {
+    auth::admit(app, headers).await.map_err(|denied| match denied {
         Denied::Missing | Denied::Wrong => CallError::Unauthorized,
         Denied::Limited(exceeded) => CallError::KeyLimited(exceeded),
     })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     error::CallError,
-    outputs::Output,
+    outputs::data_type,
     proto::{
         DataType, ModelConfig, ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput,
         RepositoryIndexResponse, model_instance_group::Kind, model_metadata_response::TensorMetadata,
@@ -13,19 +13,12 @@ use super::{
 };
 use crate::{
     http::App,
+    open_inference::{Output, PLATFORM, TEXT, VERSION},
     predict::{PredictError, ServedModel},
 };
 
-/// The one version of the model.
-pub(super) const VERSION: &str = "1";
-
-/// Name of the one input. Any other is taken too.
-const TEXT: &str = "text";
-
 /// Stands for any number of texts.
 const ANY: i64 = -1;
-
-const PLATFORM: &str = "onnxruntime_onnx";
 
 /// Refuses a name or a version that isn't the model's.
 pub(super) fn known(app: &App, name: &str, version: &str) -> Result<(), CallError> {
@@ -54,12 +47,8 @@ pub(super) fn metadata(model: &ServedModel) -> ModelMetadataResponse {
 }
 
 fn shape(output: Output, model: &ServedModel) -> Vec<i64> {
-    let columns = match output {
-        Output::Label | Output::Score | Output::Truncated => return vec![ANY],
-        Output::Probabilities => model.head.names().len(),
-        Output::Logits => model.head.outputs(),
-    };
-    vec![ANY, i64::try_from(columns).unwrap_or(i64::MAX)]
+    let columns = output.columns(&model.head).map(|columns| i64::try_from(columns).unwrap_or(i64::MAX));
+    [ANY].into_iter().chain(columns).collect()
 }
 
 pub(super) fn config(model: &ServedModel) -> ModelConfig {
@@ -71,7 +60,7 @@ pub(super) fn config(model: &ServedModel) -> ModelConfig {
         output: Output::ALL
             .map(|output| ModelOutput {
                 name: output.name().to_owned(),
-                data_type: output.data_type().into(),
+                data_type: data_type(output).into(),
                 dims: shape(output, model),
             })
             .into(),

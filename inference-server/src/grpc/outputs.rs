@@ -1,57 +1,17 @@
-//! What can be answered about each text.
+//! The outputs that a request asks for.
 
 use super::{
     error::CallError,
     proto::{DataType, model_infer_request::InferRequestedOutputTensor},
 };
-use crate::http::error::quoted;
+use crate::{http::error::quoted, open_inference::Output};
 
-/// An output of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// The winning label.
-    Label,
-    /// Its score.
-    Score,
-    /// Whether the model has read only the start of the text.
-    Truncated,
-    /// The score of every label.
-    Probabilities,
-    /// What the model puts out.
-    Logits,
-}
-
-impl Output {
-    pub(super) const ALL: [Self; 5] = [Self::Label, Self::Score, Self::Truncated, Self::Probabilities, Self::Logits];
-
-    /// Those that are answered where none is asked for: REST's.
-    const USUAL: [Self; 3] = [Self::Label, Self::Score, Self::Truncated];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Label => "label",
-            Self::Score => "score",
-            Self::Truncated => "truncated",
-            Self::Probabilities => "probabilities",
-            Self::Logits => "logits",
-        }
-    }
-
-    pub(super) fn datatype(self) -> &'static str {
-        match self {
-            Self::Label => "BYTES",
-            Self::Score | Self::Probabilities | Self::Logits => "FP32",
-            Self::Truncated => "BOOL",
-        }
-    }
-
-    /// The datatype as a model's configuration has it.
-    pub(super) fn data_type(self) -> DataType {
-        match self {
-            Self::Label => DataType::TypeString,
-            Self::Score | Self::Probabilities | Self::Logits => DataType::TypeFp32,
-            Self::Truncated => DataType::TypeBool,
-        }
+/// An output's datatype as a model's configuration has it.
+pub(super) fn data_type(output: Output) -> DataType {
+    match output {
+        Output::Label => DataType::TypeString,
+        Output::Score | Output::Probabilities | Output::Logits => DataType::TypeFp32,
+        Output::Truncated => DataType::TypeBool,
     }
 }
 
@@ -62,10 +22,9 @@ pub(super) fn wanted(requested: Vec<InferRequestedOutputTensor>) -> Result<Vec<O
     }
     let mut wanted = Vec::new();
     for InferRequestedOutputTensor { name, parameters } in requested {
-        let Some(output) = Output::ALL.into_iter().find(|output| output.name() == name) else {
-            let names = Output::ALL.map(Output::name).join(", ");
-            return Err(CallError::invalid(format!("the model has the outputs {names}, but no {}", quoted(&name))));
-        };
+        let output = Output::find(&name).map_err(|known| {
+            CallError::invalid(format!("the model has the outputs {known}, but no {}", quoted(&name)))
+        })?;
         if wanted.contains(&output) {
             return Err(CallError::invalid(format!("the output {name} is asked for twice")));
         }

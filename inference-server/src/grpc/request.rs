@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 
 use super::{
     error::CallError,
-    outputs::{self, Output},
+    outputs,
     proto::{
         InferTensorContents, ModelInferRequest, infer_parameter::ParameterChoice, model_infer_request::InferInputTensor,
     },
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     http::{error::quoted, rows::MOST_TEXTS},
+    open_inference::Output,
     predict::Text,
 };
 

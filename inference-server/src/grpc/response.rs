@@ -5,8 +5,6 @@ use prost::bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     error::CallError,
-    model::VERSION,
-    outputs::Output,
     proto::{
         InferParameter, InferTensorContents, ModelInferResponse, infer_parameter::ParameterChoice,
         model_infer_response::InferOutputTensor,
@@ -14,7 +12,10 @@ use super::{
     raw,
     request::Parsed,
 };
-use crate::predict::{PredictError, Prediction};
+use crate::{
+    open_inference::{Output, VERSION},
+    predict::{PredictError, Prediction},
+};
 
 /// What an answer is given for; its texts are gone by then.
 pub(super) struct Asked {
@@ -57,7 +58,8 @@ pub(super) fn of(
         response.parameters.insert("triton_final_response".to_owned(), yes);
     }
     for output in asked.wanted {
-        let (elements, columns) = elements(output, head, predictions)?;
+        let elements = elements(output, head, predictions)?;
+        let columns = output.columns(head).map(|columns| i64::try_from(columns).unwrap_or(i64::MAX));
         let rows = i64::try_from(predictions.len()).unwrap_or(i64::MAX);
         let shape = columns.map_or_else(|| asked.shape.clone(), |columns| vec![rows, columns]);
         let mut tensor = InferOutputTensor {
@@ -76,25 +78,24 @@ pub(super) fn of(
     Ok(response)
 }
 
-/// An output's elements, and how many there are for each text where that is more than one.
-fn elements(output: Output, head: &Head, predictions: &[Prediction]) -> Result<(Elements, Option<i64>), CallError> {
-    let columns = |number: usize| Some(i64::try_from(number).unwrap_or(i64::MAX));
+/// An output's elements.
+fn elements(output: Output, head: &Head, predictions: &[Prediction]) -> Result<Elements, CallError> {
     Ok(match output {
         Output::Label => {
             let label = |answer: &Prediction| Bytes::copy_from_slice(answer.verdict.label.as_bytes());
-            (Elements::Texts(predictions.iter().map(label).collect()), None)
+            Elements::Texts(predictions.iter().map(label).collect())
         }
-        Output::Score => (Elements::Numbers(predictions.iter().map(|answer| answer.verdict.score).collect()), None),
-        Output::Truncated => (Elements::Truths(predictions.iter().map(|answer| answer.truncated).collect()), None),
+        Output::Score => Elements::Numbers(predictions.iter().map(|answer| answer.verdict.score).collect()),
+        Output::Truncated => Elements::Truths(predictions.iter().map(|answer| answer.truncated).collect()),
         Output::Probabilities => {
             let scores = predictions.iter().map(|answer| head.scores(&answer.logits));
             let scores: Option<Vec<Vec<f32>>> = scores.collect();
             let scores = scores.ok_or_else(PredictError::broken_output)?;
-            (Elements::Numbers(scores.concat()), columns(head.names().len()))
+            Elements::Numbers(scores.concat())
         }
         Output::Logits => {
             let logits = predictions.iter().flat_map(|answer| answer.logits.iter().copied());
-            (Elements::Numbers(logits.collect()), columns(head.outputs()))
+            Elements::Numbers(logits.collect())
         }
     })
 }

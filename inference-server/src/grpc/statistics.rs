@@ -1,10 +1,7 @@
 //! What the model has done since the start, in Triton's words. Texts are counted, of every protocol.
 
-use super::{
-    model::VERSION,
-    proto::{InferStatistics, ModelStatistics, StatisticDuration},
-};
-use crate::{http::App, predict::Tally};
+use super::proto::{InferStatistics, ModelStatistics, StatisticDuration};
+use crate::{http::App, open_inference::VERSION, predict::Tally};
 
 impl From<&Tally> for StatisticDuration {
     fn from(tally: &Tally) -> Self {

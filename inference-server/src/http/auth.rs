@@ -17,13 +17,18 @@ use crate::access::{Denied, Permit, sent_key};
 
 /// The header's name as people know it.
 pub(super) const API_KEY_NAME: &str = "X-API-Key";
-pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Lets a request pass when no key is set, or when it carries one of those in force and no more than that may.
-pub(super) async fn require_key(app: &App, headers: &HeaderMap) -> Result<Permit, ApiError> {
+/// Lets a request or a call pass when no key is set, or when it carries one of those in force and no more than that may.
+pub(crate) async fn admit(app: &App, headers: &HeaderMap) -> Result<Permit, Denied> {
     let Some(guard) = &app.guard else { return Ok(Permit::default()) };
     let value = |name| headers.get(name).map(HeaderValue::as_bytes);
-    Ok(guard.admit(sent_key(value(API_KEY), value(AUTHORIZATION))).await?)
+    guard.admit(sent_key(value(API_KEY), value(AUTHORIZATION))).await
+}
+
+/// As [`admit`], with the answer that a request gets otherwise.
+pub(super) async fn require_key(app: &App, headers: &HeaderMap) -> Result<Permit, ApiError> {
+    Ok(admit(app, headers).await?)
 }
 
 impl From<Denied> for ApiError {

@@ -65,7 +65,7 @@ use traced::Traced;
 use crate::{inference_log, protocol::Protocol, traces};
 
 /// The digest of the model that answers.
-const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
+pub(crate) const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 
 /// Routes that document themselves.
 type Routes = OpenApiRouter<Arc<App>>;

@@ -7,13 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Failures, TAG, TEXT, VERSION,
+    Failures, TAG,
     model_name::{Known, ModelName, Naming},
-    outputs::Output,
 };
-use crate::http::{ApiError, App, bodies::Received, fields::Fields};
-
-const PLATFORM: &str = "onnxruntime_onnx";
+use crate::{
+    http::{ApiError, App, bodies::Received, fields::Fields},
+    open_inference::{Output, PLATFORM, TEXT, VERSION},
+};
 
 /// Largest body that asks for the list of models.
 const MOST_BYTES: usize = 64 * 1024;
@@ -63,14 +63,11 @@ pub(super) async fn model(State(app): State<Arc<App>>, Known(name): Known) -> Js
 
 /// An output's shape for any number of texts.
 fn shape(app: &App, output: Output) -> Vec<i64> {
-    let model = app.predictor.served();
-    let of = |count: usize| i64::try_from(count).unwrap_or(-1);
-    let classes = match output {
-        Output::Label | Output::Score | Output::Truncated => return vec![-1],
-        Output::Probabilities => model.map(|model| of(model.head.names().len())),
-        Output::Logits => model.map(|model| of(model.head.outputs())),
-    };
-    vec![-1, classes.unwrap_or(-1)]
+    if !output.is_of_classes() {
+        return vec![-1];
+    }
+    let columns = app.predictor.served().and_then(|model| output.columns(&model.head));
+    vec![-1, columns.and_then(|columns| i64::try_from(columns).ok()).unwrap_or(-1)]
 }
 
 #[derive(Serialize, ToSchema)]

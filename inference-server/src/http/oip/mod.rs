@@ -26,12 +26,6 @@ use crate::protocol::Protocol;
 pub(super) use binary::HEADER as BINARY;
 pub(super) use model_name::{Known, ModelName, Naming};
 
-/// Name of the one input.
-const TEXT: &str = "text";
-
-/// The one version of a model.
-const VERSION: &str = "1";
-
 /// Name of its group of operations.
 const TAG: &str = "Open Inference Protocol";
 

@@ -15,8 +15,10 @@ use utoipa::{
     },
 };
 
-use super::VERSION;
-use crate::http::{ApiError, App, error::quoted, openapi::Failing};
+use crate::{
+    http::{ApiError, App, error::quoted, openapi::Failing},
+    open_inference::VERSION,
+};
 
 /// A model's name in the document, which puts the served one in.
 #[derive(ToSchema)]

@@ -10,56 +10,9 @@ use crate::http::{
     error::quoted,
     fields::{self, Fields, Raw},
 };
+use crate::open_inference::Output;
 
 const NO_OUTPUTS: &str = "the outputs must be a list of objects with a name";
-
-/// An output of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// The label with the highest score.
-    Label,
-    /// Its score.
-    Score,
-    /// Whether the model has read only the start of the text.
-    Truncated,
-    /// The score of every label, in class order.
-    Probabilities,
-    /// The model's raw outputs.
-    Logits,
-}
-
-impl Output {
-    /// All of them.
-    pub(super) const ALL: [Self; 5] = [Self::Label, Self::Score, Self::Truncated, Self::Probabilities, Self::Logits];
-
-    /// Those that are answered where none is asked for.
-    const USUAL: [Self; 3] = [Self::Label, Self::Score, Self::Truncated];
-
-    /// Its name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Label => "label",
-            Self::Score => "score",
-            Self::Truncated => "truncated",
-            Self::Probabilities => "probabilities",
-            Self::Logits => "logits",
-        }
-    }
-
-    /// What its elements are.
-    pub(super) fn datatype(self) -> &'static str {
-        match self {
-            Self::Label => "BYTES",
-            Self::Truncated => "BOOL",
-            Self::Score | Self::Probabilities | Self::Logits => "FP32",
-        }
-    }
-
-    /// Whether it has a number for each class.
-    fn is_of_classes(self) -> bool {
-        matches!(self, Self::Probabilities | Self::Logits)
-    }
-}
 
 /// An output that is wanted, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,10 +70,8 @@ impl List {
     fn read(&self, element: Raw) -> Result<Wanted, ApiError> {
         let mut fields = Fields::read(element.get(), ["name", "parameters"]).map_err(|_| protocol(NO_OUTPUTS))?;
         let name = named("output name", fields.take("name"))?;
-        let output = Output::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
-            let (name, known) = (quoted(&name), Output::ALL.map(Output::name).join(", "));
-            protocol(format!("the model has the outputs {known}, but no {name}"))
-        })?;
+        let output = Output::find(&name)
+            .map_err(|known| protocol(format!("the model has the outputs {known}, but no {}", quoted(&name))))?;
         let parameters = fields.take("parameters");
         let in_binary = parameter(parameters, |parameters| flag(parameters, "binary_data"))?.unwrap_or(self.in_binary);
         let classes = parameter(parameters, classes)?;

@@ -2,7 +2,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::http::oip::outputs::Output;
+use crate::open_inference::Output;
 
 fn parse(json: &str, longest: usize) -> Result<Parsed, ApiError> {
     super::parse(json, &[], longest)

@@ -11,12 +11,10 @@ use model::Head;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    VERSION, binary,
-    outputs::{Output, Wanted},
-};
+use super::{binary, outputs::Wanted};
 use crate::{
     http::ApiError,
+    open_inference::{Output, VERSION},
     predict::{PredictError, Prediction},
 };
 

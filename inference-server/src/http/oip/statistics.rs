@@ -8,10 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Failures, TAG, VERSION,
+    Failures, TAG,
     model_name::{Known, ModelName, Naming},
 };
-use crate::{http::App, predict::Tally};
+use crate::{http::App, open_inference::VERSION, predict::Tally};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Statistics {

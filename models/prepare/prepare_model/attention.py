@@ -119,7 +119,12 @@ def attention(graph: Graph, probe: Probe, softmax: onnx.NodeProto) -> tuple[Repl
 
 def onnx_attention(graph: Graph, probe: Probe, node: onnx.NodeProto) -> tuple[Replacement, Scores]:
     """The replacement for ONNX's own `Attention`."""
-    if attribute(node, "is_causal", 0) or attribute(node, "softcap", 0.0) or any(node.input[4:]) or len(node.output) > 1:
+    if (
+        attribute(node, "is_causal", 0)
+        or attribute(node, "softcap", 0.0)
+        or any(node.input[4:])
+        or len(node.output) > 1
+    ):
         raise Refused(f"{called(node)} does more than to mask scores")
     if probe.values(node.input[0])[0].ndim != 4:
         raise Refused(f"{called(node)} cuts its heads itself")
@@ -157,7 +162,9 @@ def _replacement(
             # Queries, keys and values of one product: some of its columns.
             name = f"{output}/{part.offset}"
             ends = [f"{name}/{what}" for what in ("from", "to", "axis")]
-            before += [constant(end, [at]) for end, at in zip(ends, (part.offset, part.offset + width, -1), strict=True)]
+            before += [
+                constant(end, [at]) for end, at in zip(ends, (part.offset, part.offset + width, -1), strict=True)
+            ]
             before.append(helper.make_node("Slice", [part.source, *ends], [name], name=name))
         sources.append(name)
     new = helper.make_node(

@@ -1,7 +1,7 @@
 """Dynamic quantization of each text by itself.
 
-ONNX Runtime takes a layer's scale from the whole batch, so that a text's score depends on the texts beside it. Here each
-text has its own, and one that runs alone goes through the model's own nodes, so that it scores as it does everywhere.
+ONNX Runtime takes a layer's scale from the whole batch, so that a text's score depends on the texts beside it. Here
+each text has its own, and one that runs alone goes through the model's own nodes, so that it scores as ever.
 """
 
 from typing import TYPE_CHECKING

@@ -9,7 +9,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 from .graph import IDS, POSITIONS, TYPES, Graph, Refused
-from .operators import OPERATORS, DequantizeLinear, MatMulInteger
+from .operators import OPERATORS, STANDARD
 from .probe import feeds_of
 from .unpadded import output_of
 
@@ -32,11 +32,12 @@ class Padded:
         self.is_quantized = any(node.op_type == "DynamicQuantizeLinear" for node in graph.graph.node)
 
     def by_definition(self) -> "Padded":
-        """The same by ONNX's reference evaluator: ONNX Runtime rounds as it is fastest, and int8 makes steps of that."""
-        evaluator = ReferenceEvaluator(self.graph.model, new_ops=[DequantizeLinear, MatMulInteger])
+        """The same by ONNX's reference evaluator. ONNX Runtime rounds as is fastest, and int8 makes steps of it."""
+        evaluator = ReferenceEvaluator(self.graph.model, new_ops=STANDARD)
         return Padded(self.graph, evaluator, self.padding, self.first_position)
 
     def __call__(self, batch: list[np.ndarray]) -> Answers:
+        """What it answers to a batch."""
         longest = max(map(len, batch))
         ids = np.full((len(batch), longest), self.padding, np.int64)
         mask = np.zeros_like(ids)
@@ -53,6 +54,7 @@ class Unpadded:
         self.evaluator = ReferenceEvaluator(model, new_ops=OPERATORS)
 
     def __call__(self, batch: list[np.ndarray]) -> Answers:
+        """What it answers to a batch."""
         lengths = [len(text) for text in batch]
         feeds = {
             IDS[0]: np.concatenate(batch),
@@ -116,5 +118,7 @@ def check_unpadded(original: Padded, unpadded: Unpadded, texts: list[np.ndarray]
     ):
         found.append(compare(what, expected, answers))
         if not found[-1].difference <= tolerance:
-            raise Refused(f"its answers to texts {what} differ by {found[-1].difference:.1e}, more than {tolerance:.1e}")
+            raise Refused(
+                f"its answers to texts {what} differ by {found[-1].difference:.1e}, more than {tolerance:.1e}"
+            )
     return found

@@ -1,4 +1,4 @@
-"""Which nodes compute each token, or each text, from itself alone: for them it doesn't matter how tokens are laid out."""
+"""Which nodes compute each token, or each text, from itself alone: it doesn't matter to them how tokens are laid out."""
 
 import math
 from collections.abc import Iterable
@@ -117,7 +117,9 @@ class Layout:
             if new is node:
                 new = onnx.NodeProto()
                 new.CopyFrom(node)
-            new.input[index] = self._constant(f"{name}/flat", numpy_helper.to_array(self.graph.constants[name]).reshape(-1))
+            new.input[index] = self._constant(
+                f"{name}/flat", numpy_helper.to_array(self.graph.constants[name]).reshape(-1)
+            )
         return new
 
     def _constant(self, name: str, value: np.ndarray) -> str:

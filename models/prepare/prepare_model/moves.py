@@ -106,7 +106,7 @@ class Heads:
 
 
 def heads_of(graph: Graph, probe: Probe, name: str, transposed: bool) -> Heads:
-    """What a value of [text, head, token, number of the head] is cut from; `transposed` for [text, head, number, token]."""
+    """What a value of [text, head, token, number] is cut from; `transposed` for [text, head, number, token]."""
     found = None
     for origin in origins(graph, probe, name):
         sides = probe.sides(origin.name)
@@ -121,7 +121,9 @@ def heads_of(graph: Graph, probe: Probe, name: str, transposed: bool) -> Heads:
             places = places.reshape(-1, *places.shape[-2:])
             heads, tokens, size = places.shape
             first = int(places.flat[0])
-            expected = first + np.arange(size) + size * np.arange(heads)[:, None, None] + width * np.arange(length)[:, None]
+            expected = (
+                first + np.arange(size) + size * np.arange(heads)[:, None, None] + width * np.arange(length)[:, None]
+            )
             shapes.add((first, heads, size) if tokens == length and np.array_equal(places, expected) else None)
         shape = shapes.pop()
         if not shapes and shape is not None:
@@ -132,7 +134,7 @@ def heads_of(graph: Graph, probe: Probe, name: str, transposed: bool) -> Heads:
 
 
 def joined(graph: Graph, probe: Probe, name: str) -> str:
-    """The value in which the heads of [text, head, token, number of the head] stand one beside another for each token."""
+    """The value in which the heads of [text, head, token, number] stand one beside another for each token."""
     places = [numbered(probe, name, run) for run in range(len(LENGTHS))]
     heads = [part.reshape(-1, *part.shape[-2:]) for part in places]
     expected = [part.swapaxes(0, 1).reshape(length, -1) for part, length in zip(heads, LENGTHS, strict=True)]
@@ -142,6 +144,7 @@ def joined(graph: Graph, probe: Probe, name: str) -> str:
             raise Refused(f"{called(node)} takes heads for something else than numbers")
         name = node.output[0]
         places = [moved(graph, probe, node, part, run, name) for run, part in enumerate(places)]
-        if probe.sides(name) == [-1, expected[0].shape[1]]:
-            if all(np.array_equal(part.reshape(rows.shape), rows) for part, rows in zip(places, expected, strict=True)):
-                return name
+        is_of_tokens = probe.sides(name) == [-1, expected[0].shape[1]]
+        pairs = zip(places, expected, strict=True)
+        if is_of_tokens and all(np.array_equal(part.reshape(rows.shape), rows) for part, rows in pairs):
+            return name

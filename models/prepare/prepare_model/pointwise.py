@@ -29,7 +29,9 @@ def normalization(graph: Graph, probe: Probe, kinds: dict[str, str], node: onnx.
         mean = centred and graph.made_by(centred.input[1], "ReduceMean")
         if not mean or divided.input[0] != square.input[0] or mean.input[0] != centred.input[0]:
             return None
-        is_square = square.input[1] == square.input[0] if square.op_type == "Mul" else graph.scalar(square.input[1]) == 2.0
+        is_square = (
+            square.input[1] == square.input[0] if square.op_type == "Mul" else graph.scalar(square.input[1]) == 2.0
+        )
         total, epsilon = centred.input[0], graph.scalar(other(shifted, variance.output))
         scale, bias = other(scaled, divided.output), other(node, scaled.output)
         if epsilon is None or not is_square:

@@ -28,10 +28,17 @@ def open_session(model: onnx.ModelProto | str | pathlib.Path, optimize: bool = T
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-NUMBERS = {TensorProto.INT64: np.int64, TensorProto.INT32: np.int32, TensorProto.FLOAT: np.float32, TensorProto.BOOL: np.bool_}
+NUMBERS = {
+    TensorProto.INT64: np.int64,
+    TensorProto.INT32: np.int32,
+    TensorProto.FLOAT: np.float32,
+    TensorProto.BOOL: np.bool_,
+}
 
 
-def feeds_of(graph: Graph, ids: np.ndarray, mask: np.ndarray | None = None, first_position: int = 0) -> dict[str, np.ndarray]:
+def feeds_of(
+    graph: Graph, ids: np.ndarray, mask: np.ndarray | None = None, first_position: int = 0
+) -> dict[str, np.ndarray]:
     """Inputs for texts of these ids, in rows."""
     tokens = np.ones_like(ids) if mask is None else mask
     values = {
@@ -107,13 +114,19 @@ class Probe:
             raise Refused(f"it doesn't take a text of {length} tokens: {problem}") from problem
         return dict(zip(names, values, strict=True))
 
+    @property
+    def rows(self) -> int:
+        """Rows of the table that ids choose from."""
+        shape = self.graph.shape(self.words[0].input[0])
+        return shape[0] if shape else 1000
+
+    def vocabulary(self) -> np.ndarray:
+        """Ids that aren't padding. The first few are special ones in most vocabularies."""
+        return np.setdiff1d(np.arange(5 if self.rows > 10 else 0, self.rows), self.compared())
+
     def made_up(self, length: int, seed: int = 3) -> np.ndarray:
-        """A text of random tokens, none of them padding."""
-        rows = self.graph.shape(self.words[0].input[0])
-        vocabulary = np.arange(rows[0] if rows else 1000)
-        # The first few are special ones in most vocabularies.
-        vocabulary = vocabulary[5:] if len(vocabulary) > 10 else vocabulary
-        return np.random.default_rng(seed).choice(np.setdiff1d(vocabulary, self.compared()), length).astype(np.int64)
+        """A text of random tokens."""
+        return np.random.default_rng(seed).choice(self.vocabulary(), length).astype(np.int64)
 
     def compared(self) -> list[int]:
         """The ids that the graph itself looks for: that of padding, where positions are counted without it."""

@@ -101,10 +101,10 @@ class Rewriting:
             self.layout.says(TEXTS, [name])
             return [new.node]
         as_it_is = self.layout.in_rows(node)
-        if node.op_type in ("Add", "LayerNormalization"):
-            if new := normalization(self.graph, self.probe, self.layout.kinds, node):
-                self.replacements[name] = new
-                return [new.node]
+        may_be_normal = node.op_type in ("Add", "LayerNormalization")
+        if may_be_normal and (new := normalization(self.graph, self.probe, self.layout.kinds, node)):
+            self.replacements[name] = new
+            return [new.node]
         return [as_it_is]
 
 

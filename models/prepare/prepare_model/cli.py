@@ -103,7 +103,7 @@ def prepare(
     first = None
     if asked.int8:
         int8.refuse_what_is_no_float(Graph(original))
-        first = stored(original, work, "float.onnx")
+        first = stored(int8.without_notes(original), work, "float.onnx")
         model = int8.quantize(first, work / "int8.onnx", before)
     weights, file = Weights(model), stored(model, work, to.name)
     trial = None

@@ -22,6 +22,12 @@ def refuse_what_is_no_float(graph: Graph) -> None:
         raise Refused(f"{found.name} is {kind}, and int8 is made of FLOAT: export the model in float32")
 
 
+def without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model without what its exporter knew of shapes: the quantizer turns weights around, and then takes offence."""
+    del model.graph.value_info[:]
+    return model
+
+
 def quantize(source: pathlib.Path, to: pathlib.Path, size: int) -> onnx.ModelProto:
     """The model with weights of int8, each column around 0 with a scale of its own, and tables with one scale each.
 
@@ -32,9 +38,8 @@ def quantize(source: pathlib.Path, to: pathlib.Path, size: int) -> onnx.ModelPro
 
     logging.disable(logging.WARNING)
     try:
-        quantize_dynamic(
-            source, to, per_channel=True, weight_type=QuantType.QInt8, use_external_data_format=size > LARGEST
-        )
+        large = size > LARGEST
+        quantize_dynamic(source, to, per_channel=True, weight_type=QuantType.QInt8, use_external_data_format=large)
     except Exception as problem:
         raise Refused(f"ONNX Runtime doesn't quantize it: {problem}") from problem
     finally:

@@ -50,9 +50,14 @@ class Layout:
             raise Refused(f"{called(node)} may mix tokens")
         self.says(kind, node.output[:1])
         self.says(COMMON, node.output[1:])
+        new = self._known(node)
         sides = self.probe.sides(node.output[0])
         if sides is None or len(sides) != (2 if kind == TOKENS else 1):
             raise Refused(f"{called(node)} makes no row for each {'token' if kind == TOKENS else 'text'}")
+        return new
+
+    def _known(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """A node of which it is known how it computes a row from itself alone."""
         if node.op_type in RESHAPES - {"Cast", "Identity"} or node.op_type == "Transpose":
             return self._unmoved(node)
         if node.op_type in PRODUCTS:

@@ -141,8 +141,10 @@ def rewrite(graph: Graph, probe: Probe) -> tuple[onnx.ModelProto, list[str]]:
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["texts", None])],
         [tensor for tensor in [*graph.graph.initializer, *constants] if tensor.name in read],
     )
-    # The output keeps its name but for the new graph's.
+    # The output keeps its name but for the new graph's. What else exporters say of nodes is for the model itself.
     for node in new.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
         node.output[:] = [OUTPUT if name == rewriting.output else name for name in node.output]
     opsets = [*graph.model.opset_import, helper.make_opsetid(DOMAIN, 1)]
     return helper.make_model(new, opset_imports=opsets, ir_version=graph.model.ir_version), remarks

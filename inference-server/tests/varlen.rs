@@ -110,7 +110,8 @@ fn answers(export: &Path) -> (Vec<Tokens>, Vec<Vec<f32>>) {
         Tokens { ids, type_ids: None }
     };
     #[expect(clippy::cast_possible_truncation, reason = "they were f32")]
-    let logits = |answer: &Value| numbers(answer, "logits").iter().map(|logit| logit.as_f64().unwrap() as f32).collect();
+    let logits =
+        |answer: &Value| numbers(answer, "logits").iter().map(|logit| logit.as_f64().unwrap() as f32).collect();
     let answers = answers.as_array().unwrap();
     (answers.iter().map(text).collect(), answers.iter().map(logits).collect())
 }
@@ -122,7 +123,9 @@ fn each_way(classifier: &mut dyn Classify, texts: &[Tokens]) -> Vec<(String, usi
     let mut found = Vec::new();
     for batch in alone.into_iter().chain(together) {
         let logits = classifier.classify(&batch.iter().map(|index| &texts[*index]).collect::<Vec<_>>()).unwrap();
-        found.extend(batch.iter().zip(logits).map(|(index, logits)| (format!("in the batch {batch:?}"), *index, logits)));
+        found.extend(
+            batch.iter().zip(logits).map(|(index, logits)| (format!("in the batch {batch:?}"), *index, logits)),
+        );
     }
     found
 }

@@ -12,8 +12,8 @@ from onnx import helper
 
 from .graph import DOMAIN, Graph, Refused, attribute, called
 from .moves import Heads, heads_of, joined, scaled_once
-from .probe import Probe
-from .replacement import Replacement, constant
+from .probe import LONG, Probe
+from .replacement import Distances, Replacement, constant
 
 
 @dataclass
@@ -105,6 +105,47 @@ def check_masks(node: onnx.NodeProto, scores: Scores, run: dict[str, np.ndarray]
     return total if np.any(total) else None
 
 
+def distances(
+    probe: Probe, node: onnx.NodeProto, scores: Scores, run: dict[str, np.ndarray], heads: int
+) -> Distances | None:
+    """What is added to scores in a long text, where it is the same for all tokens that are equally far apart.
+
+    So it is in MPNet, and where a token sees only those before it, or near it.
+    """
+    long = check_masks(node, scores, run)
+    if long is None:
+        return None
+    names = [name for name in scores.added if np.any(run[name])]
+    name, length = names[0], long.shape[-1]
+    if len(names) > 1 or scores.added[name] != 1.0:
+        raise Refused(f"{called(node)} is over scores to which more than one thing is added")
+    if long.shape[-2:] != (length, length) or long.size not in (length**2, heads * length**2):
+        raise Refused(f"{called(node)} is over scores to which {name} is added, which isn't a number for two tokens")
+    long = np.broadcast_to(long.reshape(-1, length, length), (heads, length, length))
+    table = np.concatenate([long[:, ::-1, 0], long[:, 0, 1:]], axis=1)
+    for of_run in (long, *(short[name] for short in probe.runs)):
+        tokens = np.arange(of_run.shape[-1])
+        expected = table[:, tokens - tokens[:, None] + length - 1]
+        if not np.array_equal(np.broadcast_to(of_run, (1, *expected.shape))[0], expected):
+            raise Refused(f"{called(node)} is over scores to which {name} adds more than how far tokens are apart")
+    # Farther ones are as the farthest.
+    reach = length - 1
+    while reach > 0 and all(np.array_equal(table[:, at], table[:, to]) for at, to in ((0, 1), (-1, -2))):
+        table, reach = table[:, 1:-1], reach - 1
+    if reach == length - 1 and length >= LONG:
+        raise Refused(f"{called(node)} is over scores to which {name} is added, which changes beyond {LONG} tokens")
+    return Distances(name, np.ascontiguousarray(table, np.float32))
+
+
+def add_distances(new: Replacement, found: Distances, producer: dict[str, onnx.NodeProto]) -> None:
+    """Lets a replacement add to scores what the model adds."""
+    new.distances = found
+    new.node.input.append(found.name)
+    # Masks needn't be there for a text that runs alone; this has to.
+    adding = {name for name, node in producer.items() if found.of in node.input} | {found.of}
+    new.unmasked = {name: to for name, to in new.unmasked.items() if name not in adding}
+
+
 def attention(graph: Graph, probe: Probe, softmax: onnx.NodeProto) -> tuple[Replacement, Scores]:
     """The replacement for the attention of which this softmax is the middle."""
     scores = scores_of(graph, probe, softmax)
@@ -132,6 +173,7 @@ def onnx_attention(graph: Graph, probe: Probe, node: onnx.NodeProto) -> tuple[Re
     if len(node.input) > 3 and node.input[3]:
         kind = probe.values(node.input[3])[0].dtype
         scores.chosen, scores.added = ({node.input[3]: True}, {}) if kind == np.bool_ else ({}, {node.input[3]: 1.0})
+        scores.unmasked[node.input[3]] = ""
     parts = [heads_of(graph, probe, name, transposed=False) for name in node.input[:3]]
     scale = attribute(node, "scale", parts[0].size ** -0.5) * parts[0].factor * parts[1].factor
     return _replacement(graph, probe, node, parts, scale, node.output[0], scores), scores
@@ -150,8 +192,6 @@ def _replacement(
         raise Refused(f"{called(node)} is of queries, keys and values with different heads")
     if parts[2].factor != 1.0:
         raise Refused(f"{called(node)} mixes scaled values")
-    if any(check_masks(node, scores, run) is not None for run in probe.runs):
-        raise Refused(f"{called(node)} is over scores to which more than a mask is added")
     if probe.values(parts[0].source)[0].dtype != np.float32:
         raise Refused(f"{called(node)} computes with {probe.values(parts[0].source)[0].dtype}")
     heads, width = parts[0].heads, parts[0].heads * parts[0].size

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .graph import DOMAIN, Graph, Refused, called, other
 from .layout import TEXTS
 from .probe import Probe
-from .replacement import Replacement, constant
+from .replacement import Distances, Replacement, constant
 
 if TYPE_CHECKING:
     from .unpadded import Rewriting
@@ -92,6 +92,33 @@ def shared_nodes() -> list[onnx.NodeProto]:
     ]
 
 
+def of_one_text(distances: Distances) -> onnx.NodeProto:
+    """What is added to scores, as the model's own nodes add it: a number for two tokens of a text that runs alone."""
+    name, tensor = distances.of, helper.make_tensor_value_info
+    made = [f"{name}/{what}" for what in ("tokens", "row", "column", "apart", "near", "place", "alone", "none")]
+    tokens, row, column, apart, near, place, alone, none = made
+    reach = distances.reach
+    then = [
+        constant(f"{name}/end", 1),
+        helper.make_node("Gather", ["cu_seqlens", f"{name}/end"], [tokens]),
+        helper.make_node("Range", ["first", tokens, "one"], [row]),
+        constant(f"{column}/shape", [-1, 1]),
+        helper.make_node("Reshape", [row, f"{column}/shape"], [column]),
+        helper.make_node("Sub", [row, column], [apart]),
+        constant(f"{near}/from", -reach),
+        constant(f"{near}/to", reach),
+        helper.make_node("Clip", [apart, f"{near}/from", f"{near}/to"], [near]),
+        helper.make_node("Add", [near, f"{near}/to"], [place]),
+        helper.make_node("Gather", [distances.name, place], [alone], axis=1),
+    ]
+    other = [constant(none, np.zeros((1, 1, 1)), np.float32)]
+    graphs = {
+        branch: helper.make_graph(nodes, branch, [], [tensor(nodes[-1].output[0], TensorProto.FLOAT, None)])
+        for branch, nodes in (("then_branch", then), ("else_branch", other))
+    }
+    return helper.make_node("If", ["is_one_text"], [f"{name}/of_one_text"], name=f"{name}/if", **graphs)
+
+
 def quantized(graph: Graph, probe: Probe, rewriting: "Rewriting", layers: dict[str, Layer]) -> list[onnx.NodeProto]:
     """The nodes of a quantized graph: each text is quantized by itself, and one that runs alone scores as ever."""
     quantize = {layer.quantize.output[0] for layer in layers.values()}
@@ -125,8 +152,9 @@ def reading_products(node: onnx.NodeProto, layers: dict[str, Layer], starts: str
     new = onnx.NodeProto()
     new.CopyFrom(node)
     new.op_type = f"Quantized{node.op_type}"
+    layered = [part for name in inputs[:read] for part in layers[name].inputs]
     rest = [name for name in inputs[read:] if name != "cu_seqlens"]
-    new.input[:] = [part for name in inputs[:read] for part in layers[name].inputs] + rest + [starts]
+    new.input[:] = [*layered, starts, *rest] if node.op_type == "VarlenAttention" else [*layered, *rest, starts]
     return new
 
 
@@ -146,6 +174,8 @@ class OneText:
 
     def branches(self) -> onnx.NodeProto:
         """An `If` that for one text runs the model's own nodes, and the new one for more."""
+        if self.new.distances is not None:
+            self.names[self.new.distances.of] = f"{self.new.distances.of}/of_one_text"
         for name in dict.fromkeys(self.new.takes):
             self._take(name)
         for node in self._own_nodes():

@@ -44,7 +44,9 @@ class Padded:
         for row, text in enumerate(batch):
             ids[row, : len(text)], mask[row, : len(text)] = text, 1
         feeds = feeds_of(self.graph, ids, mask, self.first_position)
-        return self.session.run([self.output], feeds)[0].astype(np.float32)
+        # Logarithms of 0 and the like, which graphs then choose not to take.
+        with np.errstate(all="ignore"):
+            return self.session.run([self.output], feeds)[0].astype(np.float32)
 
 
 class Unpadded:

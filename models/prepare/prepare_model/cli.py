@@ -13,6 +13,7 @@ from onnx import helper
 from . import gains, int8, texts
 from .folder import QUANTIZED, Source, bytes_of
 from .graph import Graph, Refused
+from .probe import open_session
 from .trial import Trial
 from .weights import Weights, save
 
@@ -106,6 +107,10 @@ def prepare(
         first = stored(int8.without_notes(original), work, "float.onnx")
         model = int8.quantize(first, work / "int8.onnx", before)
     weights, file = Weights(model), stored(model, work, to.name)
+    try:
+        open_session(file)
+    except Exception as problem:
+        raise Refused(f"ONNX Runtime doesn't load it: {problem}") from problem
     trial = None
     try:
         trial = Trial.of(source, model, weights, file, texts.samples(asked.texts))

@@ -1,4 +1,4 @@
-"""Which nodes compute each token, or each text, from itself alone: it doesn't matter to them how tokens are laid out."""
+"""Which nodes compute each token, or each text, from itself alone: where tokens stand doesn't matter to them."""
 
 import math
 from collections.abc import Iterable

@@ -23,13 +23,16 @@ def erf(x: np.ndarray) -> np.ndarray:
 class VarlenAttention(OpRun):
     op_domain = DOMAIN
 
-    def _run(self, query, key, value, cu_seqlens, num_heads=None, scale=None):
+    def _run(self, query, key, value, cu_seqlens, distances=None, num_heads=None, scale=None):
         mixed = np.empty_like(query)
         for start, end in pairwise(cu_seqlens):
             q, k, v = (
                 part[start:end].reshape(end - start, num_heads, -1).swapaxes(0, 1) for part in (query, key, value)
             )
             scores = q @ k.swapaxes(1, 2) * np.float32(scale)
+            if distances is not None:
+                reach, tokens = distances.shape[1] // 2, np.arange(end - start)
+                scores += distances[:, np.clip(tokens - tokens[:, None], -reach, reach) + reach]
             weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
             weights /= weights.sum(axis=-1, keepdims=True)
             mixed[start:end] = (weights @ v).swapaxes(0, 1).reshape(end - start, -1)
@@ -85,7 +88,7 @@ class QuantizedVarlenAttention(VarlenAttention):
 
     def _run(self, *inputs, **attributes):
         layers = (DequantizeTexts._run(self, *inputs[at : at + 6], inputs[18])[0] for at in (0, 6, 12))
-        return super()._run(*layers, inputs[18], **attributes)
+        return super()._run(*layers, *inputs[18:], **attributes)
 
 
 class QuantizedAddLayerNorm(AddLayerNorm):

@@ -18,6 +18,28 @@ class Replacement:
     unmasked: dict[str, str] = field(default_factory=dict)
     # Further nodes that it needs before it.
     before: list[onnx.NodeProto] = field(default_factory=list)
+    # What attention adds to scores.
+    distances: "Distances | None" = None
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Numbers that are added to scores, by head and by how far behind the asking token the other one is."""
+
+    # The value of the model that they are added as.
+    of: str
+    # [heads, from -reach to reach]; farther ones are as the farthest.
+    table: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """What the table is called."""
+        return f"{self.of}/by_distance"
+
+    @property
+    def reach(self) -> int:
+        """The farthest distance that has a number of its own."""
+        return self.table.shape[1] // 2
 
 
 def constant(name: str, value: object, dtype: type = np.int64) -> onnx.NodeProto:

@@ -5,16 +5,16 @@ where each begins. Attention is all that has to know where a text ends.
 """
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from . import by_text
-from .attention import attention, check_masks, is_attention, onnx_attention
+from .attention import add_distances, attention, check_masks, distances, is_attention, onnx_attention
 from .embeddings import embedding, first_tokens, is_common
-from .graph import DOMAIN, IDS, POSITIONS, TYPES, Graph, Refused, called, live, reads
+from .graph import DOMAIN, IDS, POSITIONS, TYPES, Graph, Refused, attribute, live, reads
 from .layout import COMMON, TEXTS, TOKENS, Layout
 from .pointwise import gelu, normalization, own_gelu
 from .probe import Probe
-from .replacement import Replacement, constant
+from .replacement import Distances, Replacement, constant
 
 OUTPUT = "logits"
 
@@ -40,7 +40,7 @@ class Rewriting:
             raise Refused(f"{self.output} isn't computed from the first token of each text")
 
     def _find_attention(self) -> None:
-        masked = []
+        found = []
         for node in self.graph.graph.node:
             if node.op_type == "Softmax" and node.output[0] in self.probe.of_words and is_attention(self.probe, node):
                 new, scores = attention(self.graph, self.probe, node)
@@ -49,14 +49,17 @@ class Rewriting:
             else:
                 continue
             self.replacements[new.node.output[0]] = new
-            masked.append((node, scores))
-        if not masked:
+            found.append((node, scores, new))
+        if not found:
             raise Refused("there is no attention")
-        names = {name for _, scores in masked for name in (*scores.added, *scores.chosen)}
+        names = {name for _, scores, _ in found for name in (*scores.added, *scores.chosen)}
         run = self.probe.of_a_long_text(sorted(names)) if names else {}
-        for node, scores in masked:
-            if check_masks(node, scores, run) is not None:
-                raise Refused(f"{called(node)} is over scores to which more than a mask is added")
+        for node, scores, new in found:
+            for short in self.probe.runs:
+                check_masks(node, scores, short)
+            heads = attribute(new.node, "num_heads")
+            if (added := distances(self.probe, node, scores, run, heads)) is not None:
+                add_distances(new, added, self.graph.producer)
 
     def _find_gelu(self) -> None:
         for node in self.graph.graph.node:
@@ -107,6 +110,11 @@ class Rewriting:
             return [new.node]
         return [as_it_is]
 
+    def distances(self) -> list[Distances]:
+        """What is added to scores of attention; layers that add the same have it once."""
+        found = (new.distances for new in self.replacements.values())
+        return list({one.name: one for one in found if one is not None}.values())
+
 
 def rewrite(graph: Graph, probe: Probe) -> tuple[onnx.ModelProto, list[str]]:
     """The model's graph for tokens in a row, and what about it is as it was in batches."""
@@ -117,12 +125,14 @@ def rewrite(graph: Graph, probe: Probe) -> tuple[onnx.ModelProto, list[str]]:
         constant("all_texts", [-1]),
         helper.make_node("Slice", ["cu_seqlens", "no_texts", "all_texts"], ["first_tokens"]),
     ]
-    constants = list(rewriting.layout.constants.values())
+    added = rewriting.distances()
+    constants = [*rewriting.layout.constants.values()]
+    constants += [numpy_helper.from_array(one.table, one.name) for one in added]
     if any(node.op_type == "DynamicQuantizeLinear" for node in nodes):
         layers, remarks = by_text.layers_of(graph)
         nodes = by_text.quantized(graph, probe, rewriting, layers)
         constants += [tensor for layer in layers.values() for tensor in layer.constants]
-        own += by_text.shared_nodes()
+        own += [*by_text.shared_nodes(), *(by_text.of_one_text(one) for one in added)]
         # Also those that only branches read.
         own += [node for node in graph.graph.node if graph.fixed.issuperset(node.output)]
         made = {node.output[0] for node in own}

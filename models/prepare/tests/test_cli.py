@@ -82,7 +82,7 @@ class Command(unittest.TestCase):
 
     def test_a_model_that_is_not_understood_is_prepared_all_the_same(self):
         file = self.folder / "causal.onnx"
-        onnx.save(Written(mask="causal").model(), file)
+        onnx.save(Written(mask="causal where").model(), file)
         code, said = run(file)
         self.assertEqual(code, cli.PADDED)
         self.assertIn("batches of it will be padded: the Softmax that makes ", said)

@@ -51,6 +51,9 @@ class Understood(unittest.TestCase):
             {},
             {"mask": "where"},
             {"mask": "chosen"},
+            {"mask": "causal"},
+            # Shows in long texts only.
+            {"mask": "window"},
             {"scale": "both"},
             {"weights": "checked"},
             {"heads": "fused"},
@@ -64,6 +67,14 @@ class Understood(unittest.TestCase):
         ):
             with self.subTest(**forms):
                 self.check(**forms)
+
+    def test_what_is_added_by_distance_is_a_table(self):
+        # Nothing beyond the token itself changes when tokens see those before them; with a window of 16 it does.
+        for form, reach in (("causal", 1), ("window", 17)):
+            varlen = self.check(mask=form)
+            (attention,) = (node for node in varlen.graph.node if node.op_type == "VarlenAttention")
+            table = Graph(varlen).constant(attention.input[4])
+            self.assertEqual(table.shape, (2, 2 * reach + 1), form)
 
     def test_gelu_is_one_node_unless_it_is_approximated(self):
         for form, count in (("", 1), ("half last", 1), ("tanh", 0)):
@@ -91,9 +102,8 @@ class NotUnderstood(unittest.TestCase):
 
     def test_the_node_that_is_in_the_way_is_named(self):
         for forms, says in (
-            ({"mask": "causal"}, "to which more than a mask is added"),
-            # Shows in long texts only.
-            ({"mask": "window"}, "to which more than a mask is added"),
+            ({"mask": "causal where"}, "leaves some out"),
+            ({"mask": "by place"}, "adds more than how far tokens are apart"),
             ({"heads": "strided"}, "isn't made of tokens that are cut into heads"),
             ({"pooling": "mean"}, "the ReduceMean that makes pooled may mix tokens"),
             ({"pooling": "last"}, "the Gather that makes pooled may mix tokens"),

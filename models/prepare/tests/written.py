@@ -85,6 +85,11 @@ class Written:
             return self.node("Where", hidden, self.constant(-np.inf), scores)
         if form == "chosen":
             return self.node("Where", self.node("Cast", wide, to=TensorProto.BOOL), scores, self.constant(-1e9))
+        if form == "causal where":
+            tokens = self.node("Shape", scores)
+            ones = self.node("ConstantOfShape", tokens, value=numpy_helper.from_array(np.ones(1, np.int64)))
+            seen = self.node("Cast", self.node("Trilu", ones, upper=0), to=TensorProto.BOOL)
+            return self.node("Where", seen, scores, self.constant(-1e9))
         mask = self.node("Sub", self.constant(1.0), self.node("Cast", wide, to=TensorProto.FLOAT))
         mask = self.node("Mul", mask, self.constant(np.finfo(np.float32).min))
         if form in ("causal", "window"):
@@ -96,6 +101,11 @@ class Written:
             apart = self.node("Abs", apart) if form == "window" else apart
             far = self.node("Greater", apart, self.constant(16 if form == "window" else 0, np.int64))
             mask = self.node("Where", far, self.constant(-1e9), mask)
+        if form == "by place":
+            length = self.node("Gather", self.node("Shape", "input_ids"), self.constant(1, np.int64), axis=0)
+            row = self.node("Range", self.constant(0, np.int64), length, self.constant(1, np.int64))
+            column = self.node("Unsqueeze", self.node("Cast", row, to=TensorProto.FLOAT), self.constant([1], np.int64))
+            mask = self.node("Add", mask, self.node("Mul", column, self.node("Cast", row, to=TensorProto.FLOAT)))
         return self.node("Add", scores, mask, name="masked")
 
     def scale(self) -> str:

@@ -6,17 +6,22 @@
 
 use std::{cell::RefCell, ops::Range};
 
-use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::{
+    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
+    value::ValueRef,
+};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{
-    FLOATS_OUT, STARTS_IN, bad,
+    DISTANCES_IN, FLOATS_OUT, STARTS_IN, bad,
     dense::{Dense, Floats, Products, Reads},
     inputs, texts,
 };
 
 /// Reads `query`, `key` and `value`; then `cu_seqlens` (i64, texts + 1: where each text begins, and where the
-/// last ends). Attributes `num_heads` and `scale`. Output f32, tokens × width.
+/// last ends), and where scores depend on how far tokens are apart `distances` (f32, heads × an odd number: what is
+/// added to the score of a token by how far it is behind the one that asks, which is in the middle; what is farther is
+/// as the farthest). Attributes `num_heads` and `scale`. Output f32, tokens × width.
 pub(super) struct VarlenAttention(pub(super) Reads);
 
 impl Operator for VarlenAttention {
@@ -30,7 +35,7 @@ impl Operator for VarlenAttention {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        self.0.inputs(3).into_iter().chain([STARTS_IN])
+        self.0.inputs(3).into_iter().chain([STARTS_IN, DISTANCES_IN])
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -54,23 +59,35 @@ pub(super) struct VarlenKernel {
 impl Kernel for VarlenKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let of_one = self.reads.width();
-        let values = inputs(context, 3 * of_one + 1)?;
-        let starts = values[3 * of_one].try_extract_tensor::<i64>()?.1;
+        let required = 3 * of_one + 1;
+        let values = inputs(context, required)?;
+        let starts = values[required - 1].try_extract_tensor::<i64>()?.1;
+        let distances = if context.num_inputs()? > required { context.input(required)? } else { None };
+        let distances = match &distances {
+            Some(distances) => Some(Distances::of(distances, self.heads)?),
+            None => None,
+        };
         match self.reads {
             Reads::Floats => {
                 let floats = |index: usize| Floats::of(&values[index]);
-                self.attend(context, [floats(0)?, floats(1)?, floats(2)?], starts)
+                self.attend(context, [floats(0)?, floats(1)?, floats(2)?], starts, distances)
             }
             Reads::Products => {
                 let products = |index: usize| Products::of(&values[index * of_one..(index + 1) * of_one], starts);
-                self.attend(context, [products(0)?, products(1)?, products(2)?], starts)
+                self.attend(context, [products(0)?, products(1)?, products(2)?], starts, distances)
             }
         }
     }
 }
 
 impl VarlenKernel {
-    fn attend<D: Dense>(&self, context: &ComputeContext, layers: [D; 3], starts: &[i64]) -> ort::Result<()> {
+    fn attend<D: Dense>(
+        &self,
+        context: &ComputeContext,
+        layers: [D; 3],
+        starts: &[i64],
+        distances: Option<Distances<'_>>,
+    ) -> ort::Result<()> {
         let [query, key, value] = layers;
         let (tokens, width) = (query.tokens(), query.width());
         if width % self.heads != 0 || layers.iter().any(|layer| (layer.tokens(), layer.width()) != (tokens, width)) {
@@ -79,15 +96,45 @@ impl VarlenKernel {
         let texts = texts(starts, tokens)?;
         let mut output = context.output(0, [tokens, width])?.ok_or_else(|| bad("the output is missing"))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        let layer = Layer { query, key, value, width, size: width / self.heads, scale: self.scale };
+        let layer = Layer { query, key, value, width, size: width / self.heads, scale: self.scale, distances };
         SCRATCH
             .with_borrow_mut(|scratch| Arch::new().dispatch(Attend { layer: &layer, texts: &texts, output, scratch }));
         Ok(())
     }
 }
 
+/// What is added to scores by distance.
+#[derive(Clone, Copy)]
+struct Distances<'a> {
+    numbers: &'a [f32],
+    /// The farthest distance that has a number of its own.
+    reach: usize,
+}
+
+impl<'a> Distances<'a> {
+    fn of(value: &'a ValueRef<'_>, heads: usize) -> ort::Result<Self> {
+        let (_, numbers) = value.try_extract_tensor::<f32>()?;
+        let of_head = numbers.len() / heads;
+        if numbers.len() % heads != 0 || of_head % 2 == 0 {
+            return Err(bad("distances aren't as many to both sides for each head"));
+        }
+        Ok(Self { numbers, reach: of_head / 2 })
+    }
+
+    /// The numbers for a text: from its first token as it is seen by the last one, to the last as seen by the first.
+    fn spread(self, head: usize, tokens: usize, into: &mut Vec<f32>) {
+        let of_head = &self.numbers[head * (2 * self.reach + 1)..(head + 1) * (2 * self.reach + 1)];
+        let near = self.reach.min(tokens.saturating_sub(1));
+        let far = tokens.saturating_sub(1) - near;
+        into.clear();
+        into.resize(far, of_head[0]);
+        into.extend_from_slice(&of_head[self.reach - near..=self.reach + near]);
+        into.resize(into.len() + far, of_head[2 * self.reach]);
+    }
+}
+
 /// What one node attends over.
-struct Layer<D> {
+struct Layer<'a, D> {
     query: D,
     key: D,
     value: D,
@@ -96,6 +143,7 @@ struct Layer<D> {
     /// Of a head, in numbers.
     size: usize,
     scale: f32,
+    distances: Option<Distances<'a>>,
 }
 
 /// What a thread needs for one head of one text, kept from run to run. Numbers stand in vectors of as
@@ -112,6 +160,9 @@ struct Scratch {
     values: Vec<f32>,
     /// For each vector of tokens, and each of [`ROWS`] queries: scores, then weights.
     weights: Vec<f32>,
+    /// What is added to the head's scores, by distance; as [`Distances::spread`] has it, and up to a whole number of
+    /// vectors. Empty where nothing is.
+    distances: Vec<f32>,
 }
 
 thread_local! {
@@ -123,7 +174,7 @@ const ROWS: usize = 8;
 
 /// All heads of all texts.
 struct Attend<'a, D> {
-    layer: &'a Layer<D>,
+    layer: &'a Layer<'a, D>,
     texts: &'a [Range<usize>],
     output: &'a mut [f32],
     scratch: &'a mut Scratch,
@@ -141,7 +192,8 @@ impl<D: Dense> WithSimd for Attend<'_, D> {
                 for row in tokens.clone().step_by(ROWS) {
                     let rows = row..tokens.end.min(row + ROWS);
                     scratch.ask(layer, text, &rows, head);
-                    let highest = scratch.score(simd, layer.size, layer.scale, tokens.len());
+                    let first = row - tokens.start;
+                    let highest = scratch.score(simd, layer.size, layer.scale, tokens.len(), first);
                     let totals = scratch.weigh(simd, highest);
                     scratch.mix(simd, layer, rows, head, totals, output);
                 }
@@ -153,7 +205,7 @@ impl<D: Dense> WithSimd for Attend<'_, D> {
 impl Scratch {
     /// Copies a head's keys and values to where the loops below find them side by side.
     #[inline(always)]
-    fn load<S: Simd, D: Dense>(&mut self, layer: &Layer<D>, text: usize, range: &Range<usize>, head: usize) {
+    fn load<S: Simd, D: Dense>(&mut self, layer: &Layer<'_, D>, text: usize, range: &Range<usize>, head: usize) {
         let lanes = S::F32_LANES;
         let (tokens, size) = (range.len(), layer.size);
         self.part.resize(size, 0.0);
@@ -162,6 +214,12 @@ impl Scratch {
         self.values.clear();
         self.values.resize(size.div_ceil(lanes) * tokens * lanes, 0.0);
         self.weights.resize(tokens.div_ceil(lanes) * ROWS * lanes, 0.0);
+        if let Some(distances) = layer.distances {
+            distances.spread(head / size, tokens, &mut self.distances);
+            self.distances.resize(tokens.next_multiple_of(lanes) + tokens, 0.0);
+        } else {
+            self.distances.clear();
+        }
         for token in 0..tokens {
             layer.key.read(text, range.start + token, head..head + size, &mut self.part);
             let keys = &mut self.keys[token / lanes * size * lanes + token % lanes..];
@@ -178,7 +236,7 @@ impl Scratch {
 
     /// Reads the queries of rows. Where there are fewer than fit, the last is there again.
     #[inline(always)]
-    fn ask<D: Dense>(&mut self, layer: &Layer<D>, text: usize, rows: &Range<usize>, head: usize) {
+    fn ask<D: Dense>(&mut self, layer: &Layer<'_, D>, text: usize, rows: &Range<usize>, head: usize) {
         self.queries.resize(ROWS * layer.size, 0.0);
         for (index, query) in self.queries.chunks_exact_mut(layer.size).enumerate() {
             let token = (rows.start + index).min(rows.end - 1);
@@ -186,9 +244,10 @@ impl Scratch {
         }
     }
 
-    /// Scores each token for each query, and returns the highest of each query.
+    /// Scores each token for each query, of which the first is the text's token of this number, and returns the
+    /// highest of each query.
     #[inline(always)]
-    fn score<S: Simd>(&mut self, simd: S, size: usize, scale: f32, tokens: usize) -> [S::f32s; ROWS] {
+    fn score<S: Simd>(&mut self, simd: S, size: usize, scale: f32, tokens: usize, first: usize) -> [S::f32s; ROWS] {
         let lanes = S::F32_LANES;
         let mut queries: [&[f32]; ROWS] = [&[]; ROWS];
         for (query, of_row) in queries.iter_mut().zip(self.queries.chunks_exact(size)) {
@@ -206,6 +265,13 @@ impl Scratch {
             }
             for sum in &mut sums {
                 *sum = simd.mul_f32s(*sum, simd.splat_f32s(scale));
+            }
+            if !self.distances.is_empty() {
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    let from = vector * lanes + tokens - 1 - (first + row).min(tokens - 1);
+                    let (by_distance, _) = S::as_simd_f32s(&self.distances[from..from + lanes]);
+                    *sum = simd.add_f32s(*sum, by_distance[0]);
+                }
             }
             S::as_mut_simd_f32s(scores).0.copy_from_slice(&sums);
             let last = tokens - vector * lanes;
@@ -247,7 +313,7 @@ impl Scratch {
     fn mix<S: Simd, D>(
         &self,
         simd: S,
-        layer: &Layer<D>,
+        layer: &Layer<'_, D>,
         rows: Range<usize>,
         head: usize,
         totals: [f32; ROWS],
@@ -310,18 +376,24 @@ mod tests {
     use super::{super::numbers, *};
 
     /// The definition, number by number, in f64.
-    fn by_definition(layer: &Layer<Floats<'_>>, texts: &[Range<usize>]) -> Vec<f64> {
+    fn by_definition(layer: &Layer<'_, Floats<'_>>, texts: &[Range<usize>]) -> Vec<f64> {
         let mut output = vec![0.0; layer.query.numbers.len()];
         for (text, head) in texts.iter().flat_map(|text| (0..layer.width).step_by(layer.size).map(move |at| (text, at)))
         {
             let at =
                 |numbers: &[f32], token: usize, index: usize| f64::from(numbers[token * layer.width + head + index]);
             for row in text.clone() {
-                let score = |token| {
+                let score = |token: usize| {
                     let product: f64 = (0..layer.size)
                         .map(|index| at(layer.query.numbers, row, index) * at(layer.key.numbers, token, index))
                         .sum();
-                    (product * f64::from(layer.scale)).exp()
+                    let by_distance = layer.distances.map_or(0.0, |distances| {
+                        let reach = i64::try_from(distances.reach).unwrap();
+                        let apart = i64::try_from(token).unwrap() - i64::try_from(row).unwrap();
+                        let place = usize::try_from(apart.clamp(-reach, reach) + reach).unwrap();
+                        f64::from(distances.numbers[head / layer.size * (2 * distances.reach + 1) + place])
+                    });
+                    (product * f64::from(layer.scale) + by_distance).exp()
                 };
                 let total: f64 = text.clone().map(score).sum();
                 for index in 0..layer.size {
@@ -335,7 +407,7 @@ mod tests {
     }
 
     /// What this CPU computes, and what one without vectors does.
-    fn both(layer: &Layer<Floats<'_>>, texts: &[Range<usize>]) -> [(&'static str, Vec<f32>); 2] {
+    fn both(layer: &Layer<'_, Floats<'_>>, texts: &[Range<usize>]) -> [(&'static str, Vec<f32>); 2] {
         let mut scratch = Scratch::default();
         let mut compute = |arch: Arch| {
             let mut output = vec![f32::NAN; layer.query.numbers.len()];
@@ -358,11 +430,17 @@ mod tests {
             let width = 3 * size;
             let [query, key, value] = [1, 2, 3].map(|seed| numbers(tokens * width, seed));
             let [query, key, value] = [&query, &key, &value].map(|numbers| Floats { numbers, width });
-            let layer = Layer { query, key, value, width, size, scale: 1.5 };
-            let expected = by_definition(&layer, &texts);
-            for (way, output) in both(&layer, &texts) {
-                for (got, expected) in output.iter().zip(&expected) {
-                    assert!((f64::from(*got) - expected).abs() < 2e-6, "{way}, heads of {size}: {got}, not {expected}");
+            // Then with what is added by distance: less far than the texts are long, as far, and farther.
+            let numbers = numbers(3 * 81, 4);
+            for reach in [None, Some(0), Some(1), Some(16), Some(40)] {
+                let distances = reach.map(|reach| Distances { numbers: &numbers[..3 * (2 * reach + 1)], reach });
+                let layer = Layer { query, key, value, width, size, scale: 1.5, distances };
+                let expected = by_definition(&layer, &texts);
+                for (way, output) in both(&layer, &texts) {
+                    for (got, expected) in output.iter().zip(&expected) {
+                        let off = (f64::from(*got) - expected).abs();
+                        assert!(off < 2e-6, "{way}, heads of {size}, reach {reach:?}: {got}, not {expected}");
+                    }
                 }
             }
         }
@@ -372,7 +450,7 @@ mod tests {
     fn far_apart_scores_neither_overflow_nor_vanish() {
         let [query, key, value] =
             [&[100.0, 100.0], &[-100.0, 100.0], &[1.0, 2.0]].map(|numbers| Floats { numbers, width: 1 });
-        let layer = Layer { query, key, value, width: 1, size: 1, scale: 1.0 };
+        let layer = Layer { query, key, value, width: 1, size: 1, scale: 1.0, distances: None };
         for (way, output) in both(&layer, &texts(&[0, 2], 2).unwrap()) {
             assert_eq!(output, [2.0, 2.0], "{way}");
         }

@@ -42,6 +42,7 @@ pub fn with_operators(builder: SessionBuilder) -> ort::Result<SessionBuilder> {
 }
 
 const FLOATS_IN: OperatorInput = OperatorInput::required(TensorElementType::Float32);
+const DISTANCES_IN: OperatorInput = OperatorInput::optional(TensorElementType::Float32);
 const FLOATS_OUT: OperatorOutput = OperatorOutput::required(TensorElementType::Float32);
 
 /// `cu_seqlens`: where each text begins, and where the last ends.

@@ -19,7 +19,7 @@ use engine::{Classify, Layout, Limits, Queue, Queued, Tokens};
 use inference_server::{config::Config, process};
 use model::Model;
 
-/// The model without what `scripts/prepare-model.py` made of it, in a folder that it goes with.
+/// The model without the graph that `prepare-model` made of it, in a folder that it goes with.
 pub struct AsExported(PathBuf);
 
 impl AsExported {

@@ -1,7 +1,7 @@
 //! `make bench`: how near the server comes to what ONNX Runtime can do on this machine.
 //!
 //! One run, some minutes. `BENCH_SECONDS` sets the length of each row (default 6), and
-//! `BENCH_SECTIONS` which of int8, larger, mixed, hits and protocols are run (default all).
+//! `BENCH_SECTIONS` which of int8, larger, shapes, mixed, hits and protocols are run (default all).
 
 #![allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 #![allow(clippy::unwrap_used, reason = "a failed measurement is a failed run")]
@@ -13,6 +13,7 @@ mod load;
 mod protocols;
 mod report;
 mod server;
+mod shapes;
 mod texts;
 
 use std::{
@@ -53,7 +54,7 @@ fn main() {
     }
     let seconds = env::var("BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(6);
     let row = Duration::from_secs(seconds);
-    let sections = env::var("BENCH_SECTIONS").unwrap_or("int8,larger,mixed,hits,protocols".to_owned());
+    let sections = env::var("BENCH_SECTIONS").unwrap_or("int8,larger,shapes,mixed,hits,protocols".to_owned());
     let asked = |section: &str| sections.split(',').any(|asked| asked == section);
     let model = env::var("MLOPS_ONNX_MODEL_PATH").unwrap_or(root.join("models/default").display().to_string());
     println!("{} CPUs, which the load generator shares.\n{LEGEND}", cpus::usable());
@@ -62,9 +63,20 @@ fn main() {
         Subject::new(&model).sentences(row);
     }
     if asked("larger") {
-        match larger_model(&root) {
+        match made_model(&root, "larger") {
             Ok(larger) => Subject::new(&larger.display().to_string()).sentences(row),
             Err(problem) => println!("\nlarger model: not measured: {problem}"),
+        }
+    }
+    if asked("shapes") {
+        println!(
+            "\nModels of other shapes, random weights in int8, sentences, 32 in hand to make batches of and no HTTP"
+        );
+        for shape in ["distilbert", "roberta"] {
+            match made_model(&root, shape) {
+                Ok(model) => shapes::measure(shape, &model, row),
+                Err(problem) => println!("{shape}: not measured: {problem}"),
+            }
         }
     }
     if asked("mixed") {
@@ -79,11 +91,11 @@ fn main() {
     }
 }
 
-/// A model of three times the default one's size, made on the first run.
-fn larger_model(root: &Path) -> Result<PathBuf, String> {
-    let folder = root.join(".cache/bench-model");
+/// A model of another size or shape than the default one, made on the first run.
+fn made_model(root: &Path, shape: &str) -> Result<PathBuf, String> {
+    let folder = root.join(".cache/bench-models").join(shape);
     let script = root.join("scripts/make-bench-model.sh");
-    let made = Command::new(&script).arg(&folder).status().map_err(|error| error.to_string())?;
+    let made = Command::new(&script).arg(&folder).arg(shape).status().map_err(|error| error.to_string())?;
     if made.success() { Ok(folder) } else { Err(format!("{} failed: {made}", script.display())) }
 }
 

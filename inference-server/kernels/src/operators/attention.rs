@@ -115,7 +115,7 @@ impl<'a> Distances<'a> {
     fn of(value: &'a ValueRef<'_>, heads: usize) -> ort::Result<Self> {
         let (_, numbers) = value.try_extract_tensor::<f32>()?;
         let of_head = numbers.len() / heads;
-        if numbers.len() % heads != 0 || of_head % 2 == 0 {
+        if !numbers.len().is_multiple_of(heads) || of_head.is_multiple_of(2) {
             return Err(bad("distances aren't as many to both sides for each head"));
         }
         Ok(Self { numbers, reach: of_head / 2 })

@@ -101,7 +101,7 @@ fn copy(export: &Path, files: &[&str]) -> Folder {
     folder
 }
 
-/// Texts, and what PyTorch answers to each before quantization.
+/// Texts, and what `PyTorch` answers to each before quantization.
 fn answers(export: &Path) -> (Vec<Tokens>, Vec<Vec<f32>>) {
     let answers: Value = serde_json::from_slice(&fs::read(export.join("answers.json")).unwrap()).unwrap();
     let numbers = |answer: &Value, what: &str| answer[what].as_array().unwrap().clone();
@@ -198,8 +198,9 @@ fn a_graph_that_was_made_of_another_model_is_not_used() {
     );
     assert!(warning["file"].as_str().unwrap().ends_with("model.onnx.varlen"));
     assert_eq!(server.line("ready")["padding"], true);
-    // On a busy machine texts may come so slowly that each runs alone.
-    assert!((0..10).any(|_| padding_for_the_texts(&server) > 0));
+    // How much of it there is depends on how busy the machine was when the server learnt what padding costs.
+    padding_for_the_texts(&server);
+    assert_eq!(load(&folder.0).classifier().profile().layout, Layout::Padded);
 }
 
 #[test]

@@ -46,7 +46,7 @@ class Padded:
         feeds = feeds_of(self.graph, ids, mask, self.first_position)
         # Logarithms of 0 and the like, which graphs then choose not to take.
         with np.errstate(all="ignore"):
-            return self.session.run([self.output], feeds)[0].astype(np.float32)
+            return np.asarray(list(self.session.run([self.output], feeds))[0], np.float32)
 
 
 class Unpadded:
@@ -64,7 +64,8 @@ class Unpadded:
             POSITIONS[0]: np.concatenate([np.arange(length) for length in lengths]),
             "cu_seqlens": np.cumsum([0, *lengths]),
         }
-        return self.evaluator.run(None, {name: feeds[name] for name in self.evaluator.input_names})[0]
+        taken = {name: feeds[name] for name in self.evaluator.input_names}
+        return np.asarray(list(self.evaluator.run(None, taken))[0])
 
 
 @dataclass

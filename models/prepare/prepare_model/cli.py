@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import helper
 
 from . import gains, int8, texts
-from .folder import QUANTIZED, Source, bytes_of
+from .folder import QUANTIZED, Source
 from .graph import Graph, Refused
 from .probe import open_session
 from .trial import Trial
@@ -100,8 +100,8 @@ def prepare(
     asked: argparse.Namespace, source: Source, original: onnx.ModelProto, to: pathlib.Path, work: pathlib.Path
 ) -> int:
     """Prepares a model in a folder to work in, and moves what came of it to where it belongs."""
-    before, model, code, varlen = bytes_of(source.file), original, 0, None
-    first = None
+    before, old, model, code, varlen = source.size(), source.weights(), original, 0, None
+    first = trial = None
     if asked.int8:
         int8.refuse_what_is_no_float(Graph(original))
         first = stored(int8.without_notes(original), work, "float.onnx")
@@ -111,13 +111,14 @@ def prepare(
         open_session(file)
     except Exception as problem:
         raise Refused(f"ONNX Runtime doesn't load it: {problem}") from problem
-    trial = None
     try:
         trial = Trial.of(source, model, weights, file, texts.samples(asked.texts))
         varlen = trial.without_padding()
     except Refused as problem:
         code = PADDED
         print(f"batches of it will be padded: {problem}")
+        if first and trial is None:
+            print("the answers of int8 weren't compared")
     if trial is not None:
         kept = trial.compare_with(Graph(original), first) if first else 1.0
         print("\n".join(trial.lines))
@@ -127,12 +128,16 @@ def prepare(
             )
             return ANSWERS_OTHERWISE
         figures = [] if asked.no_figures else trial.figures((Graph(original), first) if first else None)
-    write(source, to, file, weights, varlen)
+    if asked.output is not None:
+        source.copy_rest(to.parent)
+    write(to, file, weights, varlen)
     after = to.stat().st_size + weights.size
     print(f"{to}: {gains.size(after)}, of which {gains.size(weights.size)} are mapped; {gains.size(before)} before")
     if varlen is not None:
         print(f"{to}.varlen: {len(varlen.graph.node)} nodes in place of {len(model.graph.node)}")
-    if trial is not None:
+    if asked.output is None and not asked.int8 and (unread := old - {f"{to.name}.data"}):
+        print(f"no longer read: {', '.join(sorted(unread))}")
+    if trial is not None and figures:
         print("\n".join(figures))
     return code
 
@@ -146,11 +151,8 @@ def stored(model: onnx.ModelProto, work: pathlib.Path, name: str) -> pathlib.Pat
     return work / name
 
 
-def write(
-    source: Source, to: pathlib.Path, file: pathlib.Path, weights: Weights, varlen: onnx.ModelProto | None
-) -> None:
+def write(to: pathlib.Path, file: pathlib.Path, weights: Weights, varlen: onnx.ModelProto | None) -> None:
     """Puts the files where they belong, each as a whole."""
-    source.copy_rest(to.parent)
     out = to.with_name(f"{to.name}.varlen")
     # First, so that it never stands beside another model's weights.
     out.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
+import onnx
+
 # As the server looks for them; a quantized one is made of the last.
 NAMES = ("model.quantized.onnx", "model_quantized.onnx", "model_optimized.onnx", "model.onnx")
 QUANTIZED = "model_quantized.onnx"
@@ -69,16 +71,14 @@ class Source:
         """Copies what a model needs but for the graph and its weights."""
         to.mkdir(parents=True, exist_ok=True)
         for file in sorted({file for pattern in BESIDE for file in self.root.glob(pattern) if file.is_file()}):
-            if to.resolve() != self.root.resolve():
-                shutil.copy(file, to / file.name)
+            shutil.copy(file, to / file.name)
 
+    def weights(self) -> set[str]:
+        """Names of the files beside the graph that its weights are in."""
+        model = onnx.load(self.file, load_external_data=False)
+        entries = (entry for tensor in model.graph.initializer for entry in tensor.external_data)
+        return {entry.value for entry in entries if entry.key == "location"}
 
-def bytes_of(file: pathlib.Path) -> int:
-    """The size of a graph with the weights beside it."""
-    import onnx
-
-    model = onnx.load(file, load_external_data=False)
-    external = {
-        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
-    }
-    return file.stat().st_size + sum((file.parent / name).stat().st_size for name in external)
+    def size(self) -> int:
+        """Bytes of the graph with its weights."""
+        return self.file.stat().st_size + sum((self.file.parent / name).stat().st_size for name in self.weights())

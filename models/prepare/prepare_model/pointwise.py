@@ -19,15 +19,18 @@ def normalization(graph: Graph, probe: Probe, kinds: dict[str, str], node: onnx.
             return None
     else:
         # Add(Mul(Div(centred, Sqrt(Add(ReduceMean(Pow(centred, 2)), epsilon))), scale), bias)
-        scaled = graph.operand(node, "Mul")
-        divided = scaled and graph.operand(scaled, "Div")
-        root = divided and graph.made_by(divided.input[1], "Sqrt")
-        shifted = root and graph.made_by(root.input[0], "Add")
-        variance = shifted and graph.operand(shifted, "ReduceMean")
-        square = variance and graph.made_by(variance.input[0], "Pow", "Mul")
-        centred = square and graph.made_by(square.input[0], "Sub")
-        mean = centred and graph.made_by(centred.input[1], "ReduceMean")
-        if not mean or divided.input[0] != square.input[0] or mean.input[0] != centred.input[0]:
+        if (
+            not (scaled := graph.operand(node, "Mul"))
+            or not (divided := graph.operand(scaled, "Div"))
+            or not (root := graph.made_by(divided.input[1], "Sqrt"))
+            or not (shifted := graph.made_by(root.input[0], "Add"))
+            or not (variance := graph.operand(shifted, "ReduceMean"))
+            or not (square := graph.made_by(variance.input[0], "Pow", "Mul"))
+            or not (centred := graph.made_by(square.input[0], "Sub"))
+            or not (mean := graph.made_by(centred.input[1], "ReduceMean"))
+        ):
+            return None
+        if divided.input[0] != square.input[0] or mean.input[0] != centred.input[0]:
             return None
         is_square = (
             square.input[1] == square.input[0] if square.op_type == "Mul" else graph.scalar(square.input[1]) == 2.0

@@ -47,7 +47,7 @@ def feeds_of(
         TYPES: np.zeros_like(ids),
         POSITIONS: np.broadcast_to(first_position + np.arange(ids.shape[1]), ids.shape),
     }
-    feeds = {}
+    feeds: dict[str, np.ndarray] = {}
     for value in graph.graph.input:
         if value.name in graph.inputs:
             known = next((names for names in values if value.name in names), None)

@@ -119,7 +119,8 @@ class Rewriting:
 def rewrite(graph: Graph, probe: Probe) -> tuple[onnx.ModelProto, list[str]]:
     """The model's graph for tokens in a row, and what about it is as it was in batches."""
     rewriting = Rewriting(graph, probe)
-    nodes, remarks = rewriting.nodes, []
+    nodes = rewriting.nodes
+    remarks: list[str] = []
     own = [
         constant("no_texts", [0]),
         constant("all_texts", [-1]),

@@ -53,7 +53,21 @@ class Command(unittest.TestCase):
         for name in ("model.onnx", "model.onnx.data"):
             (self.model / name).rename(self.model / "onnx" / name)
         self.assertEqual(run(self.model)[0], 0)
-        self.assertIn("model.onnx.varlen", self.files(self.model / "onnx"))
+        self.assertEqual(self.files(self.model / "onnx"), {"model.onnx", "model.onnx.data", "model.onnx.varlen"})
+
+    def test_weights_that_are_in_another_file_are_moved(self):
+        onnx.save(
+            onnx.load(self.model / "model.onnx"),
+            self.model / "model.onnx",
+            save_as_external_data=True,
+            location="model.onnx_data",
+            size_threshold=64,
+        )
+        code, said = run(self.model)
+        self.assertEqual(code, 0, said)
+        self.assertIn("no longer read: model.onnx_data", said)
+        (self.model / "model.onnx_data").unlink()
+        self.assertEqual(run(self.model)[0], 0)
 
     def test_labels_sizes_and_padding_are_reported(self):
         said = io.StringIO()

@@ -46,7 +46,7 @@ class Padded:
         feeds = feeds_of(self.graph, ids, mask, self.first_position)
         # Logarithms of 0 and the like, which graphs then choose not to take.
         with np.errstate(all="ignore"):
-            return np.asarray(list(self.session.run([self.output], feeds))[0], np.float32)
+            return np.asarray(next(iter(self.session.run([self.output], feeds))), np.float32)
 
 
 class Unpadded:
@@ -65,7 +65,7 @@ class Unpadded:
             "cu_seqlens": np.cumsum([0, *lengths]),
         }
         taken = {name: feeds[name] for name in self.evaluator.input_names}
-        return np.asarray(list(self.evaluator.run(None, taken))[0])
+        return np.asarray(next(iter(self.evaluator.run(None, taken))))
 
 
 @dataclass

@@ -38,7 +38,7 @@ def moved(graph: Graph, probe: Probe, node: onnx.NodeProto, places: np.ndarray, 
         opset_imports=graph.model.opset_import,
     )
     feeds = {name: places if name == node.input[0] else probe.values(name)[run] for name in names}
-    return np.asarray(list(ReferenceEvaluator(single).run([output], feeds))[0])
+    return np.asarray(next(iter(ReferenceEvaluator(single).run([output], feeds))))
 
 
 def numbered(probe: Probe, name: str, run: int) -> np.ndarray:

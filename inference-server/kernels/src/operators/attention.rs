@@ -1,7 +1,7 @@
 //! Attention for texts that stand one after another, without padding.
 //!
 //! ONNX Runtime's CPU provider has attention for padded batches only. This is the part of a graph
-//! that has to know where a text ends; `scripts/prepare-model.py` puts it into one. The algorithm is
+//! that has to know where a text ends; `models/prepare` puts it into one. The algorithm is
 //! the textbook's, softmax(Q Kᵀ · scale) V for each text and head, in f32.
 
 use std::{cell::RefCell, ops::Range};

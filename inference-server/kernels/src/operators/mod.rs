@@ -1,4 +1,4 @@
-//! The operators that `scripts/prepare-model.py` puts into a graph: what ONNX Runtime's CPU provider
+//! The operators that `models/prepare` puts into a graph: what ONNX Runtime's CPU provider
 //! lacks for texts that stand one after another, and what it computes number by number.
 //!
 //! ONNX Runtime calls one kernel from all threads that run the session, so kernels hold only what

@@ -83,7 +83,8 @@ def main(given: list[str] | None = None) -> int:
         # With weights that are in a file beside it already.
         original = onnx.load(source.file)
     except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as problem:
-        print(f"{asked.model} can't be read as an ONNX model: {problem}", file=sys.stderr)
+        what = "it is a Git LFS pointer: `git lfs pull` fetches the file" if is_pointer(asked.model) else problem
+        print(f"{asked.model} can't be read as an ONNX model: {what}", file=sys.stderr)
         return 1
     folder = asked.output or source.file.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,6 +95,12 @@ def main(given: list[str] | None = None) -> int:
     except Refused as problem:
         print(f"{source.file}: {problem}", file=sys.stderr)
         return 1
+
+
+def is_pointer(path: pathlib.Path) -> bool:
+    """Whether this is what stands for a large file in Git, or a folder with one."""
+    files = [path] if path.is_file() else [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]
+    return any(file.open("rb").read(20).startswith(b"version https://git") for file in files)
 
 
 def prepare(

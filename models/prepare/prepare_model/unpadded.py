@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from . import by_text
 from .attention import add_distances, attention, check_masks, distances, is_attention, onnx_attention
 from .embeddings import embedding, first_tokens, is_common
-from .graph import DOMAIN, IDS, POSITIONS, TYPES, Graph, Refused, attribute, live, reads
+from .graph import DOMAIN, IDS, POSITIONS, TYPES, Graph, Refused, attribute, called, live, reads
 from .layout import COMMON, TEXTS, TOKENS, Layout
 from .pointwise import gelu, normalization, own_gelu
 from .probe import Probe
@@ -46,6 +46,8 @@ class Rewriting:
                 new, scores = attention(self.graph, self.probe, node)
             elif node.op_type == "Attention" and node.domain in ("", "ai.onnx"):
                 new, scores = onnx_attention(self.graph, self.probe, node)
+            elif "Attention" in node.op_type:
+                raise Refused(f"{called(node)} is ONNX Runtime's own: prepare the model as it was before its optimizer")
             else:
                 continue
             self.replacements[new.node.output[0]] = new

@@ -126,9 +126,12 @@ class Command(unittest.TestCase):
 
     def test_what_is_no_model_is_said(self):
         (self.folder / "text.onnx").write_text("not a graph")
+        (self.folder / "large").mkdir()
+        (self.folder / "large" / "model.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
         for given, says in (
             (self.folder / "text.onnx", "can't be read as an ONNX model"),
             (self.folder / "absent.onnx", "there is no"),
+            (self.folder / "large", "it is a Git LFS pointer"),
             (self.folder, "has 1 ONNX files"),
         ):
             with self.subTest(says):

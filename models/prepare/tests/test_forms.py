@@ -3,6 +3,7 @@
 import pathlib
 import tempfile
 import unittest
+import unittest.mock
 
 import numpy as np
 import onnx
@@ -128,6 +129,18 @@ class NotUnderstood(unittest.TestCase):
         with self.assertRaises(Refused) as caught:
             rewritten(model)
         self.assertIn("computes with float16", str(caught.exception))
+
+    def test_attention_of_onnx_runtimes_optimizer(self):
+        model = Written().model()
+        (softmax,) = (node for node in model.graph.node if node.op_type == "Softmax")
+        fused = onnx.helper.make_node("MultiHeadAttention", [], [], domain="com.microsoft")
+        softmax.op_type, softmax.domain = fused.op_type, fused.domain
+        graph = Graph(model)
+        # Such a node isn't of a form that this test would have to write out to be run.
+        probe = unittest.mock.Mock(of_words=set())
+        with self.assertRaises(Refused) as caught:
+            rewrite(graph, probe)
+        self.assertIn("is ONNX Runtime's own: prepare the model as it was before its optimizer", str(caught.exception))
 
     def test_sides_that_are_fixed(self):
         model = Written().model()

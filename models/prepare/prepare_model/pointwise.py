@@ -3,7 +3,7 @@
 import onnx
 from onnx import helper
 
-from .graph import DOMAIN, Graph, attribute, other
+from .graph import DOMAIN, Graph, Refused, attribute, other
 from .probe import Probe
 from .replacement import Replacement
 
@@ -58,6 +58,14 @@ def is_last_axis(probe: Probe, node: onnx.NodeProto, axis: int) -> bool:
 
 def gelu(graph: Graph, erf: onnx.NodeProto) -> Replacement | None:
     """The node for x (1 + erf(x / √2)) / 2, of which this is the erf; None where it isn't that."""
+    try:
+        return _gelu(graph, erf)
+    except Refused:
+        # Something else is made of it, number by number.
+        return None
+
+
+def _gelu(graph: Graph, erf: onnx.NodeProto) -> Replacement | None:
     x, factor = graph.scaled(erf.input[0])
     added = graph.only_reader(erf.output[0], "Add")
     if graph.scalar(other(added, erf.output)) != 1.0 or abs(factor - 0.5**0.5) > 1e-6:

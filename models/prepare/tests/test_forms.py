@@ -1,5 +1,6 @@
 """Forms of graphs that are understood, and what is said of those that aren't."""
 
+import math
 import pathlib
 import tempfile
 import unittest
@@ -7,10 +8,12 @@ import unittest.mock
 
 import numpy as np
 import onnx
+from onnx.reference import ReferenceEvaluator
 from written import HIDDEN, Written
 
 from prepare_model.check import Padded, Unpadded, alone, check_unpadded, in_batches
 from prepare_model.graph import Graph, Refused
+from prepare_model.operators import STANDARD
 from prepare_model.probe import Probe, open_session
 from prepare_model.unpadded import rewrite
 from prepare_model.weights import Weights
@@ -78,7 +81,7 @@ class Understood(unittest.TestCase):
             self.assertEqual(table.shape, (2, 2 * reach + 1), form)
 
     def test_gelu_is_one_node_unless_it_is_approximated(self):
-        for form, count in (("", 1), ("half last", 1), ("tanh", 0)):
+        for form, count in (("", 1), ("half last", 1), ("tanh", 0), ("none", 0)):
             with self.subTest(form):
                 self.assertEqual(operators(self.check(gelu=form)).count("Gelu"), count)
 
@@ -155,7 +158,38 @@ class NotUnderstood(unittest.TestCase):
         self.assertIn("its answers to texts alone differ by", self.refused(scale="of long texts"))
 
 
+def evaluated(operator: str, *inputs: np.ndarray, **attributes) -> np.ndarray:
+    """What the evaluator of checks makes of a node."""
+    names = [f"in{index}" for index in range(len(inputs))]
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), None)
+        for name, value in zip(names, inputs, strict=True)
+    ]
+    out = onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, None)
+    node = onnx.helper.make_node(operator, names, ["out"], **attributes)
+    graph = onnx.helper.make_graph([node], "one", values, [out])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    evaluator = ReferenceEvaluator(model, new_ops=STANDARD)
+    return evaluator.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
 class Numbers(unittest.TestCase):
+    def test_sums_of_bytes_are_exact(self):
+        random = np.random.default_rng(1)
+        a, b = random.integers(200, 256, (3, 5000), np.uint8), random.integers(100, 128, (5000, 4), np.int8)
+        expected = (a.astype(np.int64) - 7) @ b.astype(np.int64)
+        found = evaluated("MatMulInteger", a, b, np.array(7, np.uint8), np.zeros(4, np.int8))
+        self.assertTrue(np.array_equal(found, expected))
+
+    def test_the_error_function(self):
+        x = np.linspace(-8, 8, 999, dtype=np.float32)
+        self.assertLess(np.abs(evaluated("Erf", x) - [math.erf(one) for one in x]).max(), 2e-7)
+
+    def test_elements_of_more_than_64_rows(self):
+        data, indices = np.arange(600).reshape(2, 300), np.array([[0, 7, 299], [3, 3, 100]])
+        found = evaluated("GatherElements", data, indices, axis=1)
+        self.assertEqual(found.tolist(), [[0, 7, 299], [303, 303, 400]])
+
     def test_weights_have_pages_of_their_own(self):
         model = Written().model()
         weights = Weights(model)

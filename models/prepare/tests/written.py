@@ -138,6 +138,8 @@ class Written:
             inner = self.node("Add", self.node("Tanh", inner), self.constant(1.0))
             return self.node("Mul", self.node("Mul", value, self.constant(0.5)), inner)
         error = self.node("Erf", self.node("Mul", value, self.constant(0.5**0.5)))
+        if self.form("gelu") == "none":
+            return self.node("Sub", value, error)
         error = self.node("Add", self.constant(1.0), error)
         if self.form("gelu") == "half last":
             return self.node("Mul", self.node("Mul", value, error), self.constant(0.5))

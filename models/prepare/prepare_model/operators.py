@@ -15,7 +15,7 @@ _ERF = np.array([math.erf(step / _STEPS) for step in range(-_MOST * _STEPS, _MOS
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function of many numbers, which NumPy lacks."""
-    places = (np.clip(x, -_MOST, _MOST) + _MOST) * np.float64(_STEPS)
+    places = (np.clip(x.astype(np.float64), -_MOST, _MOST) + _MOST) * _STEPS
     below = places.astype(np.int32)
     return _ERF[below] + (places - below) * (_ERF[below + 1] - _ERF[below])
 

@@ -2,11 +2,14 @@
 
 Random ones of one layer, exported as people's models are, each with answers of PyTorch's. STYLE is how:
 old      torch 2.1.2, transformers 4.36.2, onnx 1.15: TorchScript, attention as written out, opset 14
-optimum  torch 2.6.0, transformers 4.51.3, optimum 1.24.0, onnx 1.17: TorchScript, scaled_dot_product_attention, opset 14
-dynamo   torch 2.15.0, transformers 5.24.0, onnxscript 0.7.2: torch.export, scaled_dot_product_attention, opset 18
+optimum  torch 2.6.0, transformers 4.51.3, optimum 1.24.0, onnx 1.17: TorchScript, attention by PyTorch's own function
+         (scaled_dot_product_attention), opset 14
+dynamo   torch 2.15.0, transformers 5.24.0, onnxscript 0.7.2: torch.export, attention by that function, opset 18
 onnx     as dynamo, opset 23, which has attention as one operator
-FAMILY is of FAMILIES below. tokenizer.json is for all of them. Each style needs its own packages, so it is run once in each environment, without network
-(HF_HUB_OFFLINE=1). Then each is prepared: python3 -m prepare_model --no-figures FOLDER.
+FAMILY is of FAMILIES below. tokenizer.json is for all of them. Each style needs its own packages, so this is run once
+in each environment, without network (HF_HUB_OFFLINE=1). Then each is prepared, and some of them once more as int8:
+    python3 -m prepare_model --no-figures FAMILY-STYLE
+    python3 -m prepare_model --no-figures --int8 --output FAMILY-int8 FAMILY-STYLE
 """
 
 import json

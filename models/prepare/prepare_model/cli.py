@@ -107,34 +107,26 @@ def prepare(
     asked: argparse.Namespace, source: Source, original: onnx.ModelProto, to: pathlib.Path, work: pathlib.Path
 ) -> int:
     """Prepares a model in a folder to work in, and moves what came of it to where it belongs."""
-    before, old, model, code, varlen = source.size(), source.weights(), original, 0, None
-    first = trial = None
+    before, old = source.size(), source.weights()
+    model, first = original, None
     if asked.int8:
         int8.refuse_what_is_no_float(Graph(original))
         first = stored(int8.without_notes(original), work, "float.onnx")
         model = int8.quantize(first, work / "int8.onnx", before)
     weights, file = Weights(model), stored(model, work, to.name)
-    try:
-        open_session(file)
-    except Exception as problem:
-        raise Refused(f"ONNX Runtime doesn't load it: {problem}") from problem
-    try:
-        trial = Trial.of(source, model, weights, file, texts.samples(asked.texts))
-        varlen = trial.without_padding()
-    except Refused as problem:
-        code = PADDED
-        print(f"batches of it will be padded: {problem}")
-        if first and trial is None:
-            print("the answers of int8 weren't compared")
+    trial, varlen = tried(source, model, weights, file, texts.samples(asked.texts))
+    figures: list[str] = []
+    if trial is None and first:
+        print("the answers of int8 weren't compared")
     if trial is not None:
-        kept = trial.compare_with(Graph(original), first) if first else 1.0
+        quantized = (Graph(original), first) if first else None
+        kept = trial.compare_with(*quantized) if quantized else 1.0
         print("\n".join(trial.lines))
         if kept < asked.agreement and trial.are_read:
-            print(
-                f"of the labels {kept:.0%} are as before, less than --agreement {asked.agreement:g}: nothing is written"
-            )
+            less = f"less than --agreement {asked.agreement:g}: nothing is written"
+            print(f"of the labels {kept:.0%} are as before, {less}")
             return ANSWERS_OTHERWISE
-        figures = [] if asked.no_figures else trial.figures((Graph(original), first) if first else None)
+        figures = [] if asked.no_figures else trial.figures(quantized)
     if asked.output is not None:
         source.copy_rest(to.parent)
     write(to, file, weights, varlen)
@@ -144,9 +136,26 @@ def prepare(
         print(f"{to}.varlen: {len(varlen.graph.node)} nodes in place of {len(model.graph.node)}")
     if asked.output is None and not asked.int8 and (unread := old - {f"{to.name}.data"}):
         print(f"no longer read: {', '.join(sorted(unread))}")
-    if trial is not None and figures:
+    if figures:
         print("\n".join(figures))
-    return code
+    return PADDED if varlen is None else 0
+
+
+def tried(
+    source: Source, model: onnx.ModelProto, weights: Weights, file: pathlib.Path, samples: list[str]
+) -> tuple[Trial | None, onnx.ModelProto | None]:
+    """A model under trial, and its graph without padding; None for what it doesn't get to."""
+    try:
+        open_session(file)
+    except Exception as problem:
+        raise Refused(f"ONNX Runtime doesn't load it: {problem}") from problem
+    trial = None
+    try:
+        trial = Trial.of(source, model, weights, file, samples)
+        return trial, trial.without_padding()
+    except Refused as problem:
+        print(f"batches of it will be padded: {problem}")
+        return trial, None
 
 
 def stored(model: onnx.ModelProto, work: pathlib.Path, name: str) -> pathlib.Path:

@@ -35,7 +35,7 @@ class Trial:
         """Raises for a model that can't be run on a text of any length."""
         graph = Graph(model)
         probe = Probe(graph, weights, file.parent, f"{file.name}.data", source.first_position())
-        # Half of the positions for one, since ids of a made-up text cost as much as real ones.
+        # Longer ones take more time than they show.
         most, lines = min(256, probe.positions()), []
         ids, tokenizer = None, source.tokenizer()
         try:
@@ -43,7 +43,8 @@ class Trial:
                 ids = texts.tokenized(samples, tokenizer, most, probe.rows)
         except Refused as problem:
             lines.append(str(problem))
-        how = "tokenizer.json" if ids is not None else "chance, as no tokenizer.json is beside it"
+        by_chance = "chance" if lines else "chance, as no tokenizer.json is beside it"
+        how = "tokenizer.json" if ids is not None else by_chance
         lines.append(f"checked on {len(samples)} texts, whose tokens are by {how}")
         are_read = ids is not None
         ids = ids or texts.made_up(samples, most, probe.vocabulary())

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use engine::{Encoding, Tokenize, TokenizeError, Tokens};
 use model::LongTexts;
-use model::{Reading, Tokenizer};
+use model::{Reading, Tokenizer, TokenizerFiles};
 use serde::{Deserialize, de::DeserializeOwned};
 
 const READING: Reading = Reading { max_tokens: 512, long_texts: LongTexts::Cut, split_special_tokens: true };
@@ -42,7 +42,7 @@ fn file(tokenizer: &str) -> PathBuf {
 }
 
 fn load(tokenizer: &str, reading: Reading) -> Tokenizer {
-    Tokenizer::load(&file(tokenizer), reading).unwrap()
+    Tokenizer::load(&TokenizerFiles::Whole(file(tokenizer)), reading).unwrap()
 }
 
 fn only_window(encoding: Encoding) -> Tokens {
@@ -110,7 +110,10 @@ fn a_long_text_is_refused_with_both_numbers_where_that_is_asked_for() {
 
 #[test]
 fn a_tokenizer_that_leaves_no_room_for_a_text_is_refused() {
-    let error = Tokenizer::load(&file("words"), Reading { max_tokens: 2, ..READING }).err().unwrap().to_string();
+    let error = Tokenizer::load(&TokenizerFiles::Whole(file("words")), Reading { max_tokens: 2, ..READING })
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.ends_with("it puts 2 special tokens around a text, and 2 are read in all"), "{error}");
 }
 

@@ -43,7 +43,12 @@ impl ModelDirectory {
         let file = root.join("config.json");
         let config = HeldFile::open(&file).map_err(|source| unreadable(&file, source))?;
         lenient::not_a_pointer(&file)?;
-        let text = config.read_to_string().map_err(|source| unreadable(&file, source))?;
+        let text = config.read_to_string().map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => {
+                ModelError::BadFile { path: file.clone(), problem: "it isn't UTF-8: save it as such".to_owned() }
+            }
+            _ => unreadable(&file, source),
+        })?;
         let json = ModelJson::read(&text).map_err(|problem| ModelError::BadFile { path: file, problem })?;
         let tokenizer = TokenizerFiles::find(&root)?;
         Ok(Self { root, model_file, tokenizer, config, json })

@@ -42,12 +42,15 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// No file that is an ONNX model by name.
-    #[error("model directory {0} holds no *.onnx file")]
+    #[error(
+        "model directory {0} holds no *.onnx file; `optimum-cli export onnx --model MODEL --task text-classification {0}` \
+         makes one"
+    )]
     NoModelFile(PathBuf),
     /// No file that a tokenizer is made of.
     #[error(
         "model directory {} holds no tokenizer.json{}; transformers writes it: \
-         AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)",
+         AutoTokenizer.from_pretrained({0:?}).save_pretrained({0:?})",
         directory.display(),
         found.map_or(String::new(), |file| format!(", and {file} is not read"))
     )]

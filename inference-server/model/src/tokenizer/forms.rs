@@ -62,7 +62,6 @@ fn split_punctuation_before_words(root: &mut Map<String, Value>) -> Result<(), S
     let second = second.clone();
     push_normalizer(root, json!({ "type": "Replace", "pattern": { "Regex": pattern }, "content": start }));
     root.insert("pre_tokenizer".to_owned(), second);
-    keep_added_tokens_as_written(root);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::{config::VARIABLES, version};
+use crate::{config, version};
 
 /// Serves a text classification model over HTTP.
 #[derive(Debug, Parser)]
@@ -33,7 +33,7 @@ impl Arguments {
 /// The table of environment variables.
 fn variables() -> String {
     let mut table = String::from("Environment variables:\n");
-    for variable in VARIABLES {
+    for variable in config::variables() {
         let default = match variable.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),

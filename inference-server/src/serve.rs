@@ -101,7 +101,7 @@ async fn return_memory() {
 fn refuse(settings: &Settings, error: ConfigError) -> ExitCode {
     logging::start(tracing::Level::INFO, LogFormat::Json);
     let error = StartError::from(error);
-    error.write_termination_log(Reader::new(settings).raw("MLOPS_TERMINATION_LOG").as_ref());
+    error.write_termination_log(Reader::new(settings).termination_log());
     fail(&error)
 }
 

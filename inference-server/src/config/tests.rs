@@ -1,3 +1,5 @@
+use ::model::LongTexts;
+
 use super::*;
 use crate::secrets::Shown;
 
@@ -29,7 +31,7 @@ fn defaults_are_the_predecessors() {
 
 #[test]
 fn every_default_is_a_value_that_is_allowed() {
-    for variable in VARIABLES.iter().filter(|variable| !variable.default.is_empty()) {
+    for variable in variables().filter(|variable| !variable.default.is_empty()) {
         read(&[(variable.name, variable.default)]).unwrap();
     }
 }
@@ -198,7 +200,7 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
     ];
     for (name, value) in cases {
         let sentence = read(&[("MLOPS_REDIS_ENABLED", "true"), (name, value)]).unwrap_err().to_string();
-        let allowed = VARIABLES.iter().find(|variable| variable.name == name).unwrap().allowed;
+        let allowed = variables().find(|variable| variable.name == name).unwrap().allowed();
         let shown = Shown::from(value);
         assert_eq!(sentence, format!("{name} is {shown:?}, but must be {allowed}"));
     }

@@ -74,6 +74,10 @@ crds: ## Generate the CRD and docs/reference.md from operator/src/api
 proto: ## Generate the code of gRPC from its .proto
 	@UPDATE_PROTO=1 cargo test -q --locked -p kubesentiment-inference-server --test proto
 
+.PHONY: settings
+settings: ## Generate docs/settings.md from the server's settings
+	@UPDATE_SETTINGS=1 cargo test -q --locked -p kubesentiment-inference-server --lib the_documented_table
+
 .PHONY: docs
 docs: ## API documentation of the crates in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items

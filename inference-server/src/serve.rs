@@ -20,7 +20,7 @@ use futures::future::join_all;
 
 use crate::{
     cli::Arguments,
-    config::{Config, ConfigError, LogFormat, Reader, Settings},
+    config::{self, Config, ConfigError, LogFormat, Reader, Settings},
     cpus,
     drift::{self, MakeError},
     grpc,
@@ -137,9 +137,10 @@ async fn finish(ports: [Option<Connections>; 2]) {
 async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Threads)?;
     // Before the model is loaded, so that liveness is answered from the start.
-    let listeners = Listeners::bind(config.host, config.port)?;
-    let management = config.management_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
-    let calls = config.grpc_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
+    let bind = |port, setting| Listeners::bind(config.host, port).map_err(|error| error.of_port(setting));
+    let listeners = bind(config.port, &config::PORT)?;
+    let management = config.management_port.map(|port| bind(port, &config::MANAGEMENT_PORT)).transpose()?;
+    let calls = config.grpc_port.map(|port| bind(port, &config::GRPC_PORT)).transpose()?;
     config.port = listeners.port;
     config.grpc_port = calls.as_ref().map(|calls| calls.port);
     config.management_port = management.as_ref().map(|management| management.port);

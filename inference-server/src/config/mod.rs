@@ -64,8 +64,10 @@ static HOST: Setting<Host> = Setting::other(
     "Address to listen on; default every one of IPv4 and IPv6, as far as there are any",
     |v, _| Host::parse(v),
 );
-static PORT: Setting<u16> = Setting::port("MLOPS_PORT", "8000", "TCP port to listen on");
-static MANAGEMENT_PORT: Setting<u16> = Setting::port(
+/// The port of HTTP.
+pub static PORT: Setting<u16> = Setting::port("MLOPS_PORT", "8000", "TCP port to listen on");
+/// That of the operations side.
+pub static MANAGEMENT_PORT: Setting<u16> = Setting::port(
     "MLOPS_MANAGEMENT_PORT",
     "",
     "TCP port of its own for health, readiness, metrics, details and documentation, without key; default none",
@@ -77,7 +79,8 @@ static PROTOCOLS: Setting<Protocols> = Setting::other(
     "Protocols that texts are taken by: version 1's own, the Open Inference Protocol over REST and gRPC, KServe's version 1, text-embeddings-inference and the Hub, vLLM's and Infinity's /classify",
     |v, _| Protocols::parse(v),
 );
-static GRPC_PORT: Setting<u16> =
+/// That of gRPC.
+pub static GRPC_PORT: Setting<u16> =
     Setting::port("MLOPS_GRPC_PORT", "8001", "TCP port of the Open Inference Protocol over gRPC, where it is served");
 static TOP_LEVEL_PATHS: Setting<bool> = Setting::switch(
     "MLOPS_TOP_LEVEL_PATHS",

@@ -106,6 +106,12 @@ impl Variable {
 }
 
 impl<T> Setting<T> {
+    /// The name of its variable.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.variable.name
+    }
+
     /// One that `parse` reads; `allowed` ends a sentence that starts with "must be".
     pub(super) const fn other(
         name: &'static str,

@@ -19,7 +19,7 @@ use std::{
 use futures::future::join_all;
 
 use crate::{
-    cli::Arguments,
+    cli::{Arguments, Command},
     config::{self, Config, ConfigError, LogFormat, Reader, Settings},
     cpus,
     drift::{self, MakeError},
@@ -27,6 +27,7 @@ use crate::{
     http::{self, App},
     inference_log::InferenceLog,
     logging,
+    model_command::{self, ModelCommand},
     secrets::masked_sentence,
     startup::{self, StartError},
     traces::Traces,
@@ -57,6 +58,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&settings, error),
     };
+    if let Some(Command::Model(command)) = &arguments.command {
+        return run_command(command, &config);
+    }
     if let Some(texts) = &arguments.make_drift_baseline {
         return make_drift_baseline(&config, texts);
     }
@@ -103,6 +107,17 @@ fn refuse(settings: &Settings, error: ConfigError) -> ExitCode {
     let error = StartError::from(error);
     error.write_termination_log(Reader::new(settings).termination_log());
     fail(&error)
+}
+
+/// Looks at a model in place of serving it.
+fn run_command(command: &ModelCommand, config: &Config) -> ExitCode {
+    match model_command::run(command, config, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", masked_sentence(&error.to_string()));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints the baseline of a file's texts, or of standard input's.

@@ -119,7 +119,7 @@ pub enum FetchError {
         within: Duration,
     },
     /// Tried often enough.
-    #[error("{last}, {attempts} times in a row")]
+    #[error("{last} (tried {attempts} times in a row)")]
     GaveUp {
         /// Times that it was tried.
         attempts: u32,

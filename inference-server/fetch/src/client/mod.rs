@@ -231,22 +231,25 @@ fn location(response: &Response) -> Option<Url> {
 
 /// The failure that no answer stands for.
 pub fn failure(error: &(dyn Error + 'static), server: &str, subject: &Subject) -> Failure {
-    let mut source: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(cause) = source {
+    for cause in causes(error) {
         if cause.is::<addresses::LinkLocal>() || matches!(cause.downcast_ref(), Some(FetchError::LinkLocal(_))) {
             return FetchError::LinkLocal(server.to_owned()).into();
         }
-        // The error of TLS is inside one of input and output, which doesn't tell it as its source.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(problem)) = tls {
+        if let Some(rustls::Error::InvalidCertificate(problem)) = cause.downcast_ref() {
             let problem = short(&format!("{problem:?}"));
             return FetchError::Untrusted { server: server.to_owned(), problem }.into();
         }
-        source = cause.source();
     }
     tracing::debug!(server, what = subject.what, "no answer");
     Failure::transient(FetchError::Unreachable { server: server.to_owned(), problem: root_cause(error) })
+}
+
+/// An error and what it comes from. One of input and output doesn't tell what is inside it as its source.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause| {
+        let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        inside.map(|inside| inside as _).or_else(|| cause.source())
+    })
 }
 
 /// The whole of an answer that isn't a file.

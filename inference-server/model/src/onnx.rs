@@ -17,6 +17,9 @@ const LONGEST_NAME: u64 = 4096;
 /// Nodes between an output and the activation behind it, which only pass numbers on.
 const MOST_PASSED: usize = 16;
 
+/// The key under which a graph for batches without padding has the SHA-256 of the model that it was made of.
+const MADE_OF: &str = "made_of_sha256";
+
 /// Operators that pass on the numbers of their first input as they are.
 const PASSING: [&str; 7] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
 
@@ -44,7 +47,7 @@ impl Message {
             (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
             (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::SparseTensor,
             (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::SparseTensor, 1 | 2) => Self::Tensor,
-            (Self::Tensor, 13) => Self::Entry,
+            (Self::Model, 14) | (Self::Tensor, 13) => Self::Entry,
             _ => return None,
         })
     }
@@ -55,6 +58,8 @@ impl Message {
 pub(super) struct Contents {
     /// The files that its tensors name, as they are written: relative to its folder.
     pub(super) locations: BTreeSet<String>,
+    /// SHA-256 in hexadecimal of the model that it was made of, where it says so.
+    pub(super) made_of: Option<String>,
     /// By the tensors that the main graph's nodes make.
     nodes: HashMap<String, Node>,
 }
@@ -138,8 +143,11 @@ impl<R: Read + Seek> Walk<R> {
         if self.position != end {
             return Err(broken("it is cut short, or no ONNX file"));
         }
-        if key.is_some_and(|key| key == "location") {
-            self.found.locations.extend(value);
+        match key.as_deref() {
+            // Of a tensor, which is never that near the file's start.
+            Some("location") if depth > 1 => self.found.locations.extend(value),
+            Some(MADE_OF) if depth == 1 => self.found.made_of = value,
+            _ => {}
         }
         self.found.nodes.extend(outputs.into_iter().map(|output| (output, node.clone())));
         Ok(())

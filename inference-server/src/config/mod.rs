@@ -188,6 +188,7 @@ impl Config {
             model: ModelConfig {
                 name: read.required("MLOPS_MODEL_NAME", |v| Some(v.to_owned()))?,
                 path: read.required("MLOPS_ONNX_MODEL_PATH", |v| Some(v.into()))?,
+                digest: read.optional("MLOPS_MODEL_DIGEST", |v| v.parse().ok())?,
                 max_tokens: read.optional("MLOPS_MAX_TOKENS", |v| within(v, 4, 8192))?,
                 labels: read.optional("MLOPS_LABELS", parse_list)?,
                 neutral_band: read

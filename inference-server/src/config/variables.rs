@@ -260,6 +260,12 @@ pub const VARIABLES: &[Variable] = &[
         "Model directory (config.json, tokenizer.json, an ONNX file), or the ONNX file in one",
     ),
     variable(
+        "MLOPS_MODEL_DIGEST",
+        "",
+        "sha256: and 64 hexadecimal digits, as `sentiment-server model digest` prints it",
+        "Digest that the model's files have to have, or nothing is served; default any",
+    ),
+    variable(
         "MLOPS_MAX_TOKENS",
         "",
         "a whole number of tokens from 4 to 8192",

@@ -3,9 +3,9 @@
 use std::{env, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use model::Digest;
 
 use crate::{
-    digest,
     download::Patience,
     error::FetchError,
     select::Variant,
@@ -46,8 +46,8 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
     /// Digest that the model must have, as `sentiment-server model digest` prints it.
-    #[arg(long, value_name = "sha256:HEX", value_parser = digest::parse)]
-    pub digest: Option<String>,
+    #[arg(long, value_name = "sha256:HEX")]
+    pub digest: Option<Digest>,
     /// ONNX file to take: its name or path, or its precision: fp32, fp16, int8. Else the first in the server's own order.
     #[arg(long, value_name = "NAME")]
     pub variant: Option<Variant>,

@@ -34,7 +34,7 @@ const LEAST: u64 = 16 << 10;
 
 /// Longest pause before the next try, and longest that a server can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(120);
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_mins(2);
 
 /// How much is borne.
 #[derive(Clone, Copy, Debug)]

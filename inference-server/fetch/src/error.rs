@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use model::Digest;
+
 use crate::names::BadName;
 
 /// Why a model can't be fetched. Each reads as one sentence that says what to do, and holds no secret.
@@ -71,6 +73,16 @@ pub enum FetchError {
         what: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Neither credentials nor an identity.
+    #[error("there are no credentials for {what}, and this pod has no identity in their place ({problem}); {hint}")]
+    NoIdentity {
+        /// What was asked for.
+        what: String,
+        /// What the service of identities said.
+        problem: String,
+        /// Which field or Secret to look at.
+        hint: &'static str,
     },
     /// No connection.
     #[error(
@@ -194,9 +206,9 @@ pub enum FetchError {
     )]
     WrongModel {
         /// What is asked for.
-        expected: String,
+        expected: Digest,
         /// What is there.
-        got: String,
+        got: Digest,
     },
     /// A finished directory of something else.
     #[error(
@@ -207,9 +219,9 @@ pub enum FetchError {
         /// Where.
         directory: PathBuf,
         /// What is asked for.
-        expected: String,
+        expected: Digest,
         /// What is there.
-        got: String,
+        got: Digest,
     },
     /// No digest can be taken.
     #[error("the model that was fetched can't be read for its digest: {0}")]
@@ -370,6 +382,7 @@ fn listed(names: &[String]) -> String {
 
 impl FetchError {
     /// What the system said about a file of ours.
+    #[must_use]
     pub fn io(path: &Path, problem: io::Error) -> Self {
         let path = path.to_owned();
         match problem.kind() {

@@ -18,6 +18,7 @@ mod sources;
 
 use std::{fs, path::Path, sync::Arc, time::Instant};
 
+use model::Digest;
 use tokio::{task::block_in_place, time::timeout};
 
 pub use destination::Note;
@@ -66,23 +67,23 @@ async fn fetch(arguments: &Arguments, progress: &Arc<Progress>) -> Result<(), Fe
 fn is_there(arguments: &Arguments, directory: &Path) -> Result<bool, FetchError> {
     let note = Note::of(directory);
     let source = note.as_ref().map(|note| note.source.as_str());
-    let Some(expected) = &arguments.digest else {
+    let Some(expected) = arguments.digest else {
         let digest = note.as_ref().and_then(|note| note.digest.as_deref());
         tracing::info!(directory = %directory.display(), source, digest, "the model is there already, nothing is fetched");
         return Ok(true);
     };
     let got = block_in_place(|| digest::of(directory));
-    if got.as_ref().is_ok_and(|got| got == expected) {
-        tracing::info!(directory = %directory.display(), source, digest = expected, "the model is there already, nothing is fetched");
+    if got.as_ref().is_ok_and(|got| *got == expected) {
+        tracing::info!(directory = %directory.display(), source, digest = %expected, "the model is there already, nothing is fetched");
         return Ok(true);
     }
     // It was made here with this digest: no source is to blame, and nobody's own files are lost.
-    if note.is_some_and(|note| note.digest.as_ref() == Some(expected)) {
+    if note.is_some_and(|note| note.digest == Some(expected.to_string())) {
         tracing::warn!(directory = %directory.display(), "the files of the model are damaged, so it is fetched again");
         return Ok(false);
     }
     let directory = directory.to_owned();
-    Err(FetchError::OtherModel { directory, expected: expected.clone(), got: got? })
+    Err(FetchError::OtherModel { directory, expected, got: got? })
 }
 
 async fn fetch_claimed(
@@ -108,6 +109,7 @@ async fn fetch_claimed(
         finish::arrange(&work.tree, arguments.variant.as_ref(), &what)?;
         let digest = verified(arguments, &work.tree)?;
         let (files, bytes) = extent(&work.tree)?;
+        let digest = digest.map(|digest| digest.to_string());
         let note = Note { source: state, digest, files, bytes };
         claim.publish(&work.tree, &note)?;
         let fetched = progress.bytes();
@@ -127,11 +129,9 @@ async fn fetch_claimed(
 }
 
 /// The digest of what was fetched, which is the one that is asked for.
-fn verified(arguments: &Arguments, tree: &Path) -> Result<Option<String>, FetchError> {
-    match (digest::of(tree), &arguments.digest) {
-        (Ok(got), Some(expected)) if got != *expected => {
-            Err(FetchError::WrongModel { expected: expected.clone(), got })
-        }
+fn verified(arguments: &Arguments, tree: &Path) -> Result<Option<Digest>, FetchError> {
+    match (digest::of(tree), arguments.digest) {
+        (Ok(got), Some(expected)) if got != expected => Err(FetchError::WrongModel { expected, got }),
         (Ok(got), _) => Ok(Some(got)),
         (Err(error), Some(_)) => Err(error),
         (Err(error), None) => {

@@ -72,8 +72,8 @@ impl Progress {
                 let unpacked = progress.unpacked.load(Relaxed);
                 if unpacked > 0 {
                     tracing::info!(bytes, unpacked, "unpacking");
-                } else if of > 0 {
-                    let percent = (bytes.saturating_mul(100) / of).min(100);
+                } else if let Some(percent) = bytes.saturating_mul(100).checked_div(of) {
+                    let percent = percent.min(100);
                     tracing::info!(bytes, of, percent, bytes_per_second, "fetching");
                 } else {
                     tracing::info!(bytes, bytes_per_second, "fetching");

@@ -154,7 +154,7 @@ pub fn select(names: &[FileName], variant: Option<&Variant>, what: &str) -> Resu
     let mut others = Vec::new();
     for name in visible {
         let below = name.within(root).filter(|name| name.folder().is_empty());
-        if let Some(to) = below.filter(|name| is_config(name)) {
+        if let Some(to) = below.filter(is_config) {
             others.push(Chosen { from: name.clone(), to });
         } else if name.folder() == model.from.folder() && goes_with(name.last(), model.from.last()) {
             let Some(to) = model.to.beside(name.last()) else { continue };
@@ -167,7 +167,8 @@ pub fn select(names: &[FileName], variant: Option<&Variant>, what: &str) -> Resu
 /// Whether a name is that of an ONNX file.
 #[must_use]
 pub fn is_onnx(name: &FileName) -> bool {
-    name.as_str().ends_with(".onnx")
+    // As the server has it, which takes no other writing.
+    matches!(name.as_str().rsplit_once('.'), Some((_, "onnx")))
 }
 
 /// Whether a file of this name belongs to an ONNX file: its weights, or its graph for batches without padding.

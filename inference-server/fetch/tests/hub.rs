@@ -31,10 +31,10 @@ fn info(files: &[(String, Vec<u8>)]) -> Answer {
 
 /// SHA-1 by Git's own rule.
 fn git_blob(content: &[u8]) -> String {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
-    context.update(format!("blob {}\0", content.len()).as_bytes());
-    context.update(content);
-    context.finish().as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(format!("blob {}\0", content.len()).as_bytes());
+    hash.update(content);
+    hash.finish().as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// A hub of one repository, whose large files are in another store.

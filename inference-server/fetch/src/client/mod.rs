@@ -25,7 +25,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 const IDENTITY_WITHIN: Duration = Duration::from_secs(5);
 
 /// Time until an answer begins.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 /// Longest answer that isn't a file: manifests, listings, tokens.
 const LONGEST_TEXT: usize = 32 << 20;
@@ -245,10 +245,16 @@ pub fn failure(error: &(dyn Error + 'static), server: &str, subject: &Subject) -
 }
 
 /// An error and what it comes from. One of input and output doesn't tell what is inside it as its source.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |cause| {
-        let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        inside.map(|inside| inside as _).or_else(|| cause.source())
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&cause| {
+        let inside: Option<&'a (dyn Error + Send + Sync + 'static)> = match cause.downcast_ref::<std::io::Error>() {
+            Some(cause) => cause.get_ref(),
+            None => None,
+        };
+        match inside {
+            Some(inside) => Some(inside),
+            None => cause.source(),
+        }
     })
 }
 

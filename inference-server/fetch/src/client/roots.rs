@@ -28,10 +28,10 @@ pub(super) fn read() -> Result<RootCertStore, FetchError> {
     if !named.is_empty() {
         if found.certs.is_empty() {
             let problem = found.errors.first().map_or_else(|| "no certificate".to_owned(), ToString::to_string);
-            let names: Vec<_> = named.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
+            let variables: Vec<_> = named.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
             let sentence = format!(
                 "no certificate of an authority can be read from {} ({}); have it name a PEM file that is there",
-                names.join(" and "),
+                variables.join(" and "),
                 short(&problem)
             );
             return Err(FetchError::BadSettings(sentence));

@@ -97,7 +97,7 @@ impl Store {
 #[derive(Debug)]
 pub struct Bucket {
     store: Store,
-    bucket: String,
+    name: String,
     path: String,
     endpoint: Url,
     is_endpoint_given: bool,
@@ -126,7 +126,7 @@ impl Bucket {
         let endpoint = client::parse("--endpoint", endpoint.trim_end_matches('/'))?;
         client::refuse_link_local(&endpoint)?;
         let path = folder("--path", path)?;
-        Ok(Self { store, bucket: bucket.to_owned(), path, endpoint, is_endpoint_given })
+        Ok(Self { store, name: bucket.to_owned(), path, endpoint, is_endpoint_given })
     }
 
     /// Makes the store's client.
@@ -135,7 +135,7 @@ impl Bucket {
         let is_open = self.endpoint.scheme() == "http";
         let options = ClientOptions::new().with_allow_http(is_open);
         // Tries are counted in one place, and what servers say of pauses is heard there.
-        let retry = RetryConfig { max_retries: 0, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
+        let retry = RetryConfig { max_retries: 0, retry_timeout: Duration::from_mins(1), ..RetryConfig::default() };
         let connector = |identity: Identity| {
             if identity.is_at(&self.endpoint) {
                 return Err(FetchError::LinkLocal(client::server(&self.endpoint)));
@@ -147,7 +147,7 @@ impl Bucket {
             Store::S3 { region } => {
                 let identity = if has("AWS_ACCESS_KEY_ID") { Identity::none() } else { Identity::aws() };
                 let mut builder = AmazonS3Builder::from_env()
-                    .with_bucket_name(&self.bucket)
+                    .with_bucket_name(&self.name)
                     .with_client_options(options)
                     .with_retry(retry)
                     .with_allow_http(is_open)
@@ -164,7 +164,7 @@ impl Bucket {
                 let file = env::var("GOOGLE_APPLICATION_CREDENTIALS").ok().filter(|file| !file.is_empty());
                 let identity = if file.is_some() { Identity::none() } else { Identity::google() };
                 let mut builder = GoogleCloudStorageBuilder::new()
-                    .with_bucket_name(&self.bucket)
+                    .with_bucket_name(&self.name)
                     .with_base_url(endpoint)
                     .with_client_options(options)
                     .with_retry(retry)
@@ -186,7 +186,7 @@ impl Bucket {
                     if is_known { MicrosoftAzureBuilder::new() } else { MicrosoftAzureBuilder::from_env() };
                 builder = builder
                     .with_account(account)
-                    .with_container_name(&self.bucket)
+                    .with_container_name(&self.name)
                     .with_endpoint(endpoint.to_owned())
                     .with_client_options(options)
                     .with_allow_http(is_open)
@@ -221,7 +221,7 @@ impl Bucket {
     /// The objects below the path, or the one that it names.
     async fn list(&self, store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>, Failure> {
         let subject = self.subject(self.shown());
-        let failed = |error: StoreError| failure(&error, &self.server(), &subject, None);
+        let failed = |error: StoreError| failure(&error, &self.server(), &subject);
         let prefix = Key::parse(&self.path).map_err(|error| failed(error.into()))?;
         if ARCHIVES.iter().any(|ending| self.path.ends_with(ending)) {
             return Ok(vec![store.head(&prefix).await.map_err(failed)?]);
@@ -240,7 +240,7 @@ impl Bucket {
 
     fn part(&self, object: &ObjectMeta, name: &FileName) -> Part {
         let version = object.e_tag.as_deref().or(object.version.as_deref()).unwrap_or_default();
-        let (bucket, modified) = (&self.bucket, object.last_modified.timestamp_millis());
+        let (bucket, modified) = (&self.name, object.last_modified.timestamp_millis());
         Part {
             what: name.to_string(),
             identity: format!(
@@ -282,7 +282,7 @@ fn kind_of(file: &str) -> Result<Option<String>, FetchError> {
 struct Objects<'a> {
     bucket: &'a Bucket,
     store: Arc<dyn ObjectStore>,
-    objects: BTreeMap<String, ObjectMeta>,
+    by_identity: BTreeMap<String, ObjectMeta>,
 }
 
 #[async_trait]
@@ -290,7 +290,7 @@ impl Remote for Objects<'_> {
     async fn open(&self, part: &Part, from: u64, _: Option<&str>) -> Result<Opened, Failure> {
         let subject = self.bucket.subject(&part.what);
         let server = self.bucket.server();
-        let Some(object) = self.objects.get(&part.identity) else {
+        let Some(object) = self.by_identity.get(&part.identity) else {
             return Err(FetchError::BadSettings(format!("{} is no object", part.what)).into());
         };
         let seen = Seen::default();
@@ -302,7 +302,7 @@ impl Remote for Objects<'_> {
         options.extensions.insert(seen.clone());
         let got = self.store.get_opts(&object.location, options).await;
         let headers = seen.take();
-        let got = got.map_err(|error| failure(&error, &server, &subject, Some(&headers)))?;
+        let got = got.map_err(|error| failure(&error, &server, &subject))?;
         let (start, size) = (got.range.start, got.meta.size);
         let body = got.into_stream().map(|bytes| bytes.map_err(|error| root_cause(&error))).boxed();
         let validator = object.e_tag.clone();
@@ -315,9 +315,9 @@ impl Source for Bucket {
     fn shown(&self) -> String {
         let path = if self.path.is_empty() { String::new() } else { format!("/{}", self.path) };
         match &self.store {
-            Store::S3 { .. } => format!("s3://{}{path}", self.bucket),
-            Store::Gcs => format!("gs://{}{path}", self.bucket),
-            Store::Azure { account } => format!("container {} of {account}{path}", self.bucket),
+            Store::S3 { .. } => format!("s3://{}{path}", self.name),
+            Store::Gcs => format!("gs://{}{path}", self.name),
+            Store::Azure { account } => format!("container {} of {account}{path}", self.name),
         }
     }
 
@@ -342,16 +342,16 @@ impl Source for Bucket {
             by_identity.insert(part.identity.clone(), object);
             if is_archive {
                 work.downloads.keep([&part].into_iter())?;
-                let remote = Objects { bucket: self, store, objects: by_identity };
+                let remote = Objects { bucket: self, store, by_identity };
                 let files = work.downloads.fetch(&remote, std::slice::from_ref(&part)).await?;
                 for file in files {
-                    work.place(&file, &part.what, true).await?;
+                    work.place(&file, &part.what, true)?;
                 }
                 return Ok(what);
             }
             listing.insert(name, part);
         }
-        let remote = Objects { bucket: self, store, objects: by_identity };
+        let remote = Objects { bucket: self, store, by_identity };
         work.fetch_needed(&remote, &listing, &what).await?;
         Ok(what)
     }
@@ -386,27 +386,21 @@ fn checks_of(headers: &HeaderMap) -> Vec<Checksum> {
 }
 
 /// What an error of the store means.
-fn failure(error: &StoreError, server: &str, subject: &Subject, headers: Option<&HeaderMap>) -> Failure {
-    let empty = HeaderMap::new();
-    let headers = headers.unwrap_or(&empty);
-    let refused = |status| subject.refused(server, status, headers);
-    match error {
-        StoreError::NotFound { .. } => return refused(StatusCode::NOT_FOUND),
-        StoreError::PermissionDenied { .. } => return refused(StatusCode::FORBIDDEN),
-        StoreError::Unauthenticated { .. } => return refused(StatusCode::UNAUTHORIZED),
-        StoreError::Precondition { .. } => {
-            let (server, what) = (server.to_owned(), subject.what.clone());
-            let problem = "it was replaced while it was fetched".to_owned();
-            return FetchError::BadAnswer { server, what, problem }.into();
-        }
-        _ => {}
+fn failure(error: &StoreError, server: &str, subject: &Subject) -> Failure {
+    if let StoreError::Precondition { .. } = error {
+        let (server, what) = (server.to_owned(), subject.what.clone());
+        let problem = "it was replaced while it was fetched".to_owned();
+        return FetchError::BadAnswer { server, what, problem }.into();
     }
-    let mut source: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(cause) = source {
+    for cause in client::causes(error) {
         if let Some(refusal) = cause.downcast_ref::<Refused>() {
             return subject.refused(&refusal.server, refusal.status, &refusal.headers);
         }
-        source = cause.source();
+        if let Some(NoIdentity(problem)) = cause.downcast_ref() {
+            let (what, problem, hint) = (subject.what.clone(), problem.clone(), subject.hints.credentials);
+            // The node's service may be up later than the pod.
+            return Failure::transient(FetchError::NoIdentity { what, problem, hint });
+        }
     }
     client::failure(error, server, subject)
 }
@@ -429,6 +423,11 @@ struct Refused {
     status: StatusCode,
     headers: HeaderMap,
 }
+
+/// The service that tells a pod who it is doesn't.
+#[derive(Debug, thiserror::Error)]
+#[error("no identity: {0}")]
+struct NoIdentity(String);
 
 /// Gives `object_store` our own way to servers.
 #[derive(Debug)]
@@ -455,7 +454,12 @@ impl HttpService for Service {
         let mut request = reqwest::Request::new(parts.method, url.clone());
         *request.headers_mut() = parts.headers;
         *request.body_mut() = body.as_bytes().cloned().map(Into::into);
-        let response = self.http.execute(request, &self.identity).await?;
+        let is_of_identity = self.identity.is_at(&url);
+        let no_identity = |problem| unknown(NoIdentity(problem).into());
+        let response = match self.http.execute(request, &self.identity).await {
+            Err(error) if is_of_identity => return Err(no_identity(root_cause(&error))),
+            response => response?,
+        };
         let headers = response.headers().clone();
         let status = response.status();
         if let Some(seen) = parts.extensions.get::<Seen>()
@@ -464,7 +468,15 @@ impl HttpService for Service {
             seen.clone_from(&headers);
         }
         // object_store would make texts of these, in which neither the status nor the pause is left.
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        let is_for_store = status.is_success()
+            || matches!(
+                status,
+                StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE
+            );
+        if is_of_identity && !is_for_store {
+            return Err(no_identity(format!("its service answers {}", status.as_u16())));
+        }
+        if !is_for_store {
             return Err(unknown(Refused { server: client::server(&url), status, headers }.into()));
         }
         let mut answer = http::Response::builder().status(status).version(response.version());

@@ -80,9 +80,10 @@ pub(super) fn read(
         })?;
         for (name, entry) in config.auths {
             let Some(length) = fits(&name, registry, repository) else { continue };
-            match entry.credentials() {
-                Some(credentials) => found.push((length, credentials)),
-                None => tracing::warn!(registry = name, "a pull Secret has an entry without user, password and token"),
+            if let Some(credentials) = entry.credentials() {
+                found.push((length, credentials));
+            } else {
+                tracing::warn!(registry = name, "a pull Secret has an entry without user, password and token");
             }
         }
     }

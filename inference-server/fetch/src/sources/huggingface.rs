@@ -82,10 +82,6 @@ impl Hub {
         Ok(Self { endpoint, repository: repository.to_owned(), revision: revision.to_owned(), token })
     }
 
-    fn subject(&self, what: impl Into<String>) -> Subject {
-        Subject { what: what.into(), hints: HINTS }
-    }
-
     /// An address below the endpoint, which may have a path of its own.
     fn url(&self, parts: impl Iterator<Item = String>) -> Url {
         let mut url = self.endpoint.clone();
@@ -99,7 +95,7 @@ impl Hub {
         let parts = ["api", "models", &self.repository, "revision", &revision];
         let mut url = self.url(parts.into_iter().map(str::to_owned));
         url.set_query(Some("blobs=true"));
-        let subject = self.subject(format!("{} at {}", self.repository, self.revision));
+        let subject = subject(format!("{} at {}", self.repository, self.revision));
         let response = http.ask(&url, &Ask::authorized(self.token.clone()), &subject).await?;
         if response.status().is_success() {
             return client::json(response, &subject).await;
@@ -114,6 +110,10 @@ impl Hub {
         };
         Err(subject.refused(&server, status, headers))
     }
+}
+
+fn subject(what: impl Into<String>) -> Subject {
+    Subject { what: what.into(), hints: HINTS }
 }
 
 /// A commit's files.
@@ -131,7 +131,7 @@ impl Remote for Commit<'_> {
         let path = name.split('/').map(|part| utf8_percent_encode(part, PLAIN).to_string());
         let parts = [self.hub.repository.clone(), "resolve".to_owned(), self.sha.clone()].into_iter().chain(path);
         let ask = Ask::authorized(self.hub.token.clone());
-        super::web::open(self.http, &self.hub.url(parts), ask, &self.hub.subject(&part.what), from, validator).await
+        super::web::open(self.http, &self.hub.url(parts), ask, &subject(&part.what), from, validator).await
     }
 }
 

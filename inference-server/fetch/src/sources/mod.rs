@@ -27,7 +27,7 @@ use crate::{
     error::FetchError,
     external,
     names::FileName,
-    select::{Chosen, Variant, select},
+    select::{Chosen, Variant, is_onnx, select},
 };
 
 /// What every source works with.
@@ -123,8 +123,8 @@ impl Work {
         linked.or_else(|_| fs::copy(path, &target).map(|_| ())).map_err(|problem| FetchError::io(&target, problem))
     }
 
-    /// Unpacks a fetched archive, off the threads that connections need.
-    async fn unpack(
+    /// Unpacks a fetched archive. Meanwhile, other threads have the connections.
+    fn unpack(
         &self,
         archive: &Path,
         format: Format,
@@ -140,7 +140,7 @@ impl Work {
 }
 
 fn is_graph(name: &FileName) -> bool {
-    name.as_str().ends_with(".onnx") || name.as_str().ends_with(".varlen")
+    is_onnx(name) || name.as_str().ends_with(".onnx.varlen")
 }
 
 /// A folder as a person writes it, as the start of names: without slashes around.

@@ -1,6 +1,9 @@
 //! Registries of images and artifacts: <https://github.com/opencontainers/distribution-spec>.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -124,10 +127,6 @@ impl Registry {
         Ok(Self { reference, base, path, credentials, authorization: Mutex::default() })
     }
 
-    fn subject(&self, what: impl Into<String>) -> Subject {
-        Subject { what: what.into(), hints: HINTS }
-    }
-
     fn url(&self, kind: &str, name: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}/{kind}/{name}", self.base.path(), self.reference.repository));
@@ -138,7 +137,7 @@ impl Registry {
     async fn manifest(&self, http: &Http) -> Result<(String, Manifest), Failure> {
         let mut name = self.reference.manifest().to_owned();
         for _ in 0..DEEPEST {
-            let subject = self.subject(self.reference.to_string());
+            let subject = subject(self.reference.to_string());
             let url = self.url("manifests", &name);
             let ask = Ask::default().with(header::ACCEPT, MANIFESTS);
             let response = self.signed_in(http, &url, &ask, &subject).await?;
@@ -257,7 +256,7 @@ impl Registry {
         if self.base.scheme() == "https" && realm.scheme() != "https" {
             return Err(FetchError::Downgrade { from: client::server(&self.base), to: client::server(&realm) }.into());
         }
-        let subject = self.subject(format!("a token for {}", self.reference));
+        let subject = subject(format!("a token for {}", self.reference));
         let response = if let Some(Credentials::Refresh(token)) = credentials {
             let form = [
                 ("grant_type", "refresh_token"),
@@ -288,6 +287,10 @@ impl Registry {
 struct Token {
     token: Option<String>,
     access_token: Option<String>,
+}
+
+fn subject(what: impl Into<String>) -> Subject {
+    Subject { what: what.into(), hints: HINTS }
 }
 
 /// What a registry wants to see.
@@ -336,7 +339,7 @@ struct Blobs<'a> {
 impl Remote for Blobs<'_> {
     async fn open(&self, part: &Part, from: u64, _: Option<&str>) -> Result<Opened, Failure> {
         let digest = self.digests.get(&part.identity).map_or("", String::as_str);
-        let subject = self.registry.subject(&part.what);
+        let subject = subject(&part.what);
         let url = self.registry.url("blobs", digest);
         let ask = super::web::ranged(Ask::default(), from, None);
         let response = self.registry.signed_in(self.http, &url, &ask, &subject).await?;
@@ -389,7 +392,7 @@ impl Source for Registry {
         let files: BTreeMap<&str, &PathBuf> = once.iter().map(|part| &*part.identity).zip(&files).collect();
         for (index, (layer, part)) in manifest.layers.iter().zip(&parts).enumerate() {
             let Some(file) = files.get(&*part.identity) else { continue };
-            self.place(work, layer, part, file).await?;
+            self.place(work, layer, part, file)?;
             if parts[index + 1..].iter().all(|later| later.identity != part.identity) {
                 std::fs::remove_file(file).map_err(|problem| FetchError::io(file, problem))?;
             }
@@ -405,11 +408,11 @@ impl Source for Registry {
 
 impl Registry {
     /// Puts a layer's content into the tree.
-    async fn place(&self, work: &Work, layer: &Descriptor, part: &Part, file: &PathBuf) -> Result<(), FetchError> {
+    fn place(&self, work: &Work, layer: &Descriptor, part: &Part, file: &Path) -> Result<(), FetchError> {
         let what = format!("{} of {}", part.what, self.reference);
         let format = Format::of(file, &what)?;
         match (format, layer.title()) {
-            (Some(format), _) => work.unpack(file, format, &what, &self.path, true).await,
+            (Some(format), _) => work.unpack(file, format, &what, &self.path, true),
             (None, None) if layer.size == 0 || layer.media_type.contains("tar") => {
                 let problem = "its content is that of no archive".to_owned();
                 Err(FetchError::Damaged { archive: what, problem })

@@ -101,14 +101,14 @@ fn name_of(url: &Url) -> String {
 }
 
 /// Files by what tells them apart.
-struct Urls<'a> {
+struct Files<'a> {
     http: &'a Http,
     headers: &'a HeaderMap,
     urls: BTreeMap<String, Url>,
 }
 
 #[async_trait]
-impl Remote for Urls<'_> {
+impl Remote for Files<'_> {
     async fn open(&self, part: &Part, from: u64, validator: Option<&str>) -> Result<Opened, Failure> {
         let Some(url) = self.urls.get(&part.identity) else {
             return Err(FetchError::BadSettings(format!("{} has no address", part.what)).into());
@@ -128,10 +128,10 @@ impl Source for Web {
         let parts: Vec<Part> = self.urls.iter().enumerate().map(|(index, url)| self.part(index, url)).collect();
         let urls = parts.iter().map(|part| part.identity.clone()).zip(self.urls.iter().cloned()).collect();
         work.downloads.keep(parts.iter())?;
-        let remote = Urls { http: &work.http, headers: &self.headers, urls };
+        let remote = Files { http: &work.http, headers: &self.headers, urls };
         let files = work.downloads.fetch(&remote, &parts).await?;
         for ((part, file), url) in parts.iter().zip(&files).zip(&self.urls) {
-            work.place(file, &part.what, Path::new(url.path()).file_name().is_some()).await?;
+            work.place(file, &part.what, Path::new(url.path()).file_name().is_some())?;
         }
         Ok(self.shown())
     }
@@ -139,9 +139,9 @@ impl Source for Web {
 
 impl Work {
     /// Unpacks a file that is an archive, and moves any other into the tree.
-    pub(super) async fn place(&self, file: &Path, name: &str, is_named: bool) -> Result<(), FetchError> {
+    pub(super) fn place(&self, file: &Path, name: &str, is_named: bool) -> Result<(), FetchError> {
         if let Some(format) = Format::of(file, name)? {
-            self.unpack(file, format, name, "", false).await?;
+            self.unpack(file, format, name, "", false)?;
             return fs::remove_file(file).map_err(|problem| FetchError::io(file, problem));
         }
         let ends_as_archive = [".tar", ".tgz", ".gz", ".zst", ".zip"].iter().any(|ending| name.ends_with(ending));

@@ -2,11 +2,12 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(missing_docs, reason = "test code")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
 
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -495,5 +496,3 @@ pub fn silent() -> (TcpListener, String) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     (listener, url)
 }
-
-pub type Stream = TcpStream;

@@ -128,9 +128,14 @@ impl Claim {
         self.destination.parent.join(format!(".{}.partial", self.destination.name))
     }
 
-    /// Takes away a finished directory, which has to be fetched again.
+    /// Takes away a finished directory, which has to be fetched again. At no time is a part of it under its name.
     pub fn discard(&self) -> Result<(), FetchError> {
-        remove(&self.destination.directory)
+        let aside = self.partial().join("discarded");
+        remove(&aside)?;
+        let directory = &self.destination.directory;
+        let moved = fs::create_dir_all(self.partial()).and_then(|()| fs::rename(directory, &aside));
+        moved.map_err(|problem| FetchError::io(directory, problem))?;
+        remove(&aside)
     }
 
     /// Writes everything to the disk, then gives the tree its name.

@@ -367,7 +367,11 @@ pub enum FetchError {
 }
 
 fn status_hint(status: u16) -> &'static str {
-    if status >= 500 { "it is in trouble itself: try again later" } else { "check that the address is right" }
+    match status {
+        500.. => "it is in trouble itself: try again later",
+        300..400 => "check that the address, and the region of a bucket, are right",
+        _ => "check that the address is right",
+    }
 }
 
 fn listed(names: &[String]) -> String {

@@ -56,6 +56,14 @@ fn single_files_are_a_model() {
 }
 
 #[test]
+fn two_files_of_one_name_are_none() {
+    let folder = Folder::new("twins");
+    let server = Server::start(|_| Answer::ok("{}"));
+    let (one, two) = (server.url("/a/config.json"), server.url("/b/config.json"));
+    fetch(&folder, &["http", &one, &two]).assert_failed(&["holds config.json twice"]);
+}
+
+#[test]
 fn a_cut_connection_is_gone_on_with_where_it_was_cut() {
     let folder = Folder::new("cut");
     let archive = large();

@@ -158,4 +158,12 @@ mod tests {
         assert!(!needs(&google, "http://metadata.google.internal/computeMetadata/v1/instance/attributes/kube-env"));
         assert!(!needs(&Identity::none(), "http://169.254.169.254/metadata/identity/oauth2/token"));
     }
+
+    #[tokio::test]
+    async fn no_name_leads_to_a_refused_address() {
+        // The system's resolver takes numbers for names, which is all that a test without a network has.
+        let refused = Guarded.resolve("169.254.169.254".parse().unwrap()).await;
+        assert!(refused.is_err_and(|error| error.is::<LinkLocal>()));
+        assert!(Guarded.resolve("127.0.0.1".parse().unwrap()).await.is_ok());
+    }
 }

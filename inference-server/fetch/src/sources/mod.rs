@@ -9,7 +9,7 @@ mod web;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -108,7 +108,12 @@ impl Work {
         let target = name.below(&self.tree);
         // Claims the name: what is there already is never replaced.
         let claimed = archive::create(&self.tree, name);
-        claimed.map_err(|problem| FetchError::io(&target, problem))?;
+        claimed.map_err(|problem| match problem.kind() {
+            io::ErrorKind::AlreadyExists => {
+                FetchError::Duplicate { archive: "the source".to_owned(), name: name.to_string() }
+            }
+            _ => FetchError::io(&target, problem),
+        })?;
         fs::rename(path, &target).map_err(|problem| FetchError::io(&target, problem))
     }
 

@@ -188,7 +188,8 @@ impl Downloads {
         if was_there > 0 {
             tracing::info!(file = part.what, bytes = was_there, "going on where an earlier start ended");
         }
-        let mut is_from_earlier = was_there > 0;
+        // From more than one answer.
+        let mut is_patched = was_there > 0;
         let mut tries = 0;
         loop {
             let before = local.length;
@@ -196,10 +197,11 @@ impl Downloads {
             match outcome {
                 Ok(()) => match block_in_place(|| local.finish(part)) {
                     Ok(()) => return Ok(path),
-                    // What another process left may have been torn by a crash: that is no word against the source.
-                    Err(error @ (FetchError::WrongDigest { .. } | FetchError::WrongSize { .. })) if is_from_earlier => {
-                        tracing::warn!(problem = %error, "what an earlier start left is of no use");
-                        is_from_earlier = false;
+                    // What another process left may have been torn by a crash, and a file may have been replaced
+                    // behind a name: that is no word against the source.
+                    Err(error @ (FetchError::WrongDigest { .. } | FetchError::WrongSize { .. })) if is_patched => {
+                        tracing::warn!(problem = %error, "the parts don't make a whole, so the file is fetched anew");
+                        is_patched = false;
                         self.progress.lost(local.length);
                         block_in_place(|| local.restart(part))?;
                     }
@@ -212,6 +214,7 @@ impl Downloads {
                     if local.length.saturating_sub(before) >= LEAST {
                         tries = 0;
                     }
+                    is_patched |= local.length > 0;
                     self.patience.pause(&part.what, failure, &mut tries).await?;
                 }
             }
@@ -240,6 +243,13 @@ impl Downloads {
         {
             let (server, what) = (opened.server, part.what.clone());
             return Err(FetchError::WrongSize { server, what, expected, got }.into());
+        }
+        if part.size.is_none() && opened.size.is_some() && local.size.is_some_and(|size| opened.size != Some(size)) {
+            self.progress.lost(local.length);
+            block_in_place(|| local.restart(part))?;
+            let (server, what) = (opened.server, part.what.clone());
+            let problem = "the file is another than before".to_owned();
+            return Err(Failure::transient(FetchError::Cut { server, what, at: 0, problem }));
         }
         if let (None, Some(size)) = (local.size, opened.size) {
             self.promise(part, size)?;

@@ -96,6 +96,21 @@ fn a_file_that_was_replaced_meanwhile_is_fetched_anew() {
 }
 
 #[test]
+fn a_pinned_file_that_was_replaced_behind_its_name_is_fetched_anew() {
+    let folder = Folder::new("replaced-pinned");
+    let (old, new) = (noise(3_000_000), large());
+    let digest = sha256(&new);
+    let tries = AtomicUsize::new(0);
+    let server = Server::start(move |request| match tries.fetch_add(1, Relaxed) {
+        0 => Answer::file(&old, "", request).cut_at(1_000_000),
+        _ => Answer::file(&new, "", request),
+    });
+    let outcome = fetch(&folder, &["http", &server.url("/m.tar"), "--sha256", &digest]);
+    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [0, 1_000_000, 0], "{outcome:?}");
+    outcome.assert_ok();
+}
+
+#[test]
 fn without_a_tag_nothing_is_put_together_from_parts() {
     let folder = Folder::new("untagged");
     let archive = large();

@@ -40,6 +40,9 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
                          application/vnd.docker.distribution.manifest.v2+json, \
                          application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// The layer of artifacts that have none.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
 /// Indexes within indexes.
 const DEEPEST: usize = 4;
 
@@ -361,9 +364,10 @@ impl Source for Registry {
         if manifest.layers.len() > MOST_LAYERS {
             return Err(FetchError::TooManyFiles { what, most: MOST_LAYERS });
         }
+        let layers: Vec<&Descriptor> = manifest.layers.iter().filter(|layer| layer.media_type != EMPTY).collect();
         let mut parts = Vec::new();
         let mut digests = BTreeMap::new();
-        for layer in &manifest.layers {
+        for layer in &layers {
             let Some(check) = Checksum::parse(&layer.digest) else {
                 let (server, problem) = (client::server(&self.base), "a layer has no digest".to_owned());
                 return Err(FetchError::BadAnswer { server, what, problem });
@@ -390,7 +394,7 @@ impl Source for Registry {
         }
         let files = work.downloads.fetch(&blobs, &once).await?;
         let files: BTreeMap<&str, &PathBuf> = once.iter().map(|part| &*part.identity).zip(&files).collect();
-        for (index, (layer, part)) in manifest.layers.iter().zip(&parts).enumerate() {
+        for (index, (layer, part)) in layers.iter().zip(&parts).enumerate() {
             let Some(file) = files.get(&*part.identity) else { continue };
             self.place(work, layer, part, file)?;
             if parts[index + 1..].iter().all(|later| later.identity != part.identity) {

@@ -114,6 +114,15 @@ fn an_artifact_of_single_files() {
 }
 
 #[test]
+fn a_layer_with_a_name_twice_is_refused() {
+    let folder = Folder::new("layer-twice");
+    let mut files = small_model();
+    files.push(("config.json".to_owned(), b"{}".to_vec()));
+    let server = Content::of(&[(TAR, "", packed(&files))]).serve();
+    fetch(&folder, &["oci", &reference(&server)]).assert_failed(&["holds config.json twice"]);
+}
+
+#[test]
 fn a_layer_of_another_kind_is_named() {
     let folder = Folder::new("kind");
     let server = Content::of(&[("application/vnd.other.model", "", vec![1; 100])]).serve();

@@ -165,8 +165,11 @@ fn a_failed_start_says_why_in_one_sentence() {
     let port = taken.local_addr().unwrap().port().to_string();
     let sentence = failure("taken-port", &[("MLOPS_PORT", &port)]);
     assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
-    let sentence = failure("taken-management-port", &[("MLOPS_MANAGEMENT_PORT", &port)]);
-    assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+    for setting in ["MLOPS_MANAGEMENT_PORT", "MLOPS_GRPC_PORT"] {
+        let sentence = failure("taken-other-port", &[(setting, &port)]);
+        assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+        assert!(sentence.ends_with(&format!("; {setting} sets another port")), "{sentence}");
+    }
     let sentence = failure("one-port-for-both", &[("MLOPS_PORT", "8081"), ("MLOPS_MANAGEMENT_PORT", "8081")]);
     assert!(
         sentence.starts_with("InvalidConfig: MLOPS_MANAGEMENT_PORT is 8081, which is MLOPS_PORT already"),

@@ -29,7 +29,7 @@ struct Named {
 }
 
 fn rows<T: DeserializeOwned>(name: &str) -> Vec<T> {
-    let rows: Vec<T> = serde_json::from_str(&std::fs::read_to_string(common::fixture(name)).unwrap()).unwrap();
+    let rows: Vec<T> = serde_json::from_str(&fs::read_to_string(common::fixture(name)).unwrap()).unwrap();
     assert!(rows.len() > 30);
     rows
 }

@@ -92,6 +92,11 @@ impl ModelDirectory {
         self.json.labels().ok().map(|names| names.len()).filter(|count| *count > 0)
     }
 
+    /// The architecture, as transformers calls it.
+    pub(super) fn family(&self) -> Option<&str> {
+        self.json.family()
+    }
+
     /// Whether `config.json` says for how many tokens the model has positions.
     pub(super) fn declares_positions(&self) -> bool {
         self.json.positions().is_some()

@@ -1,6 +1,7 @@
 //! What two servers must have in common to give equal answers.
 
 use std::{
+    collections::BTreeSet,
     fmt, io,
     path::{Path, PathBuf},
     str::{self, FromStr},
@@ -219,6 +220,24 @@ impl Sources {
         Provenance { config: self.directory.into_config(), tokenizer: self.tokenizer, graph, reading }
     }
 
+    /// Every file that is read, where it is.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let mut graphs = vec![&self.model];
+        if let Varlen::Fits(graph) = &self.varlen {
+            graphs.push(graph);
+        }
+        let weights = graphs.iter().flat_map(|graph| graph.contents.iter().flat_map(|(_, weights)| weights));
+        let graphs = graphs.iter().map(|graph| &graph.file);
+        let files = [self.directory.config()].into_iter().chain(&self.tokenizer).chain(graphs);
+        let files = files.chain(weights.map(|(_, file)| file)).map(|file| file.path().to_owned());
+        files.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The type of most weights.
+    pub(super) fn precision(&self) -> Option<&'static str> {
+        self.chosen().contents.as_ref().ok().and_then(|(contents, _)| contents.precision())
+    }
+
     /// The digest of every file that shapes an answer, read as they are now.
     pub(super) fn digest(&self) -> Result<Digest, UnknownIdentity> {
         digest(self.directory.config(), &self.tokenizer, self.chosen())
@@ -294,6 +313,14 @@ impl Parts {
 pub fn digest_of(path: &Path) -> Result<Digest, ModelError> {
     let (sources, ()) = Sources::read(path, |_| Ok(()))?;
     Ok(sources.digest()?)
+}
+
+/// The files of the model in a directory, or of an ONNX file in one: all that serving it reads, with the directory first.
+pub fn files_of(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), ModelError> {
+    let (sources, ()) = Sources::read(path, |_| Ok(()))?;
+    // One that can't be read isn't left out without a word.
+    sources.digest()?;
+    Ok((sources.directory().root.clone(), sources.paths()))
 }
 
 impl FromStr for Digest {

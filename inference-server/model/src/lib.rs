@@ -20,10 +20,10 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 pub use config::{ModelConfig, SettingError, WrittenAs};
 pub use directory::ModelDirectory;
-use engine::{Classify, Tokenize};
+use engine::{Classify, Input, Tokenize};
 pub use head::{Activation, Entailment, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
 use identity::Sources;
-pub use identity::{Digest, Identity, NoDigest, Provenance, UnknownIdentity, digest_of};
+pub use identity::{Digest, Identity, NoDigest, Provenance, UnknownIdentity, digest_of, files_of};
 pub use long_texts::LongTexts;
 pub use runtime::Runtime;
 pub use session::Padding;
@@ -124,7 +124,26 @@ pub struct Model {
     pub head: Head,
     /// Its tokenizer.
     pub tokenizer: Arc<dyn Tokenize>,
+    /// What its files say of it.
+    pub description: Description,
     session: session::OnnxSession,
+}
+
+/// What a model is, beside what serving it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The architecture, as transformers calls it.
+    pub family: Option<String>,
+    /// The file that the tokenizer is read from.
+    pub tokenizer: PathBuf,
+    /// Name and type of each input.
+    pub inputs: Vec<String>,
+    /// The output that is read.
+    pub output: String,
+    /// The type of most weights.
+    pub precision: Option<&'static str>,
+    /// Bytes of all files that are read.
+    pub bytes: u64,
 }
 
 impl Model {
@@ -175,6 +194,14 @@ impl Model {
         }
         let is_activated = session.is_distribution || sources.is_activated(session.output());
         let head = directory.head(config, session.outputs(), is_activated)?;
+        let description = Description {
+            family: directory.family().map(str::to_owned),
+            tokenizer: directory.tokenizer.main().to_owned(),
+            inputs: session.inputs(),
+            output: session.output().to_owned(),
+            precision: if is_quantized { Some("int8") } else { sources.precision() },
+            bytes: sources.paths().iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum(),
+        };
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
@@ -182,8 +209,20 @@ impl Model {
             max_tokens,
             head,
             tokenizer: Arc::new(tokenizer),
+            description,
             session,
         })
+    }
+
+    /// What the model makes of a text, run by itself, before its head reads it: a number for each output.
+    pub fn outputs(&self, classifier: &mut dyn Classify, input: &Input<'_>) -> Result<Vec<f32>, String> {
+        let encoding = self.tokenizer.tokenize(input).map_err(|error| error.to_string())?;
+        let windows = encoding.windows.iter().map(|window| {
+            let logits = classifier.classify(&[window])?.into_iter().next().unwrap_or_default();
+            Ok((logits, window.ids.len()))
+        });
+        let windows = windows.collect::<Result<Vec<_>, String>>()?;
+        Ok(engine::join(windows.iter().map(|(logits, tokens)| (logits.as_slice(), *tokens))))
     }
 
     /// A handle to the model for one worker. The weights are shared by all.

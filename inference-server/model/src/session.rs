@@ -122,6 +122,11 @@ impl OnnxSession {
         self.output.numbers
     }
 
+    /// Name and type of each input.
+    pub(super) fn inputs(&self) -> Vec<String> {
+        self.inputs.all.iter().map(ToString::to_string).collect()
+    }
+
     /// The output that they are in.
     pub(super) fn output(&self) -> &str {
         &self.output.name

@@ -1,5 +1,7 @@
 //! What a graph is fed with: each input by its name, in the type that it asks for.
 
+use std::fmt;
+
 use engine::{Layout, Tokens};
 use half::f16;
 use kernels::InputRef;
@@ -76,6 +78,19 @@ pub(super) struct Input {
     pub(super) name: String,
     pub(super) feed: Feed,
     element: Element,
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let element = match self.element {
+            Element::Int64 => "int64",
+            Element::Int32 => "int32",
+            Element::Bool => "bool",
+            Element::Float32 => "float32",
+            Element::Float16 => "float16",
+        };
+        write!(f, "{} ({element})", self.name)
+    }
 }
 
 /// What a graph says of the sides of its inputs. A side that isn't fixed is `None`.

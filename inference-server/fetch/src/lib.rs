@@ -16,7 +16,15 @@ mod progress;
 mod select;
 mod sources;
 
-use std::{fs, path::Path, sync::Arc, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use model::Digest;
 use tokio::{task::block_in_place, time::timeout};
@@ -100,13 +108,15 @@ async fn fetch_claimed(
         downloads: Downloads::new(claim.parts()?, arguments.patience(), arguments.max_bytes, Arc::clone(progress)),
         limits: archive::Limits::new(arguments.max_bytes, Arc::clone(progress)),
         variant: arguments.variant.clone(),
+        is_chosen: AtomicBool::new(false),
         tree: claim.tree()?,
     };
     let teller = progress.tell();
     let state = source.fetch(&work).await?;
     drop(teller);
     block_in_place(|| {
-        finish::arrange(&work.tree, arguments.variant.as_ref(), &what)?;
+        let variant = arguments.variant.as_ref().filter(|_| !work.is_chosen.load(Relaxed));
+        finish::arrange(&work.tree, variant, &what)?;
         let digest = verified(arguments, &work.tree)?;
         let (files, bytes) = extent(&work.tree)?;
         let digest = digest.map(|digest| digest.to_string());

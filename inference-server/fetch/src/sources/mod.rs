@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use async_trait::async_trait;
@@ -40,6 +41,8 @@ pub struct Work {
     pub limits: Limits,
     /// Which ONNX file is asked for.
     pub variant: Option<Variant>,
+    /// Whether it was chosen already, and may have another name by now.
+    pub is_chosen: AtomicBool,
     /// Where the model is put together.
     pub tree: PathBuf,
 }
@@ -64,6 +67,7 @@ impl Work {
     ) -> Result<(), FetchError> {
         let names: Vec<FileName> = listing.keys().cloned().collect();
         let selection = select(&names, self.variant.as_ref(), what)?;
+        self.is_chosen.store(true, Relaxed);
         tracing::info!(file = %selection.model.from, of = selection.candidates.len(), "chose the ONNX file");
         self.downloads.keep(listing.values())?;
 

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    api::{SentimentServiceStatus, ServiceRef, Stored},
+    api::{Delivery, ModelStatus, SentimentServiceStatus, ServiceRef, Stored},
     children::ChildKind,
     digests::Digest,
     facts::{self, Eviction},
@@ -72,6 +72,8 @@ struct State {
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
     /// What is known of the model's digest, until the status has it.
     digest: Option<DigestKnown>,
+    /// The last model of which the digest was known: a rollout takes it out of the status.
+    model: Option<(String, String)>,
 }
 
 /// What a ReplicaSet's pods were asked for their model's digest.
@@ -316,6 +318,19 @@ impl Memory {
         self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
     }
 
+    /// Notes the model that a status tells, and says how it differs from the one before it, where the same source had
+    /// another. The image's own changes with the image.
+    pub(crate) fn model_changed(&self, told: &ModelStatus) -> Option<String> {
+        let ModelStatus { source, digest: Some(digest), delivery, .. } = told else { return None };
+        let before = lock(&self.state).model.replace((source.clone(), digest.clone()));
+        let (_, old) = before.filter(|(of, old)| of == source && old != digest)?;
+        (*delivery != Some(Delivery::Builtin)).then(|| {
+            format!(
+                "{source} holds another model than before, {digest} in place of {old}: set spec.model.digest, or name a commit or a digest in the source, where that must not happen"
+            )
+        })
+    }
+
     /// What is said of a ReplicaSet whose place another has taken comes too late.
     fn change_digest(&self, replica_set: &str, change: impl FnOnce(&mut DigestKnown)) {
         if let Some(known) = lock(&self.state).digest.as_mut().filter(|known| &*known.replica_set == replica_set) {
@@ -345,6 +360,28 @@ mod tests {
         assert_eq!(memories.of(&service(), Some("b")).count_failure(), 1);
         memories.forget(&service());
         assert!(memories.known(&service()).is_none());
+    }
+
+    #[test]
+    fn a_source_that_holds_another_model_is_told_once() {
+        let told = |source: &str, digest: Option<&str>, delivery| ModelStatus {
+            source: source.to_owned(),
+            digest: digest.map(str::to_owned),
+            delivery: Some(delivery),
+            ..ModelStatus::default()
+        };
+        let (memory, hub) = (Memory::default(), "huggingFace a/b@main");
+        let fetched = |digest| memory.model_changed(&told(hub, digest, Delivery::Fetched));
+        assert_eq!(fetched(Some("sha256:1")), None, "the first one");
+        assert_eq!(fetched(None), None, "a rollout has begun");
+        let note = fetched(Some("sha256:2")).unwrap();
+        assert!(
+            note.starts_with("huggingFace a/b@main holds another model than before, sha256:2 in place of sha256:1")
+        );
+        assert_eq!(fetched(Some("sha256:2")), None);
+        assert_eq!(memory.model_changed(&told("s3 a", Some("sha256:3"), Delivery::Fetched)), None, "another source");
+        let builtin = |digest| memory.model_changed(&told("builtin", Some(digest), Delivery::Builtin));
+        assert_eq!((builtin("sha256:4"), builtin("sha256:5")), (None, None), "an upgrade brings another");
     }
 
     #[tokio::test(start_paused = true)]

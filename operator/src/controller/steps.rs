@@ -117,7 +117,8 @@ fn situation(object: &Stored, stores: &Stores) -> Situation {
     let name = object.meta().name.as_deref().unwrap_or_default();
     let children = KINDS
         .iter()
-        .map(|declaration| stores.child(declaration.kind, namespace, name).map_or(0, |child| child.meta.version));
+        .map(|declaration| (declaration.kind, format!("{name}{}", declaration.suffix)))
+        .map(|(kind, name)| stores.child(kind, namespace, &name).map_or(0, |child| child.meta.version));
     let config = object.config_map().and_then(|name| stores.config_map_version(namespace, name));
     let versions = children.chain(config).fold(0_u64, |all, version| all.wrapping_mul(31).wrapping_add(version));
     Situation { generation: object.meta().generation, versions }
@@ -152,7 +153,9 @@ impl Step<'_> {
         };
 
         // Validate.
-        let valid = match validate(&service, &operator.default_image) {
+        let valid = validate(&service, &operator.default_image)
+            .and_then(|valid| operator.model_hosts.check(&valid.source).map(|()| valid));
+        let mut valid = match valid {
             Ok(valid) => valid,
             // Trying again can't help: the next change of it will.
             Err(invalid) => return self.fail(&Verdict::new(Reason::InvalidSpec, invalid.to_string())).await,
@@ -165,11 +168,12 @@ impl Step<'_> {
             Err(error) => return Err(error.into()),
         };
 
-        // Build.
+        // Build. What a node can't mount, the pods fetch.
+        let live = stores.deployment(&valid.namespace, &valid.name);
+        operator.image_volumes.settle(&mut valid, live.as_deref());
         let mut children = build(&valid, &references);
 
         // Admit: a template that the spec doesn't explain may have to wait for its turn.
-        let live = stores.deployment(&valid.namespace, &valid.name);
         let held = if in_vain.is_some() {
             operator.rollouts.leave(self.service);
             None
@@ -187,6 +191,8 @@ impl Step<'_> {
                 operator.rollouts.leave(self.service);
                 return Ok(Action::await_change());
             }
+            // There is another way, and it needs other children.
+            Err(error) if operator.image_volumes.learn(&valid, &error) => return Box::pin(self.run()).await,
             Err(error) => {
                 if let Some(reason) = error.reason() {
                     self.fail(&Verdict::new(reason, error.to_string())).await?;
@@ -216,7 +222,7 @@ impl Step<'_> {
     }
 
     async fn observe(&self, valid: &ValidatedService, applied: &Applied, held: Option<Held>) -> Result<Action, Error> {
-        let stores = &self.context.stores;
+        let Context { operator, stores, .. } = self.context;
         let Some((uid, deployment)) = &applied.deployment else {
             let message = "the Deployment's controller has yet to take up the current spec";
             return self.fail(&Verdict::new(Reason::RollingOut, message)).await;
@@ -257,7 +263,13 @@ impl Step<'_> {
         if let Some(held) = held {
             status::tell_held(&mut status, held, deployment.image.as_deref(), &previous, view.now);
         }
+        // What was told before an operator has started, then what is told now.
+        let models = [&previous, &status].map(|status| status.model.as_ref());
+        let changed = models.into_iter().flatten().filter_map(|model| self.memory.model_changed(model)).last();
         let later = self.report(&status, &previous).await?;
+        if let Some(note) = changed.filter(|_| valid.digest.is_none()) {
+            operator.publisher.model_changed(self.object, &note).await;
+        }
         Ok(look_again([later, observation.look_again, ask_again]))
     }
 

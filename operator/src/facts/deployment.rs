@@ -10,7 +10,10 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::words::{head, shared};
-use crate::{api::Reason, build::CONTAINER};
+use crate::{
+    api::Reason,
+    build::{CONTAINER, FETCHER},
+};
 
 /// The annotation by which a Deployment and its ReplicaSets agree on what is current.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -40,6 +43,8 @@ pub struct Deployment {
     pub available_since: Option<Timestamp>,
     /// The image of the server in the live template.
     pub image: Option<Arc<str>>,
+    /// Whether pods of that template fetch their model.
+    pub fetches_model: bool,
     /// What its controller says of a rollout that is past its deadline.
     pub late: Option<Arc<str>>,
     /// Why its controller can't make pods.
@@ -95,6 +100,7 @@ impl Deployment {
             counts: status.map(Counts::of).unwrap_or_default(),
             available_since: condition("Available", "True").and_then(since),
             image: object.spec.as_ref().and_then(image).map(shared),
+            fetches_model: object.spec.as_ref().is_some_and(fetches_model),
             late: condition("Progressing", "False").map(|late| head(&words(late)).into()),
             refusal: condition("ReplicaFailure", "True").map(|failure| Box::new(Refusal::of(&words(failure)))),
             template_hash: annotation(TEMPLATE_HASH).map(Into::into),
@@ -155,6 +161,11 @@ impl Refusal {
         };
         Self { reason, message: head(message).into() }
     }
+}
+
+fn fetches_model(spec: &DeploymentSpec) -> bool {
+    let first = spec.template.spec.iter().flat_map(|pod| pod.init_containers.iter().flatten());
+    first.into_iter().any(|container| container.name == FETCHER)
 }
 
 fn image(spec: &DeploymentSpec) -> Option<&str> {

@@ -318,6 +318,13 @@ impl Memory {
         self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
     }
 
+    /// Notes the model that a status told before this operator looked at the service.
+    pub(crate) fn model_before(&self, told: &ModelStatus) {
+        if let ModelStatus { source, digest: Some(digest), .. } = told {
+            lock(&self.state).model.get_or_insert_with(|| (source.clone(), digest.clone()));
+        }
+    }
+
     /// Notes the model that a status tells, and says how it differs from the one before it, where the same source had
     /// another. The image's own changes with the image.
     pub(crate) fn model_changed(&self, told: &ModelStatus) -> Option<String> {

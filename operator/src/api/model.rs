@@ -9,7 +9,7 @@ use super::{ModelCache, ModelSource};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "!has(self.cache) || (has(self.source) && [has(self.source.huggingFace), has(self.source.s3), has(self.source.gcs), has(self.source.azureBlob), has(self.source.http)].exists(is, is))"
+    "!has(self.cache) || (has(self.source) && !has(self.source.builtin) && !has(self.source.image) && !has(self.source.persistentVolumeClaim))"
 ).message(
     "model.cache keeps what is fetched: it goes with the sources huggingFace, s3, gcs, azureBlob and http; leave it out"
 ))]

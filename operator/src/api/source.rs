@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{EndpointUrl, PullPolicy, PullSecret, SecretKeyRef};
 
 /// A path below a folder, a bucket or the root of a volume: no part of it begins with a dot.
-const PATH: &str = r"^[A-Za-z0-9_][A-Za-z0-9._=+@-]*(/[A-Za-z0-9_][A-Za-z0-9._=+@-]*)*/?$";
+const PATH: &str = r"^\w[\w.=+@-]*(/\w[\w.=+@-]*)*/?$";
 /// A name of Kubernetes'.
 const NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
@@ -28,10 +28,10 @@ pub struct ModelSource {
     /// A claim of the same namespace that holds the model's files. It is only read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ModelClaim>,
-    /// A repository of the Hugging Face Hub, or of a server that speaks its API.
+    /// A repository of the Hugging Face Hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hugging_face: Option<HuggingFace>,
-    /// A bucket of S3, or of a server that speaks its API.
+    /// A bucket of S3, or of a server that speaks its API, such as MinIO.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
     /// A bucket of Google Cloud Storage.
@@ -88,26 +88,20 @@ pub struct ModelClaim {
 #[serde(rename_all = "camelCase")]
 pub struct HuggingFace {
     /// Its name, such as `organisation/model`.
-    #[schemars(
-        length(min = 1, max = 200),
-        regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$")
-    )]
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"^\w[\w.-]*(/\w[\w.-]*)?$"))]
     pub repository: String,
     /// A commit, a branch or a tag. Only a commit can't change. Default: `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 200),
-        regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
-    )]
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"^\w[\w.-]*(/\w[\w.-]*)*$"))]
     pub revision: Option<String>,
-    /// Which ONNX file, where there are several: its name or path, or `fp32`, `fp16` or `int8`.
+    /// Which ONNX file: its name, its path, or `fp32`, `fp16` or `int8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200), regex(pattern = PATH))]
     pub variant: Option<String>,
     /// The access token, in a Secret of the same namespace. Default key: `token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
-    /// Another server that speaks the Hub's API, such as `https://hub.example.com`.
+    /// Another server that speaks its API, such as `https://hub.example.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointUrl>,
 }
@@ -127,14 +121,14 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"))]
     pub region: Option<String>,
-    /// Another server that speaks the API of S3, such as `https://minio.storage.svc:9000`.
+    /// Another server that speaks its API, such as `https://minio.storage.svc:9000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointUrl>,
-    /// Which ONNX file, where there are several: its name or path, or `fp32`, `fp16` or `int8`.
+    /// Which ONNX file: its name, its path, or `fp32`, `fp16` or `int8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200), regex(pattern = PATH))]
     pub variant: Option<String>,
-    /// A Secret with `accessKeyId`, `secretAccessKey` and, where there is one, `sessionToken`. Default: the pod's identity.
+    /// A Secret with `accessKeyId`, `secretAccessKey` and perhaps `sessionToken`. Default: the pod's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretRef>,
 }
@@ -153,7 +147,7 @@ pub struct Gcs {
     /// Another server that speaks its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointUrl>,
-    /// Which ONNX file, where there are several: its name or path, or `fp32`, `fp16` or `int8`.
+    /// Which ONNX file: its name, its path, or `fp32`, `fp16` or `int8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200), regex(pattern = PATH))]
     pub variant: Option<String>,
@@ -179,7 +173,7 @@ pub struct AzureBlob {
     /// Another server that speaks its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointUrl>,
-    /// Which ONNX file, where there are several: its name or path, or `fp32`, `fp16` or `int8`.
+    /// Which ONNX file: its name, its path, or `fp32`, `fp16` or `int8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200), regex(pattern = PATH))]
     pub variant: Option<String>,

@@ -254,7 +254,10 @@ impl Step<'_> {
         let view = observe::View { warning: warning.as_deref(), ..view };
         let observation = observe::observe(&view);
         let previous = self.memory.previous(self.object);
+        // Until the Deployment's controller has seen a spec, its ReplicaSet is of the one before.
+        let is_of_the_source = || previous.model.as_ref().is_some_and(|model| model.source == valid.source.to_string());
         let name = replica_set.as_ref().map(|current| &current.meta.name);
+        let name = name.filter(|_| deployment.is_seen() || is_of_the_source());
         let (loaded, ask_again) = match name {
             Some(name) => self.loaded(valid, name, &pods, &previous),
             None => (None, None),
@@ -263,9 +266,10 @@ impl Step<'_> {
         if let Some(held) = held {
             status::tell_held(&mut status, held, deployment.image.as_deref(), &previous, view.now);
         }
-        // What was told before an operator has started, then what is told now.
-        let models = [&previous, &status].map(|status| status.model.as_ref());
-        let changed = models.into_iter().flatten().filter_map(|model| self.memory.model_changed(model)).last();
+        if let Some(model) = &previous.model {
+            self.memory.model_before(model);
+        }
+        let changed = status.model.as_ref().and_then(|model| self.memory.model_changed(model));
         let later = self.report(&status, &previous).await?;
         if let Some(note) = changed.filter(|_| valid.digest.is_none()) {
             operator.publisher.model_changed(self.object, &note).await;

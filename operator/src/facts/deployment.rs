@@ -201,7 +201,7 @@ mod tests {
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "template": {"spec": {"containers": [
                     {"name": "istio-proxy", "image": "proxy:1"}, {"name": "sentiment", "image": "s:1"},
-                ]}},
+                ], "initContainers": [{"name": "vault-agent"}, {"name": "fetch-model"}]}},
             },
             "status": {
                 "observedGeneration": 4, "replicas": 4, "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 2,
@@ -222,6 +222,7 @@ mod tests {
             counts: Counts { total: 4, updated: 1, ready: 3, available: 2 },
             available_since: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             image: Some("s:1".into()),
+            fetches_model: true,
             late: Some("ReplicaSet \"r\" has timed out progressing.".into()),
             refusal: Some(Box::new(Refusal {
                 reason: Reason::QuotaExceeded,

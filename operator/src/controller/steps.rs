@@ -254,10 +254,14 @@ impl Step<'_> {
         let view = observe::View { warning: warning.as_deref(), ..view };
         let observation = observe::observe(&view);
         let previous = self.memory.previous(self.object);
-        // Until the Deployment's controller has seen a spec, its ReplicaSet is of the one before.
-        let is_of_the_source = || previous.model.as_ref().is_some_and(|model| model.source == valid.source.to_string());
+        // Until the Deployment's controller has seen a spec, its ReplicaSet may be of the one before.
+        let source = valid.source.to_string();
+        let is_of_the_source = |name: &str| {
+            let told = previous.model.as_ref().filter(|model| model.replica_set.as_deref() == Some(name));
+            told.is_some_and(|model| model.source == source)
+        };
         let name = replica_set.as_ref().map(|current| &current.meta.name);
-        let name = name.filter(|_| deployment.is_seen() || is_of_the_source());
+        let name = name.filter(|name| deployment.is_seen() || is_of_the_source(name));
         let (loaded, ask_again) = match name {
             Some(name) => self.loaded(valid, name, &pods, &previous),
             None => (None, None),

@@ -21,7 +21,7 @@ pub enum ImageVolumePolicy {
     #[default]
     Auto,
     /// Pods fetch them.
-    Off,
+    Never,
 }
 
 /// Whether image volumes are switched off, as far as is known.
@@ -32,7 +32,7 @@ pub(crate) struct ImageVolumes {
 
 impl ImageVolumes {
     pub(crate) fn new(policy: ImageVolumePolicy) -> Self {
-        Self { are_off: AtomicBool::new(policy == ImageVolumePolicy::Off) }
+        Self { are_off: AtomicBool::new(policy == ImageVolumePolicy::Never) }
     }
 
     /// Has pods fetch a model in an image, where the node can't mount it. A Deployment that does so for the same spec
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn the_operators_settings_may_leave_them_out() {
         let mut service = image();
-        ImageVolumes::new(ImageVolumePolicy::Off).settle(&mut service, None);
+        ImageVolumes::new(ImageVolumePolicy::Never).settle(&mut service, None);
         assert!(matches!(&service.source, Source::Image(image) if image.is_fetched));
     }
 }

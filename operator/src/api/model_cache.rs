@@ -19,14 +19,14 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
     "model.cache.storageClassName and accessMode are of a claim that is made: leave them out beside claimName"
 ))]
 pub struct ModelCache {
-    /// A PersistentVolumeClaim of the same namespace.
+    /// A `PersistentVolumeClaim` of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub claim_name: Option<String>,
     /// The size of a claim that is made, and that goes with the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Quantity>,
-    /// Its StorageClass. Default: that of the cluster.
+    /// Its `StorageClass`. Default: that of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub storage_class_name: Option<String>,

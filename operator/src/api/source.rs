@@ -31,7 +31,7 @@ pub struct ModelSource {
     /// A repository of the Hugging Face Hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hugging_face: Option<HuggingFace>,
-    /// A bucket of S3, or of a server that speaks its API, such as MinIO.
+    /// A bucket of S3, or of a server that speaks its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
     /// A bucket of Google Cloud Storage.
@@ -74,7 +74,7 @@ pub struct ModelImage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelClaim {
-    /// Name of the PersistentVolumeClaim.
+    /// Name of the `PersistentVolumeClaim`.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub claim_name: String,
     /// The folder in it. Default: its root.

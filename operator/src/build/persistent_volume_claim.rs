@@ -1,4 +1,4 @@
-//! The PersistentVolumeClaim that keeps what the pods fetch of their model.
+//! The claim that keeps what the pods fetch of their model.
 
 use std::collections::BTreeMap;
 

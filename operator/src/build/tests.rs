@@ -27,6 +27,7 @@ fn values<'a>(env: Option<&'a [EnvVar]>, name: &str) -> Vec<&'a str> {
     found.map(|variable| variable.value.as_deref().unwrap()).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "every field")]
 fn full_spec() -> Value {
     json!({
         "image": {

@@ -1,4 +1,4 @@
-//! What is kept of a PersistentVolumeClaim.
+//! What is kept of a claim.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 

@@ -18,7 +18,7 @@ const LONG_FETCH: SignedDuration = SignedDuration::from_secs(10);
 /// What containerd before 2.1 says, which knows no images as mounts: it looks for the path of the volume, which has none.
 const NOT_BY_THE_RUNTIME: &str = "failed to mkdir \"\"";
 /// What there is to do where a node can't mount images.
-pub(super) const IMAGE_VOLUMES_OFF: &str = "this node mounts no images as volumes: switch the feature gate ImageVolume on in its kubelet and see that its runtime has them, or set the operator's --image-volumes to off, and pods fetch such models";
+pub(super) const IMAGE_VOLUMES_OFF: &str = "this node mounts no images as volumes: switch the feature gate ImageVolume on in its kubelet and see that its runtime has them, or set the operator's --image-volumes to never, and pods fetch such models";
 
 /// The first pod whose server has failed, by name, decides.
 pub(super) fn of_the_server(view: &View<'_>) -> Option<Verdict> {

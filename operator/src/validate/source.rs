@@ -69,7 +69,7 @@ pub enum ModelCache {
     Made {
         /// How much it holds.
         size: Quantity,
-        /// Its StorageClass; that of the cluster where it is `None`.
+        /// Its `StorageClass`; that of the cluster where it is `None`.
         class: Option<String>,
         /// Which nodes may have it.
         mode: AccessMode,

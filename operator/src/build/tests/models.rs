@@ -1,5 +1,7 @@
 //! How the model comes to the pods.
 
+#![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
+
 use k8s_openapi::api::core::v1::Container;
 use serde_json::{Value, json};
 

@@ -151,7 +151,7 @@ fn of_two_images_of_which_one_is_named_as_the_other_begins_the_longer_is_meant()
 
 #[test]
 fn a_node_that_mounts_no_images_says_what_to_do() {
-    let way_out = "set the operator's --image-volumes to off";
+    let way_out = "set the operator's --image-volumes to never";
     let words = "failed to generate container spec: failed to mkdir \"\": mkdir : no such file or directory";
     let (reason, message) = with(mounted(), server("CreateContainerError", words)).verdict();
     assert_eq!(reason, Reason::ModelFetchFailed);

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,17 +1,25 @@
-//! Whether the cluster's pods can have image volumes: as long as nobody knows better, they can.
+//! Whether the cluster's pods can have image volumes.
 //!
-//! An API server with the feature gate `ImageVolume` off drops the field, and then finds a volume of no type. That answer
-//! is taken for the whole cluster, and for as long as the process lives: the next one asks anew.
+//! An API server with the feature gate `ImageVolume` off says nothing of it: it drops the volume and its mounts, and takes
+//! the rest. Pods without their model would begin to take the place of those that serve. So the first Deployment with such a
+//! volume is asked for as a dry run, and what comes of it is known for as long as the process lives. Should it be otherwise
+//! later, the answer to a write tells.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::ValueEnum;
-use kube::core::Status;
+use k8s_openapi::api::apps::v1;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+};
 
 use crate::{
-    apply::ApplyError,
-    facts,
-    validate::{Source, ValidatedService},
+    api::{Delivery, MANAGER},
+    build::build,
+    dereference::References,
+    facts::{self, TEMPLATE_HASH},
+    validate::ValidatedService,
 };
 
 /// What is done about models in images.
@@ -24,60 +32,78 @@ pub enum ImageVolumePolicy {
     Never,
 }
 
-/// Whether image volumes are switched off, as far as is known.
+const UNKNOWN: u8 = 0;
+const ON: u8 = 1;
+const OFF: u8 = 2;
+
+/// Whether image volumes are switched on, as far as is known.
 #[derive(Debug, Default)]
-pub(crate) struct ImageVolumes {
-    are_off: AtomicBool,
-}
+pub(crate) struct ImageVolumes(AtomicU8);
 
 impl ImageVolumes {
     pub(crate) fn new(policy: ImageVolumePolicy) -> Self {
-        Self { are_off: AtomicBool::new(policy == ImageVolumePolicy::Never) }
+        Self(AtomicU8::new(match policy {
+            ImageVolumePolicy::Auto => UNKNOWN,
+            ImageVolumePolicy::Never => OFF,
+        }))
     }
 
-    /// Has pods fetch a model in an image, where the node can't mount it. A Deployment that does so for the same spec
-    /// goes on doing so: an operator that has just started knows no better, and a try would be a rollout.
-    pub(crate) fn settle(&self, service: &mut ValidatedService, live: Option<&facts::Deployment>) {
-        let generation = service.generation.unwrap_or_default().to_string();
-        let fetches = |live: &facts::Deployment| {
-            live.fetches_model && live.template_generation.as_deref() == Some(generation.as_str())
-        };
-        if self.are_off.load(Ordering::Relaxed) || live.is_some_and(fetches) {
+    /// Has pods fetch a model in an image, where the node can't mount it.
+    pub(crate) async fn settle(&self, client: &Client, service: &mut ValidatedService, references: &References) {
+        if service.source.delivery() != Delivery::ImageVolume {
+            return;
+        }
+        if self.0.load(Ordering::Relaxed) == UNKNOWN {
+            match is_kept(client, &build(service, references).deployment).await {
+                Ok(is_kept) => self.note(is_kept),
+                // The write itself will tell what is wrong.
+                Err(error) => tracing::warn!(%error, "whether image volumes are switched on can't be told"),
+            }
+        }
+        if self.0.load(Ordering::Relaxed) == OFF {
             service.source.fetch_image();
         }
     }
 
-    /// Learns from a refusal. Whether there is another way than the one that was refused.
-    pub(crate) fn learn(&self, service: &ValidatedService, refusal: &ApplyError) -> bool {
-        let is_mounted = matches!(&service.source, Source::Image(image) if !image.is_fetched);
-        let is_off = is_mounted && tells_that_they_are_off(refusal);
-        if is_off && !self.are_off.swap(true, Ordering::Relaxed) {
+    /// Learns from a Deployment that was written. Whether there is another way than the one that came to nothing.
+    pub(crate) fn learn(
+        &self,
+        service: &ValidatedService,
+        asked: &v1::Deployment,
+        written: Option<&facts::Deployment>,
+    ) -> bool {
+        let hash = asked.annotations().get(TEMPLATE_HASH).map(String::as_str);
+        let is_dropped = service.source.delivery() == Delivery::ImageVolume
+            && written.is_some_and(|written| written.template_hash.as_deref() == hash && !written.mounts_model);
+        if is_dropped {
+            self.note(false);
+        }
+        is_dropped
+    }
+
+    fn note(&self, are_on: bool) {
+        let (now, before) = (if are_on { ON } else { OFF }, self.0.load(Ordering::Relaxed));
+        self.0.store(now, Ordering::Relaxed);
+        if now == OFF && before != OFF {
             tracing::warn!(
-                "this API server takes no image volumes: pods fetch models in images themselves. Switch the feature gate ImageVolume on, and restart the operator"
+                "this API server drops image volumes: pods fetch models in images themselves. Switch the feature gate ImageVolume on and restart the operator, to have nodes mount them"
             );
         }
-        is_off
     }
 }
 
-/// The answers of an API server that drops the field, and of one that has never had it.
-fn tells_that_they_are_off(refusal: &ApplyError) -> bool {
-    let status: &Status = match refusal {
-        ApplyError::Refused { kind, status, .. } if kind == "Deployment" => status,
-        ApplyError::Unreachable { kind, source, .. } if kind == "Deployment" => match &**source {
-            kube::Error::Api(status) => status,
-            _ => return false,
-        },
-        _ => return false,
-    };
-    let has_no_type =
-        |words: &str| words.contains("spec.template.spec.volumes[") && words.contains("must specify a volume type");
-    has_no_type(&status.message) || status.message.contains(".image: field not declared in schema")
+/// Whether the API server keeps the volume, by a write that changes nothing.
+async fn is_kept(client: &Client, deployment: &v1::Deployment) -> kube::Result<bool> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    let api: Api<v1::Deployment> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams { dry_run: true, force: true, ..PatchParams::apply(MANAGER) };
+    let answer = api.patch(&deployment.name_any(), &params, &Patch::Apply(deployment)).await?;
+    Ok(facts::Deployment::of(&answer).mounts_model)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::fixtures;
@@ -86,83 +112,27 @@ mod tests {
         fixtures::valid(json!({"model": {"source": {"image": {"reference": "registry.example.com/m:1"}}}}))
     }
 
-    fn refused(kind: &str, status: Value) -> ApplyError {
-        let status = Box::new(serde_json::from_value(status).unwrap());
-        ApplyError::Refused { kind: kind.to_owned(), name: "reviews".to_owned(), status }
+    fn asked(hash: &str) -> v1::Deployment {
+        serde_json::from_value(json!({"metadata": {"annotations": {TEMPLATE_HASH: hash}}})).unwrap()
     }
 
-    /// As kube-apiserver answers with the gate off.
-    fn dropped() -> Value {
-        json!({
-            "status": "Failure", "code": 422, "reason": "Invalid",
-            "message": "Deployment.apps \"reviews\" is invalid: [spec.template.spec.volumes[2]: Required value: must specify a volume type, spec.template.spec.containers[0].volumeMounts[2].name: Not found: \"model\"]",
-        })
+    fn written(hash: &str, mounts_model: bool) -> facts::Deployment {
+        facts::Deployment { template_hash: Some(hash.into()), mounts_model, ..facts::Deployment::default() }
     }
 
     #[test]
-    fn what_one_service_is_refused_is_known_for_all() {
+    fn only_a_template_that_was_asked_for_with_the_volume_and_lacks_it_tells() {
         let volumes = ImageVolumes::default();
-        let mut service = image();
-        volumes.settle(&mut service, None);
-        assert_eq!(service, image(), "nobody knows better");
-        assert!(volumes.learn(&service, &refused("Deployment", dropped())));
-        let mut other = image();
-        volumes.settle(&mut other, None);
-        assert!(matches!(&other.source, Source::Image(image) if image.is_fetched));
-        assert!(!volumes.learn(&other, &refused("Deployment", dropped())), "there is no third way");
-    }
-
-    #[test]
-    fn other_refusals_say_nothing_of_image_volumes() {
-        let volumes = ImageVolumes::default();
-        let elsewhere = json!({"code": 422, "message": "spec.template.spec.containers[0].image: Required value"});
-        for refusal in [
-            refused("Deployment", elsewhere),
-            refused("Deployment", json!({"code": 403, "message": "exceeded quota"})),
-            refused("Service", dropped()),
-        ] {
-            assert!(!volumes.learn(&image(), &refusal), "{refusal}");
-        }
-        assert!(
-            !volumes.learn(&fixtures::valid(json!({})), &refused("Deployment", dropped())),
-            "it has no such volume"
-        );
-        let mut service = image();
-        volumes.settle(&mut service, None);
-        assert_eq!(service, image());
-    }
-
-    #[test]
-    fn an_older_api_server_says_it_in_other_words() {
-        let status = json!({"status": "Failure", "code": 500, "message":
-            "failed to create typed patch object (demo/reviews; apps/v1, Kind=Deployment): .spec.template.spec.volumes[name=\"model\"].image: field not declared in schema"});
-        let source = Box::new(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())));
-        let refusal = ApplyError::Unreachable { kind: "Deployment".to_owned(), name: "reviews".to_owned(), source };
-        assert!(ImageVolumes::default().learn(&image(), &refusal));
-    }
-
-    #[test]
-    fn an_operator_that_has_just_started_leaves_what_runs() {
-        let volumes = ImageVolumes::default();
-        let live = |generation: &str, fetches_model| facts::Deployment {
-            template_generation: Some(generation.into()),
-            fetches_model,
-            ..facts::Deployment::default()
+        let learns = |service: &ValidatedService, found: Option<facts::Deployment>| {
+            volumes.learn(service, &asked("1"), found.as_ref())
         };
-        let is_fetched = |live: &facts::Deployment| {
-            let mut service = image();
-            volumes.settle(&mut service, Some(live));
-            matches!(&service.source, Source::Image(image) if image.is_fetched)
-        };
-        assert!(is_fetched(&live("3", true)));
-        assert!(!is_fetched(&live("2", true)), "a new spec is tried anew");
-        assert!(!is_fetched(&live("3", false)));
-    }
-
-    #[test]
-    fn the_operators_settings_may_leave_them_out() {
-        let mut service = image();
-        ImageVolumes::new(ImageVolumePolicy::Never).settle(&mut service, None);
-        assert!(matches!(&service.source, Source::Image(image) if image.is_fetched));
+        assert!(!learns(&image(), Some(written("1", true))));
+        assert!(!learns(&image(), Some(written("0", false))), "it is the one before");
+        assert!(!learns(&image(), None));
+        assert!(!learns(&fixtures::valid(json!({})), Some(written("1", false))), "it has no such volume");
+        assert!(learns(&image(), Some(written("1", false))));
+        let mut fetched = image();
+        fetched.source.fetch_image();
+        assert!(!learns(&fetched, Some(written("1", false))), "there is no third way");
     }
 }

@@ -34,7 +34,7 @@ use k8s_openapi::{
 use self::external::{GrpcRoute, HttpRoute, PodMonitor};
 pub use self::{
     deployment::{CONFIG_HASH, CONTAINER},
-    model::FETCHER,
+    model::{FETCHER, VOLUME as MODEL_VOLUME},
     persistent_volume_claim::SUFFIX as MODEL_CLAIM_SUFFIX,
     ports::MANAGEMENT_NUMBER,
 };

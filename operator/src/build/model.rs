@@ -18,7 +18,7 @@ pub const FETCHER: &str = "fetch-model";
 /// The program in the server image that does.
 const PROGRAM: &str = "/app/model-fetch";
 /// Name of the volume with the model.
-const VOLUME: &str = "model";
+pub const VOLUME: &str = "model";
 /// Where it is mounted.
 const FOLDER: &str = "/model";
 /// Where the files of Secrets are that only the fetcher reads.

@@ -169,11 +169,11 @@ impl Step<'_> {
         };
 
         // Build. What a node can't mount, the pods fetch.
-        let live = stores.deployment(&valid.namespace, &valid.name);
-        operator.image_volumes.settle(&mut valid, live.as_deref());
+        operator.image_volumes.settle(&operator.client, &mut valid, &references).await;
         let mut children = build(&valid, &references);
 
         // Admit: a template that the spec doesn't explain may have to wait for its turn.
+        let live = stores.deployment(&valid.namespace, &valid.name);
         let held = if in_vain.is_some() {
             operator.rollouts.leave(self.service);
             None
@@ -191,8 +191,6 @@ impl Step<'_> {
                 operator.rollouts.leave(self.service);
                 return Ok(Action::await_change());
             }
-            // There is another way, and it needs other children.
-            Err(error) if operator.image_volumes.learn(&valid, &error) => return Box::pin(self.run()).await,
             Err(error) => {
                 if let Some(reason) = error.reason() {
                     self.fail(&Verdict::new(reason, error.to_string())).await?;
@@ -202,6 +200,11 @@ impl Step<'_> {
                 return Err(error.into());
             }
         };
+        let written = applied.deployment.as_ref().map(|(_, facts)| &**facts);
+        if operator.image_volumes.learn(&valid, &children.deployment, written) {
+            // There is another way, and it needs other children.
+            return Box::pin(self.run()).await;
+        }
         operator.publisher.repairs(self.object, &applied).await;
         if let Some(error) = in_vain {
             return self.fail(&Verdict::new(Reason::DependencyMissing, error.to_string())).await;

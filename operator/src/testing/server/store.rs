@@ -36,6 +36,8 @@ pub(super) struct Store {
     pub(super) missing: BTreeSet<String>,
     /// Namespaces in which nothing new is made.
     pub(super) terminating: BTreeSet<String>,
+    /// Whether volumes of images are dropped.
+    pub(super) drops_image_volumes: bool,
     made: u64,
 }
 
@@ -49,6 +51,7 @@ impl Default for Store {
             forgotten: 0,
             missing: BTreeSet::new(),
             terminating: BTreeSet::new(),
+            drops_image_volumes: false,
             made: 0,
         }
     }

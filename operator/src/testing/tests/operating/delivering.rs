@@ -4,12 +4,6 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::world::{DEPLOYMENT, SERVICE, SOON, World};
-use crate::testing::{Fault, requests};
-
-/// As kube-apiserver answers with the feature gate off.
-const NO_IMAGE_VOLUMES: &str = "Deployment.apps \"reviews\" is invalid: [spec.template.spec.volumes[2]: Required value: must \
-                                specify a volume type, spec.template.spec.containers[0].volumeMounts[2].name: Not found: \
-                                \"model\"]";
 
 fn image(reference: &str) -> Value {
     json!({"model": {"source": {"image": {"reference": reference}}}})
@@ -23,34 +17,61 @@ fn init_container(world: &World) -> Value {
     world.deployment()["spec"]["template"]["spec"]["initContainers"][0]["name"].clone()
 }
 
+/// Whether the pods of the template have their model.
+fn has_its_model(world: &World) -> bool {
+    let pod = &world.deployment()["spec"]["template"]["spec"];
+    pod["volumes"].as_array().unwrap().iter().any(|volume| volume["name"] == "model")
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_image_volumes_are_off_pods_fetch_and_nobody_asks_twice() {
     let mut world = World::new();
-    world.server.faults().inject(requests("patch", "deployments").once(), Fault::Refused(422, NO_IMAGE_VOLUMES));
+    world.server.drop_image_volumes(true);
     world.ask_for(image("registry.example.com/models/reviews:3"));
+    let mark = world.mark();
     world.start();
     world.settles().await;
     assert_eq!((world.reason().as_str(), init_container(&world)), ("Serving", json!("fetch-model")));
-    assert_eq!(delivery(&world, "reviews"), "Fetched");
-    assert_eq!(world.told("ApplyFailed"), 0, "it is no failure");
+    assert_eq!((delivery(&world, "reviews"), has_its_model(&world)), (json!("Fetched"), true));
+    assert_eq!(world.count_since(mark, "patch deployments/reviews"), 2, "one asks, and one writes");
+    assert_eq!(world.server.all("apps", "replicasets").len(), 1, "no pod has begun without its model");
 
-    // The next one needs no refusal, and neither does another spec.
     let mark = world.mark();
     world.ask_for_another("others", image("registry.example.com/models/others:1"));
     sleep(SOON).await;
     assert_eq!(delivery(&world, "others"), "Fetched");
     assert_eq!(world.count_since(mark, "patch deployments/others"), 1);
-
-    // An operator that has just started leaves it so, until there is a reason to write.
     world.settles().await;
+
+    // An operator that has just started asks once, and leaves all as it is.
     let (mark, before) = (world.mark(), world.deployment());
     world.restart().await;
-    assert_eq!(world.count_since(mark, "patch deployments/reviews"), 0);
-    assert_eq!(world.deployment()["spec"], before["spec"]);
+    let patches = world.asked_since(mark).iter().filter(|asked| asked.starts_with("patch deployments/")).count();
+    assert!((1..=2).contains(&patches), "{patches} dry runs, one for each that began before the first was answered");
+    assert_eq!(world.deployment()["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
     assert_eq!(delivery(&world, "reviews"), "Fetched");
-    world.ask_for(image("registry.example.com/models/reviews:4"));
+
+    // Switched on, the next one mounts it.
+    world.server.drop_image_volumes(false);
+    world.restart().await;
     world.settles().await;
-    assert_eq!((init_container(&world), delivery(&world, "reviews")), (json!(null), json!("ImageVolume")));
+    world.settles().await;
+    assert_eq!((init_container(&world), has_its_model(&world)), (json!(null), true));
+    assert_eq!(delivery(&world, "reviews"), "ImageVolume");
+}
+
+#[tokio::test(start_paused = true)]
+async fn image_volumes_that_are_switched_off_later_are_told_by_the_answer() {
+    let mut world = World::new();
+    world.ask_for_another("others", image("registry.example.com/models/others:1"));
+    world.start();
+    world.settles().await;
+    assert_eq!(delivery(&world, "others"), "ImageVolume");
+    world.server.drop_image_volumes(true);
+    world.ask_for(image("registry.example.com/models/reviews:3"));
+    world.settles().await;
+    assert_eq!((world.reason().as_str(), init_container(&world)), ("Serving", json!("fetch-model")));
+    assert!(has_its_model(&world));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::{non_empty, persistent_volume_claim};
 use crate::{
+    api::Profile,
     hash::fnv1a,
     validate::{Fetch, ModelCache, ModelImage, Origin, SecretKey, Source, ValidatedService},
 };
@@ -26,7 +27,7 @@ const SECRETS: &str = "/app/secrets";
 /// The key of a Secret with credentials of registries.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 /// What of the server's environment the fetcher needs too: how to get out of the network, and whom to trust there.
-const SHARED: [&str; 11] = [
+const SHARED: [&str; 12] = [
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "ALL_PROXY",
@@ -38,6 +39,7 @@ const SHARED: [&str; 11] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "MODEL_FETCH_LOG",
+    "MODEL_FETCH_LOG_FORMAT",
 ];
 
 /// What the pods have of a model that isn't the image's own.
@@ -102,8 +104,10 @@ pub(super) fn variables(service: &ValidatedService, delivered: &Delivered) -> [(
 /// The init container, of which the rest is as the server's is.
 pub(super) fn init_container(service: &ValidatedService, fetcher: Fetcher, server: &Container) -> Container {
     let level = service.server.log_level.map(|level| plain("MODEL_FETCH_LOG", level.as_str()));
+    // As the server logs in that profile.
+    let format = (service.profile == Profile::Local).then(|| plain("MODEL_FETCH_LOG_FORMAT", "text"));
     let shared = service.env.iter().filter(|variable| SHARED.contains(&variable.name.as_str())).cloned();
-    let mut env: Vec<EnvVar> = level.into_iter().chain(fetcher.env).collect();
+    let mut env: Vec<EnvVar> = level.into_iter().chain(format).chain(fetcher.env).collect();
     for variable in shared {
         env.retain(|ours| ours.name != variable.name);
         env.push(variable);

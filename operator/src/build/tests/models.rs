@@ -141,13 +141,16 @@ fn what_fetches_goes_out_as_the_server_does_and_knows_none_of_its_secrets() {
     let spec = json!({
         "model": {"source": {"huggingFace": {"repository": "a/b", "tokenSecretRef": {"name": "hub"}}}},
         "env": env, "envFrom": [{"configMapRef": {"name": "network"}}], "configMapRef": {"name": "settings"},
-        "server": {"logLevel": "debug"}, "auth": {"apiKeySecretRef": {"name": "clients"}},
+        "server": {"logLevel": "debug"}, "profile": "Local", "auth": {"apiKeySecretRef": {"name": "clients"}},
     });
     let mut spec = spec;
     spec["env"].as_array_mut().unwrap().retain(|variable| variable["name"] != "MLOPS_API_KEY");
     let fetcher = fetcher(spec.clone());
     let names: Vec<String> = fetcher.env.unwrap().into_iter().map(|variable| variable.name).collect();
-    assert_eq!(names, ["MODEL_FETCH_LOG", "HF_TOKEN", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"]);
+    assert_eq!(
+        names,
+        ["MODEL_FETCH_LOG", "MODEL_FETCH_LOG_FORMAT", "HF_TOKEN", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"]
+    );
     assert_eq!(json!(fetcher.env_from), json!([{"configMapRef": {"name": "network"}}]));
     let mounts: Vec<String> = fetcher.volume_mounts.unwrap().into_iter().map(|mount| mount.mount_path).collect();
     assert_eq!(mounts, ["/model", "/app/config"], "the authorities of a network, and not the keys of callers");

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
@@ -72,8 +73,21 @@ struct State {
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
     /// What is known of the model's digest, until the status has it.
     digest: Option<DigestKnown>,
+    /// The pod that was last asked for it for itself.
+    asked_pod: Option<AskedPod>,
     /// The last model of which the digest was known: a rollout takes it out of the status.
     model: Option<(String, String)>,
+}
+
+/// A pod that was asked for its model's digest for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedPod {
+    /// Name of its ReplicaSet.
+    pub(crate) replica_set: Arc<str>,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// When it was made.
+    pub(crate) created: Timestamp,
 }
 
 /// What a ReplicaSet's pods were asked for their model's digest.
@@ -316,6 +330,17 @@ impl Memory {
     /// Notes until when none is asked again.
     pub(crate) fn note_digest_failure(&self, replica_set: &str, until: Instant) {
         self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
+    }
+
+    /// The pod of a ReplicaSet that was last asked for its model's digest for itself, and when it was made.
+    pub(crate) fn asked_pod(&self, replica_set: &str) -> Option<(Timestamp, Arc<str>)> {
+        let asked = lock(&self.state).asked_pod.clone();
+        asked.filter(|asked| *asked.replica_set == *replica_set).map(|asked| (asked.created, asked.name))
+    }
+
+    /// Notes a pod that is asked.
+    pub(crate) fn note_asked_pod(&self, asked: AskedPod) {
+        lock(&self.state).asked_pod = Some(asked);
     }
 
     /// Notes the model that a status told before this operator looked at the service.

@@ -1,6 +1,8 @@
 //! One reconciliation, as a table of contents: fetch, validate, dereference, build, admit, apply, observe, report.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod loaded;
+
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
@@ -12,15 +14,14 @@ use crate::{
     api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
     apply::{self, Applied, ApplyError, Template},
     backoff,
-    build::{MANAGEMENT_NUMBER, build},
+    build::build,
     children::{ChildKind, KINDS},
     dereference::{DereferenceError, References, dereference},
-    digests::Question,
     facts,
-    memory::{Asked, DigestAsked, Failure, Memory, Situation},
+    memory::{Asked, Failure, Memory, Situation},
     observe,
     rollouts::Held,
-    status::{self, Loaded, Write, worth_writing},
+    status::{self, Write, worth_writing},
     validate::{ValidatedService, validate},
     verdict::Verdict,
     warnings,
@@ -266,7 +267,7 @@ impl Step<'_> {
         let name = replica_set.as_ref().map(|current| &current.meta.name);
         let name = name.filter(|name| deployment.is_seen() || is_of_the_source(name));
         let (loaded, ask_again) = match name {
-            Some(name) => self.loaded(valid, name, &pods, &previous),
+            Some(name) => self.loaded(valid, name, &kept, &previous),
             None => (None, None),
         };
         let mut status = status::observed(valid, &observation, loaded, &previous, view.now);
@@ -282,40 +283,6 @@ impl Step<'_> {
             operator.publisher.model_changed(self.object, &note).await;
         }
         Ok(look_again([later, observation.look_again, ask_again]))
-    }
-
-    /// What the pods of a ReplicaSet have loaded, as far as is known, and when to ask again. The status has it from one
-    /// rollout to the next; where it doesn't, a pod is asked, and nothing waits for that.
-    fn loaded(
-        &self,
-        valid: &ValidatedService,
-        replica_set: &Arc<str>,
-        pods: &[Arc<facts::Pod>],
-        previous: &SentimentServiceStatus,
-    ) -> (Option<Loaded>, Option<Duration>) {
-        let told = |digest| Some(Loaded { replica_set: replica_set.to_string(), digest });
-        let before = previous.model.as_ref().filter(|model| model.replica_set.as_deref() == Some(&**replica_set));
-        if let Some(model) = before {
-            return (told(model.digest.clone()), None);
-        }
-        match self.memory.digest(replica_set, Instant::now()) {
-            DigestAsked::Answered(digest) => (told(digest.map(|digest| digest.to_string())), None),
-            DigestAsked::UnderWay => (None, None),
-            DigestAsked::Later(delay) => (None, Some(delay)),
-            DigestAsked::Not => {
-                let Some(address) = pods.iter().filter(|pod| pod.is_live()).find_map(|pod| pod.address) else {
-                    return (None, None);
-                };
-                let question = Question {
-                    pod: SocketAddr::new(address, MANAGEMENT_NUMBER),
-                    path: format!("{}/model-info", valid.path_prefix),
-                    replica_set: replica_set.clone(),
-                    service: self.service.clone(),
-                };
-                self.context.operator.digests.ask(question, self.memory.clone(), self.context.wake.clone());
-                (None, None)
-            }
-        }
     }
 
     /// The last warning of a pod's kubelet, which is asked for rarely.

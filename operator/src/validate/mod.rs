@@ -43,8 +43,8 @@ pub use self::{
 };
 use crate::{
     api::{
-        Image, Model, Monitoring, NetworkPolicy, Probe, Profile, Protocol, PullPolicy, QuantityMap, Route, Scheduling,
-        SentimentService, Server, ServiceType, SessionAffinity, UserIds,
+        Delivery, Image, Model, Monitoring, NetworkPolicy, Probe, Profile, Protocol, PullPolicy, QuantityMap, Route,
+        Scheduling, SentimentService, Server, ServiceType, SessionAffinity, UserIds,
     },
     image::{ImageReference, InvalidImage, ServerImage},
 };
@@ -170,6 +170,15 @@ impl ValidatedService {
             Scale::Fixed(replicas) => Some(replicas),
             Scale::Auto(_) | Scale::External => None,
         }
+    }
+}
+
+impl ValidatedService {
+    /// Whether pods of the same spec may have different models: the source isn't in the image, and nothing says which
+    /// model it must be.
+    #[must_use]
+    pub fn model_may_change(&self) -> bool {
+        self.source.delivery() != Delivery::Builtin && self.digest.is_none()
     }
 }
 

@@ -69,7 +69,13 @@ impl Store {
             metadata["namespace"] = json!(key.namespace);
         }
         metadata["uid"] = uid;
-        metadata["creationTimestamp"] = json!(CREATED);
+        let created = before.as_ref().map(|before| before["metadata"]["creationTimestamp"].clone());
+        metadata["creationTimestamp"] = match (created, &metadata["creationTimestamp"]) {
+            (Some(created), _) => created,
+            // Who makes an object here may say when.
+            (None, Value::String(given)) => json!(given),
+            (None, _) => json!(CREATED),
+        };
         metadata["generation"] = generation;
         if let Some(before) = &before {
             metadata["resourceVersion"] = before["metadata"]["resourceVersion"].clone();

@@ -137,3 +137,54 @@ async fn a_source_that_holds_another_model_is_an_event() {
     assert_eq!(world.status()["model"]["digest"], digest("d"));
     assert_eq!(world.told("ModelChanged"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_later_and_has_another_model_is_told() {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let mut world = World::new();
+    world.models.say(&digest("a"));
+    world.ask_for(json!({"model": {"source": {"huggingFace": {"repository": "a/b"}}}}));
+    world.start();
+    world.settles().await;
+    assert_eq!((world.reason().as_str(), world.models.asked().len()), ("Serving", 1));
+
+    // The node of one is gone; what takes its place fetches what the branch has now.
+    world.models.say(&digest("b"));
+    let pods = world.server.all("", "pods");
+    let old = pods.into_iter().find(|pod| pod["metadata"]["name"].as_str().unwrap().starts_with("reviews-")).unwrap();
+    world.server.remove("", "pods", "demo", old["metadata"]["name"].as_str().unwrap());
+    let mut new = old;
+    new["metadata"]["name"] = json!("reviews-later");
+    new["metadata"]["creationTimestamp"] = json!("2026-01-02T00:00:00Z");
+    new["status"]["podIP"] = json!("192.0.2.77");
+    world.server.put_as("kube-controller-manager", new);
+    sleep(SOON).await;
+    assert_eq!(world.models.asked()[1..], ["192.0.2.77:8081/api/v1/model-info"]);
+    assert_eq!(world.status()["model"]["digest"], digest("b"));
+    assert_eq!((world.reason().as_str(), world.told("ModelChanged")), ("Serving", 1));
+
+    // It is asked once, whatever comes and goes that is older.
+    world.touch();
+    world.server.remove("", "pods", "demo", "reviews-later");
+    sleep(SOON * 100).await;
+    assert_eq!((world.models.asked().len(), world.told("ModelChanged")), (2, 1));
+    assert_eq!(world.status()["model"]["digest"], digest("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_can_not_change_is_asked_for_once() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let mut world = World::new();
+    world.models.say(&digest);
+    world.ask_for(json!({"model": {"source": {"s3": {"bucket": "abc"}}, "digest": digest}}));
+    world.start();
+    world.settles().await;
+    let pods = world.server.all("", "pods");
+    let mut new = pods.into_iter().next().unwrap();
+    new["metadata"]["name"] = json!("reviews-later");
+    new["metadata"]["creationTimestamp"] = json!("2026-01-02T00:00:00Z");
+    world.server.put_as("kube-controller-manager", new);
+    world.restart().await;
+    sleep(SOON * 100).await;
+    assert_eq!(world.models.asked().len(), 1);
+}

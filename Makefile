@@ -74,6 +74,10 @@ crds: ## Generate the CRD and docs/reference.md from operator/src/api
 proto: ## Generate the code of gRPC from its .proto
 	@UPDATE_PROTO=1 cargo test -q --locked -p kubesentiment-inference-server --test proto
 
+.PHONY: settings
+settings: ## Generate docs/settings.md from the server's settings
+	@UPDATE_SETTINGS=1 cargo test -q --locked -p kubesentiment-inference-server --lib the_documented_table
+
 .PHONY: docs
 docs: ## API documentation of the crates in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -105,8 +109,9 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
-contract: onnxruntime ## The server against schemathesis, clients of version 1 and of Triton, and Python's ONNX Runtime
+contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe and the Hub, and Python's ONNX Runtime
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
+	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
 	@cargo test --locked -p kubesentiment-inference-server --test contract
 
 .PHONY: api-server

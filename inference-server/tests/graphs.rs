@@ -42,17 +42,53 @@ fn graphs_with_fixed_sides_or_without_a_mask_answer_alone_and_together() {
     for graph in ["one-text.onnx", "one-text-inside.onnx", "four-texts.onnx", "twelve-tokens.onnx", "no-mask.onnx"] {
         let folder = with_graph(graph, CONFIG);
         let server = Server::start(&settings(&folder));
-        for (text, label) in texts(9) {
-            assert_eq!(server.predict(&text)["label"], label, "{graph}: {text}");
-        }
-        let all = texts(90);
-        let body = json!({ "texts": all.iter().map(|(text, _)| text).collect::<Vec<_>>() });
-        let results: Value = json(&mut server.post("/predict/batch", &body.to_string()))["results"].take();
-        for (result, (text, label)) in results.as_array().unwrap().iter().zip(&all) {
-            assert_eq!(result["label"], *label, "{graph}: {text}");
-        }
-        assert_eq!(results.as_array().unwrap().len(), all.len());
+        check_alone_and_together(&server, graph);
     }
+}
+
+fn check_alone_and_together(server: &Server, graph: &str) {
+    for (text, label) in texts(9) {
+        assert_eq!(server.predict(&text)["label"], label, "{graph}: {text}");
+    }
+    let all = texts(90);
+    let body = json!({ "texts": all.iter().map(|(text, _)| text).collect::<Vec<_>>() });
+    let results: Value = json(&mut server.post("/predict/batch", &body.to_string()))["results"].take();
+    for (result, (text, label)) in results.as_array().unwrap().iter().zip(&all) {
+        assert_eq!(result["label"], *label, "{graph}: {text}");
+    }
+    assert_eq!(results.as_array().unwrap().len(), all.len());
+}
+
+#[test]
+fn inputs_and_outputs_of_every_type_name_and_place_answer_alone_and_together() {
+    let padded_by_another = r#"{"id2label":{"0":"bad","1":"fine","2":"good"},"pad_token_id":12}"#;
+    for (graph, config) in [
+        ("int32.onnx", CONFIG),
+        ("bool-mask.onnx", CONFIG),
+        ("float-mask.onnx", CONFIG),
+        ("half-mask.onnx", CONFIG),
+        ("tensorflow.onnx", CONFIG),
+        ("half.onnx", CONFIG),
+        ("bfloat16.onnx", CONFIG),
+        ("double.onnx", CONFIG),
+        ("hidden-first.onnx", CONFIG),
+        ("deep.onnx", CONFIG),
+        ("own-mask.onnx", padded_by_another),
+    ] {
+        let folder = with_graph(graph, config);
+        let server = Server::listening(&settings(&folder));
+        // Also where the graph knows padding by its id.
+        assert!(!runs_alone(&server), "{graph}");
+        check_alone_and_together(&server, graph);
+    }
+    let folder = with_graph("no-mask.onnx", CONFIG);
+    assert!(runs_alone(&Server::listening(&settings(&folder))));
+}
+
+/// Whether the server says that texts don't share runs.
+fn runs_alone(server: &Server) -> bool {
+    let lines = server.lines_until("ready");
+    lines.iter().any(|line| line.to_string().contains("takes padding for a part of a text"))
 }
 
 #[test]

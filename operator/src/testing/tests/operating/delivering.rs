@@ -188,3 +188,26 @@ async fn a_model_that_can_not_change_is_asked_for_once() {
     sleep(SOON * 100).await;
     assert_eq!(world.models.asked().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_the_operator_does_not_list_is_refused_and_what_runs_goes_on() {
+    let mut world = World::new();
+    world.model_hosts = vec!["*.example.com".to_owned()];
+    world.ask_for(image("registry.example.com/models/reviews:3"));
+    world.start();
+    world.settles().await;
+    assert_eq!(world.reason(), "Serving");
+    let before = world.deployment();
+    world.ask_for(json!({"model": {"source": {"huggingFace": {"repository": "a/b"}}}}));
+    sleep(SOON).await;
+    assert_eq!((world.reason().as_str(), world.told("InvalidSpec")), ("InvalidSpec", 1));
+    assert!(
+        world.message().contains("names huggingface.co, and this operator lets models come from *.example.com only")
+    );
+    assert_eq!(world.deployment()["spec"], before["spec"]);
+    assert_eq!(world.status()["availableReplicas"], 2);
+    world.model_hosts.clear();
+    world.restart().await;
+    world.settles().await;
+    assert_eq!((world.reason().as_str(), delivery(&world, "reviews")), ("Serving", json!("Fetched")));
+}

@@ -230,7 +230,7 @@ fn the_server_checks_the_digest_of_any_source() {
     }
     let env = pod(json!({})).containers.remove(0).env;
     assert_eq!(super::values(env.as_deref(), "MLOPS_MODEL_DIGEST"), [""; 0]);
-    assert_eq!(super::values(env.as_deref(), "MLOPS_MODEL_PATH"), [""; 0]);
+    assert_eq!(super::values(env.as_deref(), "MLOPS_ONNX_MODEL_PATH"), [""; 0]);
 }
 
 #[test]

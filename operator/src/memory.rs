@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    api::{SentimentServiceStatus, ServiceRef, Stored},
+    api::{Delivery, ModelStatus, SentimentServiceStatus, ServiceRef, Stored},
     children::ChildKind,
     digests::Digest,
     facts::{self, Eviction},
@@ -72,6 +73,21 @@ struct State {
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
     /// What is known of the model's digest, until the status has it.
     digest: Option<DigestKnown>,
+    /// The pod that was last asked for it for itself.
+    asked_pod: Option<AskedPod>,
+    /// The last model of which the digest was known: a rollout takes it out of the status.
+    model: Option<(String, String)>,
+}
+
+/// A pod that was asked for its model's digest for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedPod {
+    /// Name of its ReplicaSet.
+    pub(crate) replica_set: Arc<str>,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// When it was made.
+    pub(crate) created: Timestamp,
 }
 
 /// What a ReplicaSet's pods were asked for their model's digest.
@@ -316,6 +332,37 @@ impl Memory {
         self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
     }
 
+    /// The pod of a ReplicaSet that was last asked for its model's digest for itself, and when it was made.
+    pub(crate) fn asked_pod(&self, replica_set: &str) -> Option<(Timestamp, Arc<str>)> {
+        let asked = lock(&self.state).asked_pod.clone();
+        asked.filter(|asked| *asked.replica_set == *replica_set).map(|asked| (asked.created, asked.name))
+    }
+
+    /// Notes a pod that is asked.
+    pub(crate) fn note_asked_pod(&self, asked: AskedPod) {
+        lock(&self.state).asked_pod = Some(asked);
+    }
+
+    /// Notes the model that a status told before this operator looked at the service.
+    pub(crate) fn model_before(&self, told: &ModelStatus) {
+        if let ModelStatus { source, digest: Some(digest), .. } = told {
+            lock(&self.state).model.get_or_insert_with(|| (source.clone(), digest.clone()));
+        }
+    }
+
+    /// Notes the model that a status tells, and says how it differs from the one before it, where the same source had
+    /// another. The image's own changes with the image.
+    pub(crate) fn model_changed(&self, told: &ModelStatus) -> Option<String> {
+        let ModelStatus { source, digest: Some(digest), delivery, .. } = told else { return None };
+        let before = lock(&self.state).model.replace((source.clone(), digest.clone()));
+        let (_, old) = before.filter(|(of, old)| of == source && old != digest)?;
+        (*delivery != Some(Delivery::Builtin)).then(|| {
+            format!(
+                "{source} holds another model than before, {digest} in place of {old}: set spec.model.digest, or name a commit or a digest in the source, where that must not happen"
+            )
+        })
+    }
+
     /// What is said of a ReplicaSet whose place another has taken comes too late.
     fn change_digest(&self, replica_set: &str, change: impl FnOnce(&mut DigestKnown)) {
         if let Some(known) = lock(&self.state).digest.as_mut().filter(|known| &*known.replica_set == replica_set) {
@@ -345,6 +392,28 @@ mod tests {
         assert_eq!(memories.of(&service(), Some("b")).count_failure(), 1);
         memories.forget(&service());
         assert!(memories.known(&service()).is_none());
+    }
+
+    #[test]
+    fn a_source_that_holds_another_model_is_told_once() {
+        let told = |source: &str, digest: Option<&str>, delivery| ModelStatus {
+            source: source.to_owned(),
+            digest: digest.map(str::to_owned),
+            delivery: Some(delivery),
+            ..ModelStatus::default()
+        };
+        let (memory, hub) = (Memory::default(), "huggingFace a/b@main");
+        let fetched = |digest| memory.model_changed(&told(hub, digest, Delivery::Fetched));
+        assert_eq!(fetched(Some("sha256:1")), None, "the first one");
+        assert_eq!(fetched(None), None, "a rollout has begun");
+        let note = fetched(Some("sha256:2")).unwrap();
+        assert!(
+            note.starts_with("huggingFace a/b@main holds another model than before, sha256:2 in place of sha256:1")
+        );
+        assert_eq!(fetched(Some("sha256:2")), None);
+        assert_eq!(memory.model_changed(&told("s3 a", Some("sha256:3"), Delivery::Fetched)), None, "another source");
+        let builtin = |digest| memory.model_changed(&told("builtin", Some(digest), Delivery::Builtin));
+        assert_eq!((builtin("sha256:4"), builtin("sha256:5")), (None, None), "an upgrade brings another");
     }
 
     #[tokio::test(start_paused = true)]

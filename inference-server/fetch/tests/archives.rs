@@ -6,7 +6,7 @@ mod common;
 
 use std::io::Write;
 
-use common::{Answer, Folder, Server, add, fetch, gzip, list, model, onnx, small_model, tar_of};
+use common::{Answer, Folder, Server, add, fetch, gzip, list, model, noise, onnx, small_model, tar_of};
 use tar::EntryType;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
@@ -57,6 +57,23 @@ fn names_that_lead_elsewhere() {
     let onnx = onnx(10);
     let archive = zip_of(&[("config.json", b"{}"), ("model.onnx", &onnx), ("../evil", b"evil")]);
     tried("m.zip", archive, &[]).1.assert_failed(&["leads out of the folder"]);
+}
+
+#[test]
+fn names_without_an_end() {
+    let mut builder = tar::Builder::new(Vec::new());
+    add(&mut builder, b"././@LongLink", EntryType::GNULongName, &noise(3 << 20));
+    add(&mut builder, b"config.json", EntryType::Regular, b"{}");
+    tried("m.tar", builder.into_inner().unwrap(), &[]).1.assert_failed(&["a file's name has no end"]);
+    // One as it should be.
+    let name = format!("{}/config.json", "a".repeat(120));
+    let mut builder = tar::Builder::new(Vec::new());
+    add(&mut builder, b"././@LongLink", EntryType::GNULongName, name.as_bytes());
+    add(&mut builder, b"short", EntryType::Regular, b"{}");
+    add(&mut builder, b"model.onnx", EntryType::Regular, &onnx(10));
+    let (folder, outcome) = tried("m.tar", builder.into_inner().unwrap(), &[]);
+    outcome.assert_ok();
+    assert_eq!(folder.listed(), [name.as_str(), "model.onnx"]);
 }
 
 #[test]

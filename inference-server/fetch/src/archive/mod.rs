@@ -31,6 +31,9 @@ const MOST_FILES: usize = 10_000;
 /// Times that an archive may grow: weights hardly shrink when they are packed.
 const MOST_GROWTH: u64 = 50;
 
+/// Bytes of a name and what else is told of a file before its content: the library has them in memory.
+const MOST_TOLD: u64 = 1 << 20;
+
 /// Bytes up to which growth is no matter.
 const SMALL: u64 = 64 << 20;
 
@@ -129,13 +132,15 @@ struct Meter<'a> {
     unpack: Unpack<'a>,
     packed: u64,
     unpacked: u64,
+    /// Bytes since the last content of a file; `None` within one.
+    told: Option<u64>,
     /// Why nothing more is read.
     broken: Option<FetchError>,
 }
 
 impl<'a> Meter<'a> {
     fn new(unpack: Unpack<'a>, packed: u64) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { unpack, packed: packed.max(1), unpacked: 0, broken: None }))
+        Rc::new(RefCell::new(Self { unpack, packed: packed.max(1), unpacked: 0, told: None, broken: None }))
     }
 
     fn count(&mut self, bytes: u64) -> io::Result<()> {
@@ -147,6 +152,12 @@ impl<'a> Meter<'a> {
             self.broken = Some(FetchError::TooLarge { what: what.to_owned(), most: limits.max_bytes });
         } else if self.unpacked > SMALL && self.unpacked / self.packed >= MOST_GROWTH {
             self.broken = Some(FetchError::Bomb { archive: what.to_owned(), most: MOST_GROWTH });
+        }
+        if let Some(told) = &mut self.told {
+            *told += bytes;
+            if *told > MOST_TOLD {
+                self.broken = Some(self.unpack.damaged("a file's name has no end"));
+            }
         }
         if self.broken.is_some() { Err(io::Error::other("too much")) } else { Ok(()) }
     }
@@ -178,10 +189,18 @@ impl Writer<'_> {
         let metered = Metered { inner: input, meter: Rc::clone(&self.meter) };
         let mut archive = tar::Archive::new(metered);
         let entries = archive.entries().map_err(|error| self.damaged(&error))?;
+        self.meter.borrow_mut().told = Some(0);
         for entry in entries {
             let mut entry = entry.map_err(|error| self.damaged(&error))?;
+            self.meter.borrow_mut().told = None;
             let name = entry.path_bytes().into_owned();
-            let Some(name) = self.admit(&name)? else { continue };
+            let name = self.admit(&name)?;
+            // What isn't read here, the library would read before it goes on.
+            let Some(name) = name else {
+                io::copy(&mut entry, &mut io::sink()).map_err(|error| self.damaged(&error))?;
+                self.meter.borrow_mut().told = Some(0);
+                continue;
+            };
             match entry.header().entry_type() {
                 EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.write(&name, &mut entry)?,
                 EntryType::Directory | EntryType::XGlobalHeader => {}
@@ -191,6 +210,7 @@ impl Writer<'_> {
                 EntryType::Fifo => return Err(self.unpack.not_a_file(&name, "a pipe")),
                 _ => return Err(self.unpack.not_a_file(&name, "of a kind that isn't known here")),
             }
+            self.meter.borrow_mut().told = Some(0);
         }
         Ok(())
     }

@@ -1,32 +1,25 @@
 //! Buckets of object stores: Amazon's S3 and what speaks as it does, Google's, Azure's.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    error::Error,
-    fs,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, env, fs, path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{StreamExt, TryStreamExt};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::StreamBody;
+use http::{HeaderMap, HeaderValue};
 use object_store::{
     ClientOptions, Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
     aws::AmazonS3Builder,
-    azure::MicrosoftAzureBuilder,
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
-    },
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::GoogleCloudStorageBuilder,
     path::Path as Key,
 };
 use url::Url;
 
-use super::{Source, Work, folder};
+use super::{
+    Source, Work,
+    connector::{Connector, NoIdentity, Refused, Seen},
+    folder,
+};
 use crate::{
     checks::{Checksum, hex},
     client::{self, Hints, Http, Identity, Subject},
@@ -140,7 +133,7 @@ impl Bucket {
             if identity.is_at(&self.endpoint) {
                 return Err(FetchError::LinkLocal(client::server(&self.endpoint)));
             }
-            Ok(Connector(Service { http: http.clone(), identity }))
+            Ok(Connector::new(http.clone(), identity))
         };
         let endpoint = self.endpoint.as_str().trim_end_matches('/');
         let built: Result<Arc<dyn ObjectStore>, StoreError> = match &self.store {
@@ -196,7 +189,7 @@ impl Bucket {
                     builder = builder.with_access_key(key.trim());
                 } else if let Some(sas) = sas {
                     let sas = sas.trim().trim_start_matches('?').to_owned();
-                    builder = builder.with_config(object_store::azure::AzureConfigKey::SasKey, sas);
+                    builder = builder.with_config(AzureConfigKey::SasKey, sas);
                 }
                 builder.build().map(|store| Arc::new(store) as _)
             }
@@ -269,7 +262,7 @@ fn kind_of(file: &str) -> Result<Option<String>, FetchError> {
     struct Kind {
         r#type: Option<String>,
     }
-    let path = std::path::Path::new(file);
+    let path = path::Path::new(file);
     let text = fs::read(path).map_err(|problem| FetchError::io(path, problem))?;
     let kind: Kind = serde_json::from_slice(&text).map_err(|_| {
         let problem = "isn't the JSON of a service account; correct the Secret of gcs.credentialsSecretRef".to_owned();
@@ -403,91 +396,4 @@ fn failure(error: &StoreError, server: &str, subject: &Subject) -> Failure {
         }
     }
     client::failure(error, server, subject)
-}
-
-/// The headers of the answer to a request, for the one who has it made.
-#[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<HeaderMap>>);
-
-impl Seen {
-    fn take(&self) -> HeaderMap {
-        self.0.lock().map(|mut headers| std::mem::take(&mut *headers)).unwrap_or_default()
-    }
-}
-
-/// An answer that is no success, as it was before `object_store` made a text of it.
-#[derive(Debug, thiserror::Error)]
-#[error("{server} answers {status}")]
-struct Refused {
-    server: String,
-    status: StatusCode,
-    headers: HeaderMap,
-}
-
-/// The service that tells a pod who it is doesn't.
-#[derive(Debug, thiserror::Error)]
-#[error("no identity: {0}")]
-struct NoIdentity(String);
-
-/// Gives `object_store` our own way to servers.
-#[derive(Debug)]
-struct Connector(Service);
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Service {
-    http: Http,
-    identity: Identity,
-}
-
-#[async_trait]
-impl HttpService for Service {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let (parts, body) = request.into_parts();
-        let unknown = |problem: Box<dyn Error + Send + Sync>| HttpError::new_boxed(HttpErrorKind::Unknown, problem);
-        let url = Url::parse(&parts.uri.to_string()).map_err(|error| unknown(error.into()))?;
-        let mut request = reqwest::Request::new(parts.method, url.clone());
-        *request.headers_mut() = parts.headers;
-        *request.body_mut() = body.as_bytes().cloned().map(Into::into);
-        let is_of_identity = self.identity.is_at(&url);
-        let no_identity = |problem| unknown(NoIdentity(problem).into());
-        let response = match self.http.execute(request, &self.identity).await {
-            Err(error) if is_of_identity => return Err(no_identity(root_cause(&error))),
-            response => response?,
-        };
-        let headers = response.headers().clone();
-        let status = response.status();
-        if let Some(seen) = parts.extensions.get::<Seen>()
-            && let Ok(mut seen) = seen.0.lock()
-        {
-            seen.clone_from(&headers);
-        }
-        // object_store would make texts of these, in which neither the status nor the pause is left.
-        let is_for_store = status.is_success()
-            || matches!(
-                status,
-                StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE
-            );
-        if is_of_identity && !is_for_store {
-            return Err(no_identity(format!("its service answers {}", status.as_u16())));
-        }
-        if !is_for_store {
-            return Err(unknown(Refused { server: client::server(&url), status, headers }.into()));
-        }
-        let mut answer = http::Response::builder().status(status).version(response.version());
-        if let Some(all) = answer.headers_mut() {
-            *all = headers;
-        }
-        let frames = response.bytes_stream().map(|bytes| match bytes {
-            Ok(bytes) => Ok(http_body::Frame::data(bytes)),
-            Err(error) => Err(HttpError::new(HttpErrorKind::Interrupted, error.without_url())),
-        });
-        let body = HttpResponseBody::new(StreamBody::new(frames));
-        answer.body(body).map_err(|error| unknown(error.into()))
-    }
 }

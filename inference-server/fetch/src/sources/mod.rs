@@ -1,6 +1,8 @@
 //! Where models come from.
 
 mod buckets;
+mod challenge;
+mod connector;
 mod docker_config;
 mod huggingface;
 mod oci;

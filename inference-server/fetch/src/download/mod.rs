@@ -1,10 +1,11 @@
 //! Brings files here, whatever becomes of connections and of this process meanwhile.
 
+mod local;
+
 use std::{
     collections::HashSet,
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,10 +22,11 @@ use futures::{
 use tokio::{task::block_in_place, time::Instant};
 
 use crate::{
-    checks::{Checksum, Taking, sha256},
+    checks::{Checksum, sha256},
     error::{Failure, FetchError},
     progress::Progress,
 };
+use local::Local;
 
 /// Files that are fetched at once.
 const AT_ONCE: usize = 4;
@@ -227,71 +229,76 @@ impl Downloads {
             self.progress.lost(local.length);
             block_in_place(|| local.restart(part))?;
         }
-        let mut opened = remote.open(part, local.length, local.validator.as_deref()).await?;
+        let opened = remote.open(part, local.length, local.validator.as_deref()).await?;
+        self.agree(part, local, &opened)?;
+        block_in_place(|| local.begin(part, &opened))?;
+        self.receive(part, local, opened).await
+    }
+
+    /// Sees whether an answer goes on where the file ends. One of another file means that it is fetched anew.
+    fn agree(&self, part: &Part, local: &mut Local, opened: &Opened) -> Result<(), Failure> {
+        let (server, what) = (opened.server.clone(), part.what.clone());
         local.server.clone_from(&opened.server);
         if opened.start != local.length {
             if opened.start != 0 {
                 let problem = format!("it begins at byte {} in place of {}", opened.start, local.length);
-                let (server, what) = (opened.server, part.what.clone());
                 return Err(FetchError::BadAnswer { server, what, problem }.into());
             }
             self.progress.lost(local.length);
             block_in_place(|| local.restart(part))?;
         }
-        if let (Some(expected), Some(got)) = (part.size, opened.size)
-            && expected != got
-        {
-            let (server, what) = (opened.server, part.what.clone());
-            return Err(FetchError::WrongSize { server, what, expected, got }.into());
-        }
-        if part.size.is_none() && opened.size.is_some() && local.size.is_some_and(|size| opened.size != Some(size)) {
-            self.progress.lost(local.length);
-            block_in_place(|| local.restart(part))?;
-            let (server, what) = (opened.server, part.what.clone());
-            let problem = "the file is another than before".to_owned();
-            return Err(Failure::transient(FetchError::Cut { server, what, at: 0, problem }));
-        }
-        if let (None, Some(size)) = (local.size, opened.size) {
-            self.promise(part, size)?;
-            local.size = Some(size);
-        }
-        block_in_place(|| local.begin(part, &opened))?;
-
-        let mut window = (Instant::now(), 0_u64);
-        loop {
-            let end = window.0 + self.patience.stall;
-            let next = tokio::time::timeout_at(end, opened.body.next()).await;
-            if let Ok(Some(Ok(bytes))) = &next {
-                let length = bytes.len() as u64;
-                self.bound(part, local, length)?;
-                block_in_place(|| local.write(bytes))?;
-                self.progress.fetched(length);
-                window.1 += length;
+        match (part.size, local.size, opened.size) {
+            (Some(expected), _, Some(got)) if expected != got => {
+                Err(FetchError::WrongSize { server, what, expected, got }.into())
             }
-            let (server, what) = (|| opened.server.clone(), || part.what.clone());
-            let cut = |at, problem| Failure::transient(FetchError::Cut { server: server(), what: what(), at, problem });
-            match next {
-                Ok(None) => {
-                    return match local.size {
-                        Some(size) if local.length < size => {
-                            Err(cut(local.length, format!("{} bytes are missing", size - local.length)))
-                        }
-                        _ => Ok(()),
-                    };
+            (None, Some(before), Some(now)) if before != now => {
+                self.progress.lost(local.length);
+                block_in_place(|| local.restart(part))?;
+                let problem = "the file is another than before".to_owned();
+                Err(Failure::transient(FetchError::Cut { server, what, at: 0, problem }))
+            }
+            (_, None, Some(size)) => {
+                self.promise(part, size)?;
+                local.size = Some(size);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what comes, for as long as enough of it does.
+    async fn receive(&self, part: &Part, local: &mut Local, mut opened: Opened) -> Result<(), Failure> {
+        let (server, what) = (|| opened.server.clone(), || part.what.clone());
+        let cut = |at, problem| Failure::transient(FetchError::Cut { server: server(), what: what(), at, problem });
+        let (mut since, mut bytes) = (Instant::now(), 0);
+        loop {
+            let within = self.patience.stall;
+            let is_over = match tokio::time::timeout_at(since + within, opened.body.next()).await {
+                Ok(Some(Ok(chunk))) => {
+                    let length = chunk.len() as u64;
+                    self.bound(part, local, length)?;
+                    block_in_place(|| local.write(&chunk))?;
+                    self.progress.fetched(length);
+                    bytes += length;
+                    since.elapsed() >= within
                 }
                 Ok(Some(Err(problem))) => return Err(cut(local.length, problem)),
-                Ok(Some(Ok(_))) if Instant::now() < end => {}
-                _ if window.1 < LEAST => {
-                    let (bytes, within) = (window.1, self.patience.stall);
-                    return Err(Failure::transient(FetchError::Stalled {
-                        server: server(),
-                        what: what(),
-                        bytes,
-                        within,
-                    }));
-                }
-                _ => window = (Instant::now(), 0),
+                Ok(None) => break,
+                Err(_) => true,
+            };
+            if is_over && bytes < LEAST {
+                let (server, what) = (server(), what());
+                return Err(Failure::transient(FetchError::Stalled { server, what, bytes, within }));
             }
+            if is_over {
+                (since, bytes) = (Instant::now(), 0);
+            }
+        }
+        match local.size {
+            Some(size) if local.length < size => {
+                Err(cut(local.length, format!("{} bytes are missing", size - local.length)))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -306,125 +313,6 @@ impl Downloads {
             None if got > self.max_bytes => Err(FetchError::TooLarge { what: part.what.clone(), most: self.max_bytes }),
             _ => Ok(()),
         }
-    }
-}
-
-/// A file as far as it is here.
-struct Local {
-    path: PathBuf,
-    file: File,
-    length: u64,
-    size: Option<u64>,
-    validator: Option<String>,
-    checks: Vec<Checksum>,
-    /// Empty until it is known what to take.
-    taking: Vec<Taking>,
-    server: String,
-}
-
-impl Local {
-    fn open(path: &Path, part: &Part) -> Result<Self, FetchError> {
-        let error = |problem| FetchError::io(path, problem);
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(error)?;
-        let length = file.metadata().map_err(error)?.len();
-        let validator = fs::read_to_string(path.with_extension("validator")).ok();
-        let mut local = Self {
-            path: path.to_owned(),
-            file,
-            length,
-            size: part.size,
-            validator,
-            checks: part.checks.clone(),
-            taking: Vec::new(),
-            server: "the source".to_owned(),
-        };
-        // Without either, nothing says that the rest would be of the same file.
-        let is_known = local.validator.is_some() || !part.checks.is_empty();
-        if part.size.is_some_and(|size| length > size) || (length > 0 && !is_known) {
-            local.restart(part)?;
-        }
-        local.take_anew()?;
-        Ok(local)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.size == Some(self.length)
-    }
-
-    fn error(&self, problem: std::io::Error) -> FetchError {
-        FetchError::io(&self.path, problem)
-    }
-
-    /// Takes note of what an answer tells.
-    fn begin(&mut self, part: &Part, opened: &Opened) -> Result<(), FetchError> {
-        if self.validator != opened.validator {
-            self.validator.clone_from(&opened.validator);
-            let path = self.path.with_extension("validator");
-            let kept = match &opened.validator {
-                Some(validator) => fs::write(&path, validator),
-                None => fs::remove_file(&path).or(Ok(())),
-            };
-            kept.map_err(|problem| FetchError::io(&path, problem))?;
-        }
-        let mut checks = part.checks.clone();
-        checks.extend(opened.checks.iter().cloned());
-        if checks.iter().any(|check| !self.checks.contains(check)) {
-            self.checks = checks;
-            self.take_anew()?;
-        }
-        Ok(())
-    }
-
-    /// Takes the checksums of what is there.
-    fn take_anew(&mut self) -> Result<(), FetchError> {
-        self.taking = self.checks.iter().filter_map(|check| Taking::start(check, self.size)).collect();
-        self.file.rewind().map_err(|problem| self.error(problem))?;
-        let mut left = self.length;
-        let mut buffer = vec![0; 1 << 18];
-        while left > 0 && !self.taking.is_empty() {
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            self.file.read_exact(&mut buffer[..most]).map_err(|problem| self.error(problem))?;
-            self.taking.iter_mut().for_each(|taking| taking.update(&buffer[..most]));
-            left -= most as u64;
-        }
-        self.file.seek(SeekFrom::Start(self.length)).map_err(|problem| self.error(problem))?;
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        self.file.write_all(bytes).map_err(|problem| self.error(problem))?;
-        self.taking.iter_mut().for_each(|taking| taking.update(bytes));
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn restart(&mut self, part: &Part) -> Result<(), FetchError> {
-        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(|problem| self.error(problem))?;
-        self.length = 0;
-        self.size = part.size;
-        self.validator = None;
-        let _ = fs::remove_file(self.path.with_extension("validator"));
-        self.take_anew()
-    }
-
-    fn remove(&self) {
-        let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(self.path.with_extension("validator"));
-    }
-
-    /// Checks the whole file, and has it on the disk.
-    fn finish(&mut self, part: &Part) -> Result<(), FetchError> {
-        if let Some(expected) = self.size.filter(|size| *size != self.length) {
-            let (server, what) = (self.server.clone(), part.what.clone());
-            return Err(FetchError::WrongSize { server, what, expected, got: self.length });
-        }
-        for taking in self.taking.drain(..) {
-            if let Err((expected, got)) = taking.finish() {
-                let (server, what) = (self.server.clone(), part.what.clone());
-                return Err(FetchError::WrongDigest { server, what, expected, got });
-            }
-        }
-        self.file.sync_all().map_err(|problem| self.error(problem))
     }
 }
 

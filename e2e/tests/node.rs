@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         case("a_volume_without_room_is_told", sourcing::full_disk),
         case("a_model_comes_from_a_claim", sourcing::claimed),
         case("a_model_comes_in_an_image", sourcing::image),
+        case("a_bucket_of_each_kind_has_models", sourcing::buckets),
         case("a_kind_that_isnt_installed_is_named", depending::late_api),
         case("a_pod_that_fits_nowhere_is_told", failing::unschedulable),
         case("an_exceeded_quota_is_told", failing::quota),

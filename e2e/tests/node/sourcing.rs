@@ -5,16 +5,17 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Instant,
 };
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, PostParams},
 };
 use kubesentiment_e2e::{
     Failure, Outcome,
-    cluster::{in_node, kubectl, node_command, predict},
+    cluster::{addon, in_node, kubectl, node_command, predict},
     condition, ensure, eventually, failure, namespace, ready, repository, service,
 };
 use kubesentiment_operator::api::SentimentService;
@@ -28,6 +29,11 @@ use super::{
 /// The tiny model that is served, of three labels.
 fn model() -> PathBuf {
     repository().join("inference-server/tests/fixtures/three-labels")
+}
+
+/// As pods reach the node.
+fn node_address() -> Result<String, Failure> {
+    kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"])
 }
 
 /// `e2e/cluster/models.py`, until it is dropped.
@@ -141,6 +147,69 @@ pub async fn broken(client: Client) -> Outcome {
     service(&client, &namespace, "climbing", spec(&plain)).await.map_err(failure)?;
     for (name, ..) in &cases {
         eventually("the healing", || ready(&client, &namespace, name, "True", "Serving")).await?;
+    }
+    Ok(())
+}
+
+/// A service from each kind of object store, against real servers, with credentials from Secrets; wrong ones are told.
+pub async fn buckets(client: Client) -> Outcome {
+    addon("stores")?;
+    let node = node_address()?;
+    let namespace = namespace(&client, "buckets").await?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let gcs = r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
+    // The key that the emulator's documentation names.
+    let azure = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    for (name, data) in [
+        ("s3", json!({ "accessKeyId": "tester", "secretAccessKey": "tester-secret" })),
+        ("s3-wrong", json!({ "accessKeyId": "tester", "secretAccessKey": "another" })),
+        ("gcs", json!({ "key.json": gcs })),
+        ("azure", json!({ "accountKey": azure })),
+        ("azure-wrong", json!({ "accountKey": "AAAA" })),
+    ] {
+        let secret = serde_json::from_value(json!({ "metadata": { "name": name }, "stringData": data }));
+        secrets.create(&PostParams::default(), &secret.map_err(failure)?).await.map_err(failure)?;
+    }
+    let s3 = |secret: &str, path: &str| {
+        let credentials = json!({ "name": secret });
+        let endpoint = format!("http://{node}:7001");
+        json!({ "s3": { "bucket": "models", "path": path, "endpoint": endpoint, "credentialsSecretRef": credentials } })
+    };
+    let azure = |secret: &str| {
+        let endpoint = format!("http://{node}:7003/devstoreaccount1");
+        json!({ "azureBlob": {
+            "account": "devstoreaccount1", "container": "models", "path": "three", "endpoint": endpoint,
+            "credentialsSecretRef": { "name": secret },
+        } })
+    };
+    let gcs = json!({ "gcs": {
+        "bucket": "models", "path": "three", "endpoint": format!("http://{node}:7002"),
+        "credentialsSecretRef": { "name": "gcs", "key": "key.json" },
+    } });
+    let good = [("s3", s3("s3", "three")), ("gcs", gcs), ("azure", azure("azure"))];
+    let bad = [
+        ("s3-wrong", s3("s3-wrong", "three"), &["credentialsSecretRef"][..]),
+        ("s3-nothing", s3("s3", "four"), &["four"]),
+        ("azure-wrong", azure("azure-wrong"), &["credentialsSecretRef"]),
+    ];
+    let begun = Instant::now();
+    for (name, source) in &good {
+        service(&client, &namespace, name, spec(source)).await.map_err(failure)?;
+    }
+    for (name, _) in &good {
+        eventually("serving", || ready(&client, &namespace, name, "True", "Serving")).await?;
+        println!("{name}: served {:.1} s after it was applied with two others", begun.elapsed().as_secs_f64());
+    }
+    for (name, source, words) in &bad {
+        service(&client, &namespace, name, spec(source)).await.map_err(failure)?;
+        eventually("the reason", || async {
+            let message = ready(&client, &namespace, name, "False", "ModelFetchFailed").await?;
+            for word in *words {
+                ensure!(message.contains(word), "{name}: {word} is missing in {message}");
+            }
+            Ok(())
+        })
+        .await?;
     }
     Ok(())
 }

@@ -15,7 +15,6 @@ pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod model_command;
-pub mod occlusion;
 pub mod open_inference;
 pub mod outgoing;
 pub mod predict;

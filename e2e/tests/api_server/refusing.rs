@@ -92,7 +92,7 @@ fn cases() -> Vec<(Value, &'static str)> {
             json!({
                 "model": {"source": {"gcs": {"bucket": "abc"}}}, "env": [{"name": "MLOPS_ONNX_MODEL_PATH", "value": "/a"}],
             }),
-            "set model.source or MLOPS_MODEL_PATH and MLOPS_ONNX_MODEL_PATH in env, not both",
+            "set model.source or MLOPS_ONNX_MODEL_PATH in env, not both",
         ),
         (
             json!({

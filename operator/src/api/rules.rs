@@ -87,8 +87,8 @@ fn broken() -> Vec<(Value, &'static str)> {
         (json!({"model": {"source": {"http": {"url": "https://user:word@a/b"}}}}), "http.url is a URL of HTTP"),
         (json!({"model": {"source": {"http": {"url": "ftp://a/b"}}}}), "http.url is a URL of HTTP"),
         (
-            json!({"model": {"source": {"s3": {"bucket": "abc"}}}, "env": [{"name": "MLOPS_MODEL_PATH", "value": "/a"}]}),
-            "set model.source or MLOPS_MODEL_PATH",
+            json!({"model": {"source": {"s3": {"bucket": "abc"}}}, "env": [{"name": "MLOPS_ONNX_MODEL_PATH", "value": "/a"}]}),
+            "set model.source or MLOPS_ONNX_MODEL_PATH",
         ),
         (
             json!({"model": {"digest": digest}, "env": [{"name": "MLOPS_MODEL_DIGEST", "value": "a"}]}),
@@ -259,7 +259,7 @@ fn what_is_right_is_let_through() {
         json!({"model": {"labels": ["BAD", "GOOD"], "neutralBand": 0.99}}),
         json!({"model": {"source": {"http": {"url": "http://[2001:db8::1]:8080/a/b.tar.gz?token=a/b%20c&d=?"}}}}),
         json!({"model": {"source": {"s3": {"bucket": "abc", "endpoint": "http://minio:9000/s3/"}}, "cache": {"size": 1}}}),
-        json!({"model": {"source": {"builtin": {}}}, "env": [{"name": "MLOPS_MODEL_PATH", "value": "/models/a"}]}),
+        json!({"model": {"source": {"builtin": {}}}, "env": [{"name": "MLOPS_ONNX_MODEL_PATH", "value": "/models/a"}]}),
         json!({"env": [{"name": "MLOPS_MODEL_DIGEST", "value": "sha256:1"}]}),
         json!({"env": [{"name": "MLOPS_API_KEY", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
         json!({

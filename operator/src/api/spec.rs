@@ -24,8 +24,8 @@ use super::{
     "!has(self.cache) || !has(self.cache.redis) || !has(self.cache.redis.passwordSecretRef) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_REDIS_PASSWORD', 'MLOPS_REDIS_PASSWORD_FILE']))"
 ).message("set cache.redis.passwordSecretRef or MLOPS_REDIS_PASSWORD in env, not both: the variable would take the Secret's place"))]
 #[x_kube(validation = Rule::new(
-    "!has(self.model) || !has(self.model.source) || has(self.model.source.builtin) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_MODEL_PATH', 'MLOPS_ONNX_MODEL_PATH']))"
-).message("set model.source or MLOPS_MODEL_PATH and MLOPS_ONNX_MODEL_PATH in env, not both: the variable would take the source's place"))]
+    "!has(self.model) || !has(self.model.source) || has(self.model.source.builtin) || !has(self.env) || self.env.all(variable, variable.name != 'MLOPS_ONNX_MODEL_PATH')"
+).message("set model.source or MLOPS_ONNX_MODEL_PATH in env, not both: the variable would take the source's place"))]
 #[x_kube(validation = Rule::new(
     "!has(self.model) || !has(self.model.digest) || !has(self.env) || self.env.all(variable, variable.name != 'MLOPS_MODEL_DIGEST')"
 ).message("set model.digest or MLOPS_MODEL_DIGEST in env, not both: the variable would take the field's place"))]

@@ -98,7 +98,7 @@ pub(super) fn deliver(service: &ValidatedService) -> Delivered {
 
 /// The variables of the server's container.
 pub(super) fn variables(service: &ValidatedService, delivered: &Delivered) -> [(&'static str, Option<String>); 2] {
-    [("MLOPS_MODEL_PATH", delivered.path.clone()), ("MLOPS_MODEL_DIGEST", service.digest.clone())]
+    [("MLOPS_ONNX_MODEL_PATH", delivered.path.clone()), ("MLOPS_MODEL_DIGEST", service.digest.clone())]
 }
 
 /// The init container, of which the rest is as the server's is.

@@ -36,7 +36,7 @@ fn check_model(spec: &SentimentServiceSpec, variable: &EnvVar) -> Result<(), Inv
     let Some(model) = &spec.model else { return Ok(()) };
     let is_elsewhere = model.source.as_ref().is_some_and(|source| source.builtin.is_none());
     let (field, asked) = match variable.name.as_str() {
-        "MLOPS_MODEL_PATH" | "MLOPS_ONNX_MODEL_PATH" => ("model.source", is_elsewhere),
+        "MLOPS_ONNX_MODEL_PATH" => ("model.source", is_elsewhere),
         "MLOPS_MODEL_DIGEST" => ("model.digest", model.digest.is_some()),
         _ => return Ok(()),
     };

@@ -78,7 +78,7 @@ fn snapshot(name: &str, children: &build::Children) {
     let pod = children.deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
     let server = &pod.containers[0];
     let volumes = pod.volumes.iter().flatten().filter(|volume| volume.name.starts_with("model"));
-    let env = server.env.iter().flatten().filter(|variable| variable.name.starts_with("MLOPS_MODEL"));
+    let env = server.env.iter().flatten().filter(|variable| variable.name.contains("_MODEL_"));
     let mounts = server.volume_mounts.iter().flatten().filter(|mount| mount.name.starts_with("model"));
     let policy = json!(children.network_policy);
     let said = json!({
@@ -230,7 +230,7 @@ fn the_server_checks_the_digest_of_any_source() {
     }
     let env = pod(json!({})).containers.remove(0).env;
     assert_eq!(super::values(env.as_deref(), "MLOPS_MODEL_DIGEST"), [""; 0]);
-    assert_eq!(super::values(env.as_deref(), "MLOPS_MODEL_PATH"), [""; 0]);
+    assert_eq!(super::values(env.as_deref(), "MLOPS_ONNX_MODEL_PATH"), [""; 0]);
 }
 
 #[test]

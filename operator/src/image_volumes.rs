@@ -73,18 +73,19 @@ impl ImageVolumes {
         written: Option<&facts::Deployment>,
     ) -> bool {
         let hash = asked.annotations().get(TEMPLATE_HASH).map(String::as_str);
-        let is_dropped = service.source.delivery() == Delivery::ImageVolume
-            && written.is_some_and(|written| written.template_hash.as_deref() == hash && !written.mounts_model);
-        if is_dropped {
-            self.note(false);
-        }
-        is_dropped
+        let written = written.filter(|written| written.template_hash.as_deref() == hash);
+        let Some(written) = written.filter(|_| service.source.delivery() == Delivery::ImageVolume) else {
+            return false;
+        };
+        self.note(written.mounts_model);
+        !written.mounts_model
     }
 
     fn note(&self, are_on: bool) {
-        let (now, before) = (if are_on { ON } else { OFF }, self.0.load(Ordering::Relaxed));
-        self.0.store(now, Ordering::Relaxed);
-        if now == OFF && before != OFF {
+        if are_on {
+            // A Deployment that has had the volume keeps it, so that it proves nothing against one that has lost it.
+            let _ = self.0.compare_exchange(UNKNOWN, ON, Ordering::Relaxed, Ordering::Relaxed);
+        } else if self.0.swap(OFF, Ordering::Relaxed) != OFF {
             tracing::warn!(
                 "this API server drops image volumes: pods fetch models in images themselves. Switch the feature gate ImageVolume on and restart the operator, to have nodes mount them"
             );
@@ -127,6 +128,7 @@ mod tests {
             volumes.learn(service, &asked("1"), found.as_ref())
         };
         assert!(!learns(&image(), Some(written("1", true))));
+        assert_eq!(volumes.0.load(Ordering::Relaxed), ON, "there is no need to ask");
         assert!(!learns(&image(), Some(written("0", false))), "it is the one before");
         assert!(!learns(&image(), None));
         assert!(!learns(&fixtures::valid(json!({})), Some(written("1", false))), "it has no such volume");

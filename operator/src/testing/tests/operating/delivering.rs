@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::world::{DEPLOYMENT, SERVICE, SOON, World};
+use crate::testing::{Fault, requests};
 
 fn image(reference: &str) -> Value {
     json!({"model": {"source": {"image": {"reference": reference}}}})
@@ -72,6 +73,20 @@ async fn image_volumes_that_are_switched_off_later_are_told_by_the_answer() {
     world.settles().await;
     assert_eq!((world.reason().as_str(), init_container(&world)), ("Serving", json!("fetch-model")));
     assert!(has_its_model(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_dry_run_is_refused_the_answer_to_the_write_tells() {
+    let mut world = World::new();
+    world.server.drop_image_volumes(true);
+    // As by a webhook that can't do without acting.
+    let refused = Fault::Refused(400, "admission webhook \"a\" does not support dry run");
+    world.server.faults().inject(requests("patch", "deployments").once(), refused);
+    world.ask_for(image("registry.example.com/models/reviews:3"));
+    world.start();
+    world.settles().await;
+    assert_eq!((world.reason().as_str(), init_container(&world)), ("Serving", json!("fetch-model")));
+    assert_eq!((delivery(&world, "reviews"), has_its_model(&world)), (json!("Fetched"), true));
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,17 +139,17 @@ impl Bucket {
         let built: Result<Arc<dyn ObjectStore>, StoreError> = match &self.store {
             Store::S3 { region } => {
                 let identity = if has("AWS_ACCESS_KEY_ID") { Identity::none() } else { Identity::aws() };
+                // What the pod's identity needs is in the environment. An endpoint there isn't the one that was allowed.
                 let mut builder = AmazonS3Builder::from_env()
                     .with_bucket_name(&self.name)
+                    .with_endpoint(self.s3_endpoint(region.as_deref()))
+                    .with_virtual_hosted_style_request(false)
                     .with_client_options(options)
                     .with_retry(retry)
                     .with_allow_http(is_open)
                     .with_http_connector(connector(identity)?);
                 if let Some(region) = region {
                     builder = builder.with_region(region);
-                }
-                if self.is_endpoint_given {
-                    builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
                 }
                 builder.build().map(|store| Arc::new(store) as _)
             }
@@ -201,6 +201,18 @@ impl Bucket {
                 self.shown()
             ))
         })
+    }
+
+    /// Where the bucket is: as it is said, else Amazon's own, in the region that is said or that the pod is in.
+    fn s3_endpoint(&self, region: Option<&str>) -> String {
+        let of_pod = || ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| env::var(name).ok());
+        if !self.is_endpoint_given
+            && region.is_none()
+            && let Some(region) = of_pod()
+        {
+            return Store::S3 { region: Some(region) }.default_endpoint();
+        }
+        self.endpoint.as_str().trim_end_matches('/').to_owned()
     }
 
     fn subject(&self, what: impl Into<String>) -> Subject {

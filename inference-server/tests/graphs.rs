@@ -167,3 +167,38 @@ fn no_ordinary_request_fails_beside_texts_that_fail_every_run() {
     let runs: u64 = server.series("sentiment_batch_size_count").unwrap();
     assert!(runs < 22_000, "no two texts have shared one of the {runs} runs, so this shows nothing");
 }
+
+/// Bytes of weights in a graph that is made for the next test.
+const WEIGHTS: u64 = 256 << 20;
+
+/// A message's field of bytes, up to its content of this length.
+fn head(field: u8, length: u64) -> Vec<u8> {
+    let mut bytes = vec![field << 3 | 2];
+    let mut rest = length;
+    while rest > 0x7f {
+        bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(u8::try_from(rest).unwrap());
+    bytes
+}
+
+#[test]
+fn weights_in_the_graphs_own_file_take_no_memory_before_they_are_used() {
+    let folder = with_graph("softmax.onnx", CONFIG);
+    // A message's parts may stand anywhere, so a tensor of zeros goes behind what is there: dims, float32, its name, its bytes.
+    let sides = [&[1 << 3][..], &head(0, WEIGHTS / 4)[1..], &[2 << 3, 1]].concat();
+    let tensor = [sides, head(8, 4), b"more".to_vec(), head(9, WEIGHTS)].concat();
+    let initializer = [head(5, tensor.len() as u64 + WEIGHTS), tensor].concat();
+    let graph = [head(7, initializer.len() as u64 + WEIGHTS), initializer].concat();
+    let file = fs::File::options().append(true).open(folder.file("model.onnx")).unwrap();
+    std::io::Write::write_all(&mut &file, &graph).unwrap();
+    file.set_len(file.metadata().unwrap().len() + WEIGHTS).unwrap();
+
+    let server = Server::start(&settings(&folder));
+    assert_eq!(server.predict("it is good")["label"], "good");
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < WEIGHTS / 1024, "{kilobytes} KiB at the most, of a model of {} KiB", WEIGHTS / 1024);
+}

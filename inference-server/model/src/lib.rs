@@ -9,6 +9,7 @@ mod held;
 mod identity;
 mod lenient;
 mod long_texts;
+mod mapped;
 mod model_json;
 mod onnx;
 mod quantization;

@@ -74,6 +74,10 @@ crds: ## Generate the CRD and docs/reference.md from operator/src/api
 proto: ## Generate the code of gRPC from its .proto
 	@UPDATE_PROTO=1 cargo test -q --locked -p kubesentiment-inference-server --test proto
 
+.PHONY: settings
+settings: ## Generate docs/settings.md from the server's settings
+	@UPDATE_SETTINGS=1 cargo test -q --locked -p kubesentiment-inference-server --lib the_documented_table
+
 .PHONY: docs
 docs: ## API documentation of the crates in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -98,15 +102,16 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
-	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-engine -p kubesentiment-kernels -p kubesentiment-model
+	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-engine -p kubesentiment-kernels -p kubesentiment-model -p kubesentiment-model-fetch
 
 .PHONY: fuzz
 fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (default 20)
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
-contract: onnxruntime ## The server against schemathesis, clients of version 1 and of Triton, and Python's ONNX Runtime
+contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe and the Hub, and Python's ONNX Runtime
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
+	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
 	@cargo test --locked -p kubesentiment-inference-server --test contract
 
 .PHONY: api-server
@@ -122,12 +127,12 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 	@e2e/cluster/selftest.sh
 
 # What the node is asked to do by programs of others that are slow to build. By hand, before a release.
-OTHERS := flux_ a_network_policy_
+OTHERS := flux_ a_network_policy_ a_bucket_
 
 .PHONY: test-all
-test-all: test ## All of `make test`, and the node with Flux and with kube-router
-	@e2e/cluster/build-tools.sh kube-router flux
-	@scripts/timed.sh "node with Flux and kube-router" \
+test-all: test ## All of `make test`, and the node with Flux, with kube-router, and with object stores
+	@e2e/cluster/build-tools.sh kube-router stores flux
+	@scripts/timed.sh "node with Flux, kube-router and object stores" \
 	  cargo test --locked -p kubesentiment-e2e --test node -- $(OTHERS)
 
 .PHONY: bench

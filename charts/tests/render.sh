@@ -41,6 +41,9 @@ refused /image/pullPolicy --set image.pullPolicy=Sometimes
 refused /image/digest --set image.digest=sha256:beef
 refused /image/repository --set image.repository=
 refused /serverImage/tag --set-json 'serverImage.tag=1.0'
+refused /modelHosts/0 --set 'modelHosts={https://models.example.com}'
+refused /modelHosts/0 --set 'modelHosts={*example.com}'
+refused /imageVolumes --set-string imageVolumes=off
 refused /watchNamespaces/0 --set 'watchNamespaces={Team_A}'
 refused /concurrency --set concurrency=0
 refused /podMonitor/interval --set podMonitor.interval=often
@@ -70,6 +73,10 @@ holds "a digest replaces the tag" 'container.image == "registry.example.com/op@s
 holds "serverImage becomes DEFAULT_IMAGE" \
   'container.env | any(.name == "DEFAULT_IMAGE" and .value == "registry.example.com:5000/server:1")' \
   --set serverImage.repository=registry.example.com:5000/server --set-string serverImage.tag=1
+holds "modelHosts and imageVolumes reach the operator" '
+  container.env | any(.name == "MODEL_HOSTS" and .value == "huggingface.co,*.example.com:8443,[2001:db8::1]:5000")
+    and any(.name == "IMAGE_VOLUMES" and .value == "never")' \
+  --set-json 'modelHosts=["huggingface.co","*.example.com:8443","[2001:db8::1]:5000"]' --set imageVolumes=never
 holds "watchNamespaces: a Role in each, no ClusterRole for the operator, the list in the environment" '
   def watching(kind): kind | map(select(.metadata.name == "kubesentiment-operator"));
   (watching(kind("Role")) | map(.metadata.namespace) | sort) == ["123", "team-a"]

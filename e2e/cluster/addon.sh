@@ -3,6 +3,7 @@
 #
 #   e2e/cluster/addon.sh metrics-server   the resource metrics API, for autoscaling
 #   e2e/cluster/addon.sh kube-router      enforces NetworkPolicies, by the node's firewall
+#   e2e/cluster/addon.sh stores           an S3 gateway, and emulators of Google's and Azure's object stores
 #   e2e/cluster/addon.sh flux             Flux's source-controller and kustomize-controller, in namespace flux-system
 #
 # One that runs is left alone. All are processes of the node, with an administrator's kubeconfig.
@@ -79,13 +80,34 @@ add_flux() {
   wait_for 60 "Flux's kustomize-controller" in_node curl --silent --fail http://127.0.0.1:9092/readyz
 }
 
+# Ports 7001 to 7003 of the node, each with the tiny model of the server's tests at three/ of its bucket or container `models`.
+add_stores() {
+  "$here/build-tools.sh" stores
+  command -v npm >/dev/null || "$here/deps.sh" nodejs npm
+  # Later ones want a newer Node.js than Debian has.
+  local azurite=$root/.cache/azurite model=$root/inference-server/tests/fixtures/three-labels stores=$state/stores
+  [[ -d $azurite/node_modules/azurite ]] || npm install --silent --no-fund --no-audit --prefix "$azurite" azurite@3.34.0
+  mkdir -p "$stores/s3/models" "$stores/gcs/models" "$stores/azure"
+  cp -r "$model" "$stores/s3/models/three"
+  cp -r "$model" "$stores/gcs/models/three"
+  start versitygw env ROOT_ACCESS_KEY=tester ROOT_SECRET_KEY=tester-secret \
+    "$bin/versitygw" --port "$node_ip:7001" posix "$stores/s3"
+  start fake-gcs-server "$bin/fake-gcs-server" -scheme http -host "$node_ip" -port 7002 -backend memory \
+    -data "$stores/gcs" -external-url "http://$node_ip:7002" -public-host "$node_ip:7002"
+  start azurite node "$azurite/node_modules/azurite/dist/src/blob/main.js" --silent --skipApiVersionCheck \
+    --disableTelemetry --location "$stores/azure" --blobHost "$node_ip" --blobPort 7003
+  wait_for 60 "the object stores" in_node bash -c "for port in 7001 7002 7003; do curl --silent --output /dev/null http://$node_ip:\$port/; done"
+  in_node python3 "$here/azure-blob.py" "http://$node_ip:7003" models "$model" three
+}
+
 lock
 for addon in "$@"; do
   case $addon in
     metrics-server) alive metrics-server || add_metrics_server ;;
     kube-router) alive kube-router || add_kube_router ;;
+    stores) { alive versitygw && alive fake-gcs-server && alive azurite; } || add_stores ;;
     flux) { alive source-controller && alive kustomize-controller; } || add_flux ;;
-    *) die "no addon '$addon'; there are metrics-server, kube-router and flux" ;;
+    *) die "no addon '$addon'; there are metrics-server, kube-router, stores and flux" ;;
   esac
   echo "$addon runs"
 done

@@ -53,6 +53,11 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts both on free ports of the loopback address, with all files in a folder of their own.
     pub async fn start() -> Result<Self, Failure> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with further arguments for the API server.
+    pub async fn start_with(further: &[&str]) -> Result<Self, Failure> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("kubesentiment-api-server-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
@@ -87,7 +92,7 @@ impl ApiServer {
         if !made.success() {
             return Err("openssl could not make a key".to_owned());
         }
-        let arguments = vec![
+        let mut arguments = vec![
             format!("--etcd-servers={}", url(etcd)),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={api}"),
@@ -99,6 +104,7 @@ impl ApiServer {
             format!("--service-account-key-file={}", at("key")),
             format!("--service-account-signing-key-file={}", at("key")),
         ];
+        arguments.extend(further.iter().map(ToString::to_string));
         processes.push(start(&folder, API_SERVER, &arguments)?);
 
         let mut config = Config::new(format!("https://127.0.0.1:{api}").parse().map_err(failure)?);

@@ -6,6 +6,7 @@ mod api_server {
     pub mod applying;
     pub mod children;
     pub mod counting;
+    pub mod delivering;
     pub mod documenting;
     pub mod electing;
     pub mod evicting;
@@ -20,7 +21,8 @@ mod api_server {
 use std::{process::ExitCode, sync::Arc};
 
 use api_server::{
-    applying, children, counting, documenting, electing, evicting, permitting, refusing, reporting, scaling, upgrading,
+    applying, children, counting, delivering, documenting, electing, evicting, permitting, refusing, reporting,
+    scaling, upgrading,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -73,6 +75,10 @@ fn main() -> ExitCode {
         Case::new("a_service_that_nobody_has_seen_says_so", |s| refusing::unseen(client(&s))),
         Case::new("pods_follow_the_content_of_their_config_map", |s| children::config_map(client(&s))),
         Case::new("an_api_that_comes_later_is_taken_up", |s| children::optional_apis(client(&s))),
+        Case::new("a_model_is_delivered_as_its_source_says", |s| delivering::sources(client(&s))),
+        Case::new("a_claim_that_grows_is_left_as_large", |s| delivering::claim(client(&s))),
+        Case::new("a_claim_that_can_not_change_says_so_and_heals", |s| delivering::immutable_claim(client(&s))),
+        Case::new("without_image_volumes_pods_fetch", |_| delivering::without_image_volumes()),
         Case::new("of_two_candidates_one_leads", |s| electing::handover(client(&s))),
         Case::new("a_pod_that_its_node_evicts_leaves_its_service", |s| evicting::taken_out(client(&s))),
         Case::new("a_budget_keeps_a_pod_that_its_node_evicts", |s| evicting::kept(client(&s))),

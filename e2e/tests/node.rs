@@ -18,6 +18,7 @@ mod node {
     pub mod rolling;
     pub mod running;
     pub mod serving;
+    pub mod sourcing;
 }
 
 use std::{process::ExitCode, sync::Arc};
@@ -26,7 +27,7 @@ use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
 use node::{
     autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, releasing,
-    rolling, running, serving,
+    rolling, running, serving, sourcing,
 };
 use tokio::runtime::Runtime;
 
@@ -71,6 +72,13 @@ fn main() -> ExitCode {
         case("a_bad_setting_is_named", failing::bad_setting),
         case("a_missing_secret_is_named", failing::missing_secret),
         case("a_limit_below_the_model_is_named", failing::out_of_memory),
+        case("a_model_comes_from_a_hub_that_breaks_off", sourcing::hub),
+        case("a_source_that_refuses_lies_or_attacks_is_told", sourcing::broken),
+        case("a_kept_model_is_fetched_once", sourcing::kept),
+        case("a_volume_without_room_is_told", sourcing::full_disk),
+        case("a_model_comes_from_a_claim", sourcing::claimed),
+        case("a_model_comes_in_an_image", sourcing::image),
+        case("a_bucket_of_each_kind_has_models", sourcing::buckets),
         case("a_kind_that_isnt_installed_is_named", depending::late_api),
         case("a_pod_that_fits_nowhere_is_told", failing::unschedulable),
         case("an_exceeded_quota_is_told", failing::quota),

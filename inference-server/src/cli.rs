@@ -2,9 +2,9 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{config::VARIABLES, version};
+use crate::{config, model_command::ModelCommand, version};
 
 /// Serves a text classification model over HTTP.
 #[derive(Debug, Parser)]
@@ -19,6 +19,17 @@ pub struct Arguments {
     /// Read texts, one a line, from a file (- for standard input), and print their drift baseline.
     #[arg(long, value_name = "FILE")]
     pub make_drift_baseline: Option<PathBuf>,
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What is done in place of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at a model, try it, or pack it.
+    #[command(subcommand)]
+    Model(ModelCommand),
 }
 
 impl Arguments {
@@ -33,7 +44,7 @@ impl Arguments {
 /// The table of environment variables.
 fn variables() -> String {
     let mut table = String::from("Environment variables:\n");
-    for variable in VARIABLES {
+    for variable in config::variables() {
         let default = match variable.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),

@@ -14,7 +14,7 @@ pub mod inference_log;
 pub mod jobs;
 pub mod logging;
 pub mod metrics;
-pub mod occlusion;
+pub mod model_command;
 pub mod open_inference;
 pub mod outgoing;
 pub mod predict;

@@ -19,14 +19,15 @@ use std::{
 use futures::future::join_all;
 
 use crate::{
-    cli::Arguments,
-    config::{Config, ConfigError, LogFormat, Reader, Settings},
+    cli::{Arguments, Command},
+    config::{self, Config, ConfigError, LogFormat, Reader, Settings},
     cpus,
     drift::{self, MakeError},
     grpc,
     http::{self, App},
     inference_log::InferenceLog,
     logging,
+    model_command::{self, ModelCommand},
     secrets::masked_sentence,
     startup::{self, StartError},
     traces::Traces,
@@ -57,6 +58,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&settings, error),
     };
+    if let Some(Command::Model(command)) = &arguments.command {
+        return run_command(command, &config);
+    }
     if let Some(texts) = &arguments.make_drift_baseline {
         return make_drift_baseline(&config, texts);
     }
@@ -101,8 +105,19 @@ async fn return_memory() {
 fn refuse(settings: &Settings, error: ConfigError) -> ExitCode {
     logging::start(tracing::Level::INFO, LogFormat::Json);
     let error = StartError::from(error);
-    error.write_termination_log(Reader::new(settings).raw("MLOPS_TERMINATION_LOG").as_ref());
+    error.write_termination_log(Reader::new(settings).termination_log());
     fail(&error)
+}
+
+/// Looks at a model in place of serving it.
+fn run_command(command: &ModelCommand, config: &Config) -> ExitCode {
+    match model_command::run(command, config, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", masked_sentence(&error.to_string()));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints the baseline of a file's texts, or of standard input's.
@@ -137,9 +152,10 @@ async fn finish(ports: [Option<Connections>; 2]) {
 async fn serve(mut config: Config, started: Instant) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Threads)?;
     // Before the model is loaded, so that liveness is answered from the start.
-    let listeners = Listeners::bind(config.host, config.port)?;
-    let management = config.management_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
-    let calls = config.grpc_port.map(|port| Listeners::bind(config.host, port)).transpose()?;
+    let bind = |port, setting| Listeners::bind(config.host, port).map_err(|error| error.of_port(setting));
+    let listeners = bind(config.port, &config::PORT)?;
+    let management = config.management_port.map(|port| bind(port, &config::MANAGEMENT_PORT)).transpose()?;
+    let calls = config.grpc_port.map(|port| bind(port, &config::GRPC_PORT)).transpose()?;
     config.port = listeners.port;
     config.grpc_port = calls.as_ref().map(|calls| calls.port);
     config.management_port = management.as_ref().map(|management| management.port);

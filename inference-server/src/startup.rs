@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{
     access::Guard,
     cache::{Cache, Connector, Redis},
-    config::{ConfigError, DriftConfig, Reader, Settings},
+    config::{ConfigError, DriftConfig, Reader, Setting, Settings},
     cpus,
     drift::{Baseline, BaselineError, Monitor, Origin, Predictions, baseline},
     http::App,
@@ -43,8 +43,10 @@ pub enum StartError {
     #[error("InvalidConfig: {0}")]
     Baseline(#[from] BaselineError),
     /// The address can't be listened on.
-    #[error("StartFailed: can't listen on {address}: {source}")]
+    #[error("StartFailed: can't listen on {address}: {source}{}", setting.map_or(String::new(), |name| format!("; {name} sets another port")))]
     Listen {
+        /// The setting of its port.
+        setting: Option<&'static str>,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -62,6 +64,16 @@ pub enum StartError {
     /// Threads can't be started.
     #[error("StartFailed: can't start threads: {0}")]
     Threads(io::Error),
+}
+
+impl StartError {
+    /// Names the setting of the port that can't be listened on.
+    pub(crate) fn of_port(mut self, port: &'static Setting<u16>) -> Self {
+        if let Self::Listen { setting, .. } = &mut self {
+            *setting = Some(port.name());
+        }
+        self
+    }
 }
 
 impl From<ModelError> for StartError {

@@ -1,5 +1,5 @@
-//! The server against programs that others wrote: schemathesis, a client of version 1, those of Triton and
-//! of the Hub, and Python's ONNX Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
+//! The server against programs that others wrote: schemathesis, a client of version 1, those of Triton, `KServe` and
+//! the Hub, and Python's tokenizers and ONNX Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
 
 mod common;
 
@@ -10,6 +10,8 @@ use std::{
 };
 
 use common::{Server, json};
+use engine::Tokenize;
+use model::{LongTexts, Reading, Tokenizer, TokenizerFiles};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,7 +27,11 @@ fn program(name: &str) -> String {
 
 /// Python with the packages that `make contract` fetches.
 fn python() -> Command {
-    let packages = root().join(".cache/contract");
+    python_with("contract")
+}
+
+fn python_with(folder: &str) -> Command {
+    let packages = root().join(".cache").join(folder);
     assert!(packages.is_dir(), "there are no packages in {}: run `make contract`", packages.display());
     let mut command = Command::new("python3");
     command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -92,6 +98,41 @@ fn the_hubs_client_classifies_texts() {
 fn tritons_client_is_served_over_grpc() {
     let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
     println!("{}", run(python().args([&program("triton_grpc_client.py"), &server.grpc_address, KEY, "default"])));
+}
+
+#[test]
+fn kserves_client_is_served_by_all_three_protocols() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
+    let program = program("kserve_client.py");
+    println!("{}", run(python_with("kserve").args([&program, &server.address, &server.grpc_address, KEY])));
+}
+
+/// Tokenizers as transformers writes them, over sentences of a book.
+#[test]
+fn ids_of_every_family_are_those_of_pythons_tokenizers() {
+    let sentences = common::fixture("sentences.txt");
+    let texts = fs::read_to_string(&sentences).unwrap();
+    let mut families = 0;
+    for folder in fs::read_dir(common::fixture("families")).unwrap().map(|entry| entry.unwrap().path()) {
+        let file = folder.join("tokenizer.json");
+        if !file.is_file() {
+            continue;
+        }
+        let expected = run(python().arg(program("ids.py")).arg(&file).arg(&sentences));
+        let reading = Reading { max_tokens: 4096, long_texts: LongTexts::Cut, split_special_tokens: false };
+        let tokenizer = Tokenizer::load(&TokenizerFiles::Whole(file.clone()), reading).unwrap();
+        for (text, expected) in texts.lines().zip(expected.lines()) {
+            let expected: Vec<u32> = serde_json::from_str(expected).unwrap();
+            assert_eq!(
+                tokenizer.tokenize(&text.into()).unwrap().windows[0].ids,
+                expected,
+                "{}: {text}",
+                file.display()
+            );
+        }
+        families += 1;
+    }
+    assert_eq!(families, 12);
 }
 
 #[derive(Debug, Deserialize)]

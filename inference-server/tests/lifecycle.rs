@@ -150,6 +150,13 @@ fn a_failed_start_says_why_in_one_sentence() {
     let sentence = failure("no-model", &[("MLOPS_ONNX_MODEL_PATH", "/nowhere")]);
     assert!(sentence.starts_with("ModelLoadFailed: model path /nowhere can't be read: "), "{sentence}");
 
+    let digest = model::digest_of(&common::default_model()).unwrap().to_string();
+    let another = format!("sha256:{}", "0".repeat(64));
+    let sentence = failure("another-model", &[("MLOPS_MODEL_DIGEST", &another)]);
+    let expected =
+        format!("the model's digest is {digest}, not {another} as MLOPS_MODEL_DIGEST has it: it isn't served");
+    assert_eq!(sentence, format!("ModelLoadFailed: {expected}"));
+
     let sentence = failure("no-library", &[("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")]);
     assert!(sentence.starts_with("ModelLoadFailed: ONNX Runtime can't be loaded ("), "{sentence}");
     assert!(sentence.contains("set ORT_DYLIB_PATH to its libonnxruntime.so"), "{sentence}");
@@ -158,8 +165,11 @@ fn a_failed_start_says_why_in_one_sentence() {
     let port = taken.local_addr().unwrap().port().to_string();
     let sentence = failure("taken-port", &[("MLOPS_PORT", &port)]);
     assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
-    let sentence = failure("taken-management-port", &[("MLOPS_MANAGEMENT_PORT", &port)]);
-    assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+    for setting in ["MLOPS_MANAGEMENT_PORT", "MLOPS_GRPC_PORT"] {
+        let sentence = failure("taken-other-port", &[(setting, &port)]);
+        assert!(sentence.starts_with(&format!("StartFailed: can't listen on 127.0.0.1:{port}: ")), "{sentence}");
+        assert!(sentence.ends_with(&format!("; {setting} sets another port")), "{sentence}");
+    }
     let sentence = failure("one-port-for-both", &[("MLOPS_PORT", "8081"), ("MLOPS_MANAGEMENT_PORT", "8081")]);
     assert!(
         sentence.starts_with("InvalidConfig: MLOPS_MANAGEMENT_PORT is 8081, which is MLOPS_PORT already"),
@@ -198,7 +208,10 @@ fn a_broken_model_directory_says_which_file() {
     let path = folder.0.to_str().unwrap().to_owned();
     let setting = [("MLOPS_ONNX_MODEL_PATH", path.as_str())];
     let sentence = failure("broken-1", &setting);
-    assert_eq!(sentence, format!("ModelLoadFailed: model directory {path} holds no *.onnx file"));
+    assert!(
+        sentence.starts_with(&format!("ModelLoadFailed: model directory {path} holds no *.onnx file; ")),
+        "{sentence}"
+    );
 
     for file in ["config.json", "tokenizer.json", "model.onnx"] {
         fs::copy(common::fixture("three-labels").join(file), folder.file(file)).unwrap();
@@ -214,10 +227,8 @@ fn a_broken_model_directory_says_which_file() {
 
     fs::remove_file(folder.file("tokenizer.json")).unwrap();
     let sentence = failure("broken-4", &setting);
-    assert!(
-        sentence.starts_with(&format!("ModelLoadFailed: model path {path}/tokenizer.json can't be read")),
-        "{sentence}"
-    );
+    let expected = format!("ModelLoadFailed: model directory {path} holds no tokenizer.json; transformers writes it: ");
+    assert!(sentence.starts_with(&expected), "{sentence}");
 
     fs::copy(common::fixture("three-labels/tokenizer.json"), folder.file("tokenizer.json")).unwrap();
     fs::write(folder.file("config.json"), r#"{"id2label":{"0":"a","1":"b"}}"#).unwrap();

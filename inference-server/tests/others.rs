@@ -4,6 +4,11 @@
 
 mod common;
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use common::{Server, assert_keys, json};
 use serde_json::{Value, json};
 
@@ -164,17 +169,93 @@ fn vllm_and_infinity() {
     assert_eq!(get(&only, "/v1/models").1["data"][0]["id"], "default");
 }
 
+/// The keys of an error's body by path, and of what is in it.
+type Form = (&'static str, fn(&str) -> Value, &'static [&'static str], &'static [&'static str]);
+
+/// Each protocol over HTTP, with the body of a text and the form of its errors.
+const FORMS: [Form; 6] = [
+    ("/api/v1/predict", |text| json!({ "text": text }), &["detail", "error_code", "error_message"], &[]),
+    ("/v2/models/default/infer", infer, &["error"], &[]),
+    ("/v1/models/default:predict", |text| json!({ "instances": [text] }), &["error"], &[]),
+    ("/predict", |text| json!({ "inputs": text }), &["error", "error_type"], &[]),
+    ("/", |text| json!({ "inputs": text }), &["error", "error_type"], &[]),
+    ("/classify", |text| json!({ "input": text }), &["error"], &["message", "type", "param", "code"]),
+];
+
+fn infer(text: &str) -> Value {
+    json!({ "inputs": [{ "name": "text", "shape": [1], "datatype": "BYTES", "data": [text] }] })
+}
+
+fn assert_form(answer: &Value, (path, _, keys, inner): &Form) {
+    for key in *keys {
+        assert!(answer.get(key).is_some(), "{path}: {answer}");
+    }
+    for key in *inner {
+        assert!(answer["error"].get(key).is_some(), "{path}: {answer}");
+    }
+}
+
 #[test]
-fn a_server_that_is_not_ready_says_so_in_each_form() {
-    // Batches take their place before the body is read, so it is the model that isn't there.
-    let server = Server::listening(&[]);
-    for (path, body) in [
-        ("/v1/models/default:predict", json!({ "instances": [TEXT] })),
-        ("/predict", json!({ "inputs": TEXT })),
-        ("/classify", json!({ "input": TEXT })),
-    ] {
-        let (status, answer) = post(&server, path, &body);
-        // It may have become ready meanwhile.
-        assert!(status == 200 || status == 503 && answer.get("error").is_some(), "{path} {status} {answer}");
+fn an_overload_is_told_in_each_form_with_the_time_to_come_back() {
+    let server = Server::start(&[
+        ("MLOPS_QUEUE_CAPACITY", "1"),
+        ("MLOPS_THREADS", "1"),
+        ("MLOPS_PREDICTION_CACHE_ENABLED", "false"),
+    ]);
+    for form in &FORMS {
+        let (path, body, ..) = form;
+        let url = format!("http://{}{path}", server.address);
+        let body = body(&"slow and long ".repeat(36)).to_string();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let calls: Vec<_> = (0..24).map(|_| scope.spawn(|| server.agent.post(&url).send(&body).unwrap())).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        });
+        let mut refused = 0;
+        for mut answer in answers.into_iter().filter(|answer| answer.status() != 200) {
+            assert_eq!(answer.status(), 503, "{path}");
+            assert_eq!(answer.headers()["retry-after"], "1", "{path}");
+            assert_form(&json(&mut answer), form);
+            refused += 1;
+        }
+        assert!(refused > 0, "24 calls at once to {path} fit into a queue of one");
+    }
+}
+
+#[test]
+fn a_text_that_is_too_long_and_a_missing_key_are_told_in_each_form() {
+    let server = Server::start(&[("MLOPS_API_KEY", KEY), ("MLOPS_MAX_TEXT_LENGTH", "600")]);
+    for form in &FORMS {
+        let (path, body, ..) = form;
+        let (status, answer) = post(&server, path, &body(&"a".repeat(601)));
+        assert!([400, 422].contains(&status), "{path}: {status}");
+        assert!(answer.to_string().contains("600"), "{path} says how long a text may be: {answer}");
+        assert_form(&answer, form);
+        let mut refused =
+            server.agent.post(format!("http://{}{path}", server.address)).send(body("a").to_string()).unwrap();
+        assert_eq!(refused.status(), 401, "{path}");
+        assert_form(&json(&mut refused), form);
+    }
+}
+
+#[test]
+fn a_server_that_stops_is_not_ready_by_any_protocol() {
+    let server = Server::start(&[("MLOPS_DRAIN_SECONDS", "5")]);
+    let probes = ["/api/v1/ready", "/readyz", "/v2/health/ready", "/v2/models/default/ready", "/health"];
+    let status = |path: &str| server.agent.get(format!("http://{}{path}", server.address)).call().unwrap().status();
+    for path in probes {
+        assert_eq!(status(path), 200, "{path}");
+    }
+    server.signal("TERM");
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while status(probes[0]) != 503 {
+        assert!(Instant::now() < deadline, "it is ready two seconds after SIGTERM");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for path in &probes[1..4] {
+        assert_eq!(status(path), 503, "{path}");
+    }
+    for form in &FORMS {
+        let (path, body, ..) = form;
+        answered(&server, path, &body(TEXT));
     }
 }

@@ -4,11 +4,11 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
-use engine::{Encoding, Tokenize, TokenizeError, Tokens};
+use engine::{Encoding, Input, Tokenize, TokenizeError, Tokens};
 use model::LongTexts;
-use model::{Reading, Tokenizer};
+use model::{Reading, Tokenizer, TokenizerFiles};
 use serde::{Deserialize, de::DeserializeOwned};
 
 const READING: Reading = Reading { max_tokens: 512, long_texts: LongTexts::Cut, split_special_tokens: true };
@@ -29,7 +29,7 @@ struct Named {
 }
 
 fn rows<T: DeserializeOwned>(name: &str) -> Vec<T> {
-    let rows: Vec<T> = serde_json::from_str(&std::fs::read_to_string(common::fixture(name)).unwrap()).unwrap();
+    let rows: Vec<T> = serde_json::from_str(&fs::read_to_string(common::fixture(name)).unwrap()).unwrap();
     assert!(rows.len() > 30);
     rows
 }
@@ -42,7 +42,7 @@ fn file(tokenizer: &str) -> PathBuf {
 }
 
 fn load(tokenizer: &str, reading: Reading) -> Tokenizer {
-    Tokenizer::load(&file(tokenizer), reading).unwrap()
+    Tokenizer::load(&TokenizerFiles::Whole(file(tokenizer)), reading).unwrap()
 }
 
 fn only_window(encoding: Encoding) -> Tokens {
@@ -110,7 +110,10 @@ fn a_long_text_is_refused_with_both_numbers_where_that_is_asked_for() {
 
 #[test]
 fn a_tokenizer_that_leaves_no_room_for_a_text_is_refused() {
-    let error = Tokenizer::load(&file("words"), Reading { max_tokens: 2, ..READING }).err().unwrap().to_string();
+    let error = Tokenizer::load(&TokenizerFiles::Whole(file("words")), Reading { max_tokens: 2, ..READING })
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.ends_with("it puts 2 special tokens around a text, and 2 are read in all"), "{error}");
 }
 
@@ -149,4 +152,40 @@ fn a_name_that_the_model_itself_would_find_is_spelled_out() {
     assert_eq!(only_window(words.tokenize(&"love [SEP] hate".into()).unwrap()).ids, [2, 4, 1, 1, 5, 3]);
     // The unknown stands for much that a text may hold.
     assert_eq!(only_window(words.tokenize(&"love lamps [UNK]".into()).unwrap()).ids, [2, 4, 1, 1, 3]);
+}
+
+/// Also where a tokenizer's files are those from before there was a `tokenizer.json`.
+#[test]
+fn ids_of_every_family_are_pythons() {
+    let families = common::fixture("families");
+    let texts: Vec<String> = serde_json::from_str(&fs::read_to_string(families.join("texts.json")).unwrap()).unwrap();
+    let mut tokenizers = 0;
+    for folder in fs::read_dir(&families).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let ids: Vec<Vec<u32>> = serde_json::from_str(&fs::read_to_string(folder.join("ids.json")).unwrap()).unwrap();
+        for place in [folder.clone(), folder.join("old")].into_iter().filter(|place| place.is_dir()) {
+            let files = TokenizerFiles::find(&place).unwrap();
+            let reading = Reading { split_special_tokens: false, ..READING };
+            let tokenizer = Tokenizer::load(&files, reading).unwrap();
+            for (text, ids) in texts.iter().zip(&ids) {
+                let encoding = tokenizer.tokenize(&text.as_str().into()).unwrap();
+                assert_eq!(only_window(encoding).ids, *ids, "{}: {text}", place.display());
+            }
+            tokenizers += 1;
+        }
+    }
+    assert_eq!((tokenizers, texts.len()), (16, 28));
+}
+
+#[test]
+fn pairs_of_every_family_have_the_tokens_of_their_kind_between_them() {
+    for (family, between) in
+        [("bert", "[SEP]"), ("roberta", "</s></s>"), ("albert", "[SEP]"), ("xlm-roberta", "</s></s>")]
+    {
+        let files = TokenizerFiles::find(&common::fixture("families").join(family)).unwrap();
+        let tokenizer = Tokenizer::load(&files, READING).unwrap();
+        let tokens = |ids: &[u32]| ids.iter().filter_map(|id| tokenizer.token(*id)).collect::<Vec<_>>().concat();
+        let input = Input { text: "good".into(), pair: Some("bad".into()) };
+        let pair = tokens(&only_window(tokenizer.tokenize(&input).unwrap()).ids);
+        assert!(pair.contains(between), "{family}: {pair}");
+    }
 }

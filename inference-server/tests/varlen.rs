@@ -193,9 +193,8 @@ fn a_graph_that_was_made_of_another_model_is_not_used() {
     fs::write(&model, changed).unwrap();
 
     let server = start(folder.0.to_str().unwrap());
-    let warning = server.line(
-        "this graph was made of another model than is here, so batches are padded; scripts/prepare-model.py makes it anew",
-    );
+    let warning = server
+        .line("this graph was made of another model than is here, so batches are padded; prepare-model makes it anew");
     assert!(warning["file"].as_str().unwrap().ends_with("model.onnx.varlen"));
     assert_eq!(server.line("ready")["padding"], true);
     // How much of it there is depends on how busy the machine was when the server learnt what padding costs.

@@ -7,7 +7,7 @@ use std::fmt;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{Service, ServiceAccount},
+    core::v1::{PersistentVolumeClaim, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
@@ -17,19 +17,20 @@ use serde_json::Value;
 
 use crate::{
     build::{
-        Children,
+        Children, MODEL_CLAIM_SUFFIX,
         external::{GrpcRoute, HttpRoute, PodMonitor},
     },
     facts,
 };
 
-/// A kind of child, in the order in which children are written: pods need the account to be admitted, should never run
-/// without their policy, and the Service's address should exist when the first is ready. Then what refers to the pods.
+/// A kind of child, in the order in which children are written: pods need the account to be admitted and the claim to get
+/// a node, should never run without their policy, and the Service's address should exist when the first is ready. Then what refers to the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are those of the kinds")]
 pub enum ChildKind {
     ServiceAccount,
     NetworkPolicy,
+    PersistentVolumeClaim,
     Service,
     Deployment,
     HorizontalPodAutoscaler,
@@ -43,6 +44,8 @@ pub enum ChildKind {
 pub struct Declaration {
     /// Which one.
     pub kind: ChildKind,
+    /// What the name of the one that a service has is made of, after the service's.
+    pub suffix: &'static str,
     /// Where the API server has it.
     pub resource: fn() -> ApiResource,
     /// The objects of it that a service asks for.
@@ -65,6 +68,8 @@ pub enum ChildFacts {
     Deployment(Box<facts::Deployment>),
     /// Of the autoscaler.
     Autoscaler(Box<facts::Autoscaler>),
+    /// Of the claim.
+    Claim(Box<facts::Claim>),
     /// Of the route.
     Route(Box<facts::Route>),
 }
@@ -74,6 +79,12 @@ impl ChildFacts {
     #[must_use]
     pub fn deployment(&self) -> Option<&facts::Deployment> {
         if let Self::Deployment(facts) = self { Some(facts) } else { None }
+    }
+
+    /// Those of a claim.
+    #[must_use]
+    pub fn claim(&self) -> Option<&facts::Claim> {
+        if let Self::Claim(facts) = self { Some(facts) } else { None }
     }
 
     /// Those of an autoscaler.
@@ -115,6 +126,7 @@ impl fmt::Display for MissingApi {
 /// Nothing special: it is there in each cluster, and nothing is read of it.
 const PLAIN: Declaration = Declaration {
     kind: ChildKind::Service,
+    suffix: "",
     resource: || ApiResource::erase::<Service>(&()),
     built: |_| Vec::new(),
     facts: |_| ChildFacts::None,
@@ -123,7 +135,7 @@ const PLAIN: Declaration = Declaration {
 };
 
 /// All kinds, in the order of [`ChildKind`].
-pub static KINDS: [Declaration; 9] = [
+pub static KINDS: [Declaration; 10] = [
     Declaration {
         kind: ChildKind::ServiceAccount,
         resource: || ApiResource::erase::<ServiceAccount>(&()),
@@ -134,6 +146,14 @@ pub static KINDS: [Declaration; 9] = [
         kind: ChildKind::NetworkPolicy,
         resource: || ApiResource::erase::<NetworkPolicy>(&()),
         built: |children| json(children.network_policy.as_ref()),
+        ..PLAIN
+    },
+    Declaration {
+        kind: ChildKind::PersistentVolumeClaim,
+        suffix: MODEL_CLAIM_SUFFIX,
+        resource: || ApiResource::erase::<PersistentVolumeClaim>(&()),
+        built: |children| json(children.model_claim.as_ref()),
+        facts: |object| read(object, |claim| ChildFacts::Claim(facts::Claim::of(claim).into())),
         ..PLAIN
     },
     Declaration { kind: ChildKind::Service, built: |children| json(Some(&children.service)), ..PLAIN },

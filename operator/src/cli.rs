@@ -9,6 +9,7 @@ use crate::{
     api::{self, MANAGER},
     crd_yaml,
     image::{DEFAULT_ARCHITECTURE, ImageReference},
+    image_volumes::ImageVolumePolicy,
     reference, rollouts,
     runtime::{
         logging::LogFormat,
@@ -46,6 +47,13 @@ pub struct Run {
     /// Architectures that this image is built for, separated by commas; pods of it go to no other nodes. Any when empty
     #[arg(long, env, value_delimiter = ',', default_value = DEFAULT_ARCHITECTURE)]
     pub(crate) image_architectures: Vec<String>,
+    /// Hosts and registries that models may come from, separated by commas, such as
+    /// huggingface.co,*.example.com,registry.example.com:5000. Any when empty
+    #[arg(long, env, value_delimiter = ',')]
+    pub(crate) model_hosts: Vec<String>,
+    /// How models in OCI images come to the pods: the nodes mount them where the API server allows it, or never
+    #[arg(long, env, value_enum, default_value_t = ImageVolumePolicy::Auto, ignore_case = true)]
+    pub(crate) image_volumes: ImageVolumePolicy,
     /// Where /metrics, /healthz and /readyz are served
     #[arg(long, env, default_value = "0.0.0.0:8080")]
     pub(crate) listen_address: SocketAddr,

@@ -1,8 +1,10 @@
 //! The Custom Resource Definition as YAML. What is small stands on one line: the schemas of Kubernetes' own types are
 //! deep, and half of the file would be the space before their lines.
 
+use std::borrow::Cow;
+
 /// The widest line that is made, in characters.
-const WIDEST: usize = 120;
+const WIDEST: usize = 180;
 
 /// The same YAML with each small list and map on the line of its key.
 ///
@@ -46,11 +48,28 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// A field at this depth, if its value is small.
-fn field(line: &str, depth: usize) -> Option<&str> {
+/// A field at this depth, if its value has a form for a line that it shares with others.
+fn field(line: &str, depth: usize) -> Option<String> {
     let field = line.trim_start();
     let (key, value) = field.split_once(": ")?;
-    (indent(line) == depth && is_plain(key) && is_small(value)).then_some(field)
+    if indent(line) != depth || !is_plain(key) {
+        return None;
+    }
+    Some(format!("{key}: {}", inside_of_brackets(value)?))
+}
+
+/// A value as it is written inside of brackets: a sentence is one as it stands, and signs of brackets need quotes.
+fn inside_of_brackets(value: &str) -> Option<Cow<'_, str>> {
+    let is_quoted = value.len() > 1 && value.starts_with('\'') && value.ends_with('\'');
+    if is_small(value) || is_quoted {
+        return Some(value.into());
+    }
+    // A block of lines, an alias and the like are none of ours to change.
+    if !value.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '^') {
+        return None;
+    }
+    let has_signs = value.contains([',', '[', ']', '{', '}']) || value.ends_with(':');
+    Some(if has_signs { format!("'{}'", value.replace('\'', "''")).into() } else { value.into() })
 }
 
 fn is_small(value: &str) -> bool {
@@ -74,15 +93,22 @@ mod tests {
     fn what_is_small_stands_on_one_line() {
         let yaml =
             "a:\n  b:\n    type: string\n  c:\n    items:\n      type: integer\n    maximum: '1'\nd:\n- x\n- y\n";
-        assert_eq!(
-            compact(yaml),
-            "a:\n  b: {type: string}\n  c:\n    items: {type: integer}\n    maximum: '1'\nd: [x, y]\n"
-        );
+        assert_eq!(compact(yaml), "a: {b: {type: string}, c: {items: {type: integer}, maximum: '1'}}\nd: [x, y]\n");
     }
 
     #[test]
-    fn what_is_long_or_has_signs_stays() {
-        for yaml in ["a:\n  b: 'x, y'\n", "a:\n- b: c\n", "a:\n  b: |-\n    c:\n    - d e\n"] {
+    fn a_sentence_stands_as_it_is_and_signs_are_put_into_quotes() {
+        let yaml = "a:\n  description: A name, or none.\n  hint: 'It''s: {}'\n  other: What it is\n  pattern: ^[a-z]{3}('s)?$\n";
+        let expected =
+            "a: {description: 'A name, or none.', hint: 'It''s: {}', other: What it is, pattern: '^[a-z]{3}(''s)?$'}\n";
+        assert_eq!(compact(yaml), expected);
+        let read = |text: &str| serde_yaml::from_str::<Value>(text).unwrap();
+        assert_eq!(read(expected), read(yaml));
+    }
+
+    #[test]
+    fn what_is_long_or_a_block_stays() {
+        for yaml in ["a:\n- b: c\n", "a:\n  b: |-\n    c:\n    - d e\n", "a:\n  b: &c d\n", "a:\n  b: \"x\\n\"\n"] {
             assert_eq!(compact(yaml), yaml);
         }
         let long = format!("a:\n  b: {}\n", "x".repeat(WIDEST));

@@ -83,6 +83,12 @@ impl ImageReference {
         }
     }
 
+    /// The image without tag or digest.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
     /// The version as a label value: the tag, or the first twelve digits of the digest.
     #[must_use]
     pub fn version_label(&self) -> String {

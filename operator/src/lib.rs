@@ -19,6 +19,7 @@ pub mod facts;
 mod fixtures;
 mod hash;
 pub mod image;
+pub mod image_volumes;
 mod lock;
 mod memory;
 pub mod metrics;

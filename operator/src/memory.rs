@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    api::{SentimentServiceStatus, ServiceRef, Stored},
+    api::{Delivery, ModelStatus, SentimentServiceStatus, ServiceRef, Stored},
     children::ChildKind,
     digests::Digest,
     facts::{self, Eviction},
@@ -72,6 +73,21 @@ struct State {
     warning: Option<(Uid, Option<Arc<str>>, Instant)>,
     /// What is known of the model's digest, until the status has it.
     digest: Option<DigestKnown>,
+    /// The pod that was last asked for it for itself.
+    asked_pod: Option<AskedPod>,
+    /// The last model of which the digest was known: a rollout takes it out of the status.
+    model: Option<(String, String)>,
+}
+
+/// A pod that was asked for its model's digest for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedPod {
+    /// Name of its ReplicaSet.
+    pub(crate) replica_set: Arc<str>,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// When it was made.
+    pub(crate) created: Timestamp,
 }
 
 /// What a ReplicaSet's pods were asked for their model's digest.
@@ -316,6 +332,37 @@ impl Memory {
         self.change_digest(replica_set, |known| known.state = DigestState::Failed { until });
     }
 
+    /// The pod of a ReplicaSet that was last asked for its model's digest for itself, and when it was made.
+    pub(crate) fn asked_pod(&self, replica_set: &str) -> Option<(Timestamp, Arc<str>)> {
+        let asked = lock(&self.state).asked_pod.clone();
+        asked.filter(|asked| *asked.replica_set == *replica_set).map(|asked| (asked.created, asked.name))
+    }
+
+    /// Notes a pod that is asked.
+    pub(crate) fn note_asked_pod(&self, asked: AskedPod) {
+        lock(&self.state).asked_pod = Some(asked);
+    }
+
+    /// Notes the model that a status told before this operator looked at the service.
+    pub(crate) fn model_before(&self, told: &ModelStatus) {
+        if let ModelStatus { source, digest: Some(digest), .. } = told {
+            lock(&self.state).model.get_or_insert_with(|| (source.clone(), digest.clone()));
+        }
+    }
+
+    /// Notes the model that a status tells, and says how it differs from the one before it, where the same source had
+    /// another. The image's own changes with the image.
+    pub(crate) fn model_changed(&self, told: &ModelStatus) -> Option<String> {
+        let ModelStatus { source, digest: Some(digest), delivery, .. } = told else { return None };
+        let before = lock(&self.state).model.replace((source.clone(), digest.clone()));
+        let (_, old) = before.filter(|(of, old)| of == source && old != digest)?;
+        (*delivery != Some(Delivery::Builtin)).then(|| {
+            format!(
+                "{source} holds another model than before, {digest} in place of {old}: set spec.model.digest, or name a commit or a digest in the source, where that must not happen"
+            )
+        })
+    }
+
     /// What is said of a ReplicaSet whose place another has taken comes too late.
     fn change_digest(&self, replica_set: &str, change: impl FnOnce(&mut DigestKnown)) {
         if let Some(known) = lock(&self.state).digest.as_mut().filter(|known| &*known.replica_set == replica_set) {
@@ -330,65 +377,4 @@ impl Memory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service() -> ServiceRef {
-        ServiceRef::new("reviews").within("demo")
-    }
-
-    #[test]
-    fn another_service_of_the_same_name_begins_anew() {
-        let memories = Memories::default();
-        memories.of(&service(), Some("a")).count_failure();
-        assert_eq!(memories.of(&service(), Some("a")).count_failure(), 2);
-        assert_eq!(memories.of(&service(), Some("b")).count_failure(), 1);
-        memories.forget(&service());
-        assert!(memories.known(&service()).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_about_a_replica_set_that_another_has_replaced_comes_too_late() {
-        let (memory, now) = (Memory::default(), Instant::now());
-        assert!(matches!(memory.digest("a-1", now), DigestAsked::Not));
-        memory.note_digest_asked("a-1".into());
-        memory.note_digest_asked("a-2".into());
-        memory.note_digest("a-1", None);
-        assert!(matches!(memory.digest("a-2", now), DigestAsked::UnderWay));
-        assert!(matches!(memory.digest("a-1", now), DigestAsked::Not));
-        memory.note_digest("a-2", None);
-        assert!(matches!(memory.digest("a-2", now), DigestAsked::Answered(None)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn questions_without_an_answer_are_counted_for_one_replica_set() {
-        let (memory, now) = (Memory::default(), Instant::now());
-        memory.note_digest_asked("a-1".into());
-        assert_eq!(memory.count_digest_failure("a-1"), 1);
-        memory.note_digest_failure("a-1", now + Duration::from_secs(1));
-        assert!(matches!(memory.digest("a-1", now), DigestAsked::Later(left) if left == Duration::from_secs(1)));
-        assert!(matches!(memory.digest("a-1", now + Duration::from_secs(1)), DigestAsked::Not));
-        memory.note_digest_asked("a-1".into());
-        assert_eq!(memory.count_digest_failure("a-1"), 2);
-        memory.note_digest_asked("a-2".into());
-        assert_eq!(memory.count_digest_failure("a-2"), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_is_not_repeated_until_its_time_or_until_something_moves() {
-        let memory = Memory::default();
-        let situation = Situation { generation: Some(1), versions: 7 };
-        let now = Instant::now();
-        let until = now + Duration::from_secs(5);
-        memory.note_failure(Failure { situation, is_unanswered: false, until });
-        assert_eq!(memory.waits(situation, now), Some(Duration::from_secs(5)));
-        assert_eq!(memory.waits(Situation { versions: 8, ..situation }, now), None);
-        assert_eq!(memory.waits(Situation { generation: Some(2), ..situation }, now), None);
-        assert_eq!(memory.waits(situation, now + Duration::from_secs(5)), None);
-        memory.note_failure(Failure { situation, is_unanswered: true, until });
-        assert!(memory.waits(Situation { versions: 8, ..situation }, now).is_some(), "the server is as it was");
-        assert_eq!(memory.waits(Situation { generation: Some(2), ..situation }, now), None);
-        memory.note_success();
-        assert_eq!(memory.waits(situation, now), None);
-    }
-}
+mod tests;

@@ -143,6 +143,11 @@ impl Publisher {
         self.event(object, EventType::Warning, "PodEvicted", "Evict", note).await;
     }
 
+    /// Tells of a model that has changed though nothing in the spec has.
+    pub async fn model_changed(&self, object: &Stored, note: &str) {
+        self.event(object, EventType::Warning, "ModelChanged", "Observe", note).await;
+    }
+
     /// An Event that can't be written is no reason to fail: it only tells what was done.
     async fn event(&self, object: &Stored, type_: EventType, reason: &str, action: &str, note: &str) {
         let note: String = note.chars().take(LONGEST_NOTE).collect();

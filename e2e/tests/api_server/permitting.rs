@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Namespace, Secret, Service},
+    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
     policy::v1::PodDisruptionBudget,
     rbac::v1::ClusterRole,
 };
@@ -258,11 +258,14 @@ async fn works(server: &ApiServer, namespace: &str) -> Outcome {
     let stopping = stop.clone();
     let running = tokio::spawn(async move { Arc::new(operator).run(&[Scope::Cluster], 2, || (), stopping).await });
 
-    let all = json!({"replicas": 2, "route": route("own.example.com"), "monitoring": {}});
+    let model = json!({"source": {"s3": {"bucket": "models"}}, "cache": {"size": "1Gi"}});
+    let all = json!({"replicas": 2, "route": route("own.example.com"), "monitoring": {}, "model": model});
     service(admin, namespace, "reviews", all).await.map_err(failure)?;
     eventually("the children", || ready(admin, namespace, "reviews", "False", "RollingOut")).await?;
     let deployments: Api<Deployment> = Api::namespaced(admin.clone(), namespace);
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(admin.clone(), namespace);
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(admin.clone(), namespace);
+    claims.get("reviews-model").await.map_err(failure)?;
     let edit = Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/name": "edited"}}}));
     deployments.patch("reviews", &PatchParams::default(), &edit).await.map_err(failure)?;
     eventually("the repair", || async {
@@ -275,6 +278,10 @@ async fn works(server: &ApiServer, namespace: &str) -> Outcome {
     eventually("the end of the budget", || async {
         let budget = budgets.get_opt("reviews").await.map_err(failure)?;
         ensure!(budget.is_none(), "the budget is still there");
+        // No controller takes a claim away that pods may use, so the mark is all there is.
+        let claim = claims.get_opt("reviews-model").await.map_err(failure)?;
+        let is_going = claim.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some());
+        ensure!(is_going, "the claim is still there");
         Ok(())
     })
     .await?;

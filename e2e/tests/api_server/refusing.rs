@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 /// A spec, and a part of the sentence that refuses it.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(Value, &'static str)> {
+    let cached = |cache: Value| json!({"model": {"source": {"s3": {"bucket": "abc"}}, "cache": cache}});
     vec![
         (json!({"replicas": -1}), "spec.replicas in body should be greater than or equal to 0"),
         (json!({"replicas": 1001}), "should be less than or equal to 1000"),
@@ -37,6 +38,69 @@ fn cases() -> Vec<(Value, &'static str)> {
         (json!({"image": {"pullPolicy": "Sometimes"}}), "supported values: \"Always\", \"IfNotPresent\", \"Never\""),
         (json!({"image": {"pullSecrets": ["a"]}}), "must be of type object"),
         (json!({"model": {"source": {}}}), "set exactly one model source"),
+        (json!({"model": {"source": {"builtin": {}, "http": {"url": "http://a/b"}}}}), "set exactly one model source"),
+        (json!({"model": {"source": {"ftp": {}}}}), "unknown field \"spec.model.source.ftp\""),
+        (json!({"model": {"source": {"image": {}}}}), "spec.model.source.image.reference: Required value"),
+        (
+            json!({"model": {"source": {"image": {"reference": "a b"}}}}),
+            "spec.model.source.image.reference in body should match",
+        ),
+        (
+            json!({"model": {"source": {"image": {"reference": "a", "path": "../b"}}}}),
+            "spec.model.source.image.path in body should match",
+        ),
+        (
+            json!({"model": {"source": {"image": {"reference": "a", "path": "/b"}}}}),
+            "spec.model.source.image.path in body should match",
+        ),
+        (
+            json!({"model": {"source": {"huggingFace": {"repository": "a/b/c"}}}}),
+            "spec.model.source.huggingFace.repository in body should match",
+        ),
+        (
+            json!({"model": {"source": {"huggingFace": {"repository": "a", "endpoint": "hub.example.com"}}}}),
+            "an endpoint is a scheme and a host, such as https://minio.storage.svc:9000",
+        ),
+        (
+            json!({"model": {"source": {"s3": {"bucket": "abc", "endpoint": "https://user:word@minio"}}}}),
+            "an endpoint is a scheme and a host",
+        ),
+        (json!({"model": {"source": {"s3": {"bucket": "ab"}}}}), "should be at least 3 chars long"),
+        (json!({"model": {"source": {"http": {"url": "ftp://a/b"}}}}), "http.url is a URL of HTTP"),
+        (
+            json!({"model": {"source": {"http": {"url": "http://a/b", "sha256": "1"}}}}),
+            "spec.model.source.http.sha256 in body should match",
+        ),
+        (json!({"model": {"digest": "1"}}), "spec.model.digest in body should match"),
+        (json!({"model": {"cache": {"size": "1Gi"}}}), "model.cache keeps what is fetched"),
+        (
+            json!({"model": {"source": {"persistentVolumeClaim": {"claimName": "a"}}, "cache": {"size": "1Gi"}}}),
+            "model.cache keeps what is fetched",
+        ),
+        (cached(json!({})), "set model.cache.claimName, for a claim of yours, or model.cache.size"),
+        (cached(json!({"claimName": "a", "size": "1Gi"})), "set model.cache.claimName"),
+        (
+            cached(json!({"claimName": "a", "accessMode": "ReadWriteOnce"})),
+            "model.cache.storageClassName and accessMode",
+        ),
+        (
+            cached(json!({"size": "1Gi", "accessMode": "ReadOnlyMany"})),
+            "supported values: \"ReadWriteOnce\", \"ReadWriteMany\"",
+        ),
+        (cached(json!({"size": "much"})), "spec.model.cache.size in body should match"),
+        (
+            json!({
+                "model": {"source": {"gcs": {"bucket": "abc"}}}, "env": [{"name": "MLOPS_ONNX_MODEL_PATH", "value": "/a"}],
+            }),
+            "set model.source or MLOPS_ONNX_MODEL_PATH in env, not both",
+        ),
+        (
+            json!({
+                "model": {"digest": format!("sha256:{}", "0".repeat(64))},
+                "env": [{"name": "MLOPS_MODEL_DIGEST", "value": "a"}],
+            }),
+            "set model.digest or MLOPS_MODEL_DIGEST in env, not both",
+        ),
         (json!({"model": {"name": "no spaces"}}), "spec.model.name in body should match"),
         (json!({"resources": {"requests": {"cpu": "lots"}}}), "spec.resources.requests.cpu in body should match"),
         (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": 1}}}), "a request exceeds its limit"),

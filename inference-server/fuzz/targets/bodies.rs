@@ -23,7 +23,7 @@ use inference_server::{
     predict::ServedModel,
 };
 use libfuzzer_sys::fuzz_target;
-use model::{Head, LongTexts, Reading, Tokenizer};
+use model::{Head, LongTexts, Reading, Tokenizer, TokenizerFiles};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower_service::Service;
@@ -72,7 +72,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::read(&environment).expect("the settings are good");
     let tokenizer: Arc<dyn Tokenize> = Arc::new(
-        Tokenizer::load(&model.join("tokenizer.json"), READING).expect("the default model's tokenizer is good"),
+        Tokenizer::load(&TokenizerFiles::Whole(model.join("tokenizer.json")), READING).expect("the default model's tokenizer is good"),
     );
     let app = Arc::new(App::new(config));
     let engine =

@@ -7,7 +7,7 @@ use std::{path::Path, sync::LazyLock};
 use engine::{Tokenize, TokenizeError, Tokens};
 use libfuzzer_sys::fuzz_target;
 use model::LongTexts;
-use model::{Reading, Tokenizer};
+use model::{Reading, Tokenizer, TokenizerFiles};
 
 /// Of the default model.
 const CLS: u32 = 101;
@@ -23,7 +23,7 @@ const SPECIAL: [u32; 4] = [0, CLS, SEP, 103];
 fn tokenizer(long_texts: LongTexts) -> Tokenizer {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default/tokenizer.json");
     let reading = Reading { max_tokens: MOST_TOKENS, long_texts, split_special_tokens: true };
-    Tokenizer::load(&file, reading).expect("the default model's tokenizer is good")
+    Tokenizer::load(&TokenizerFiles::Whole(file), reading).expect("the default model's tokenizer is good")
 }
 
 static CUTTING: LazyLock<Tokenizer> = LazyLock::new(|| tokenizer(LongTexts::Cut));

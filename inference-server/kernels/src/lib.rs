@@ -15,6 +15,6 @@ pub use allocator::{keep_heap_small, return_free_memory};
 pub use exit::exit_beside_running_threads;
 pub use operators::with_operators;
 pub use pages::forget_code_of_the_start;
-pub use session::SharedSession;
+pub use session::{InputRef, OutputRef, SharedSession};
 pub use slice::run_soon_after_waking;
 pub use telemetry::forbid_telemetry;

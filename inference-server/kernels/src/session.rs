@@ -8,9 +8,11 @@
 
 use std::{ffi::CString, ptr};
 
+use half::{bf16, f16};
 use ort::{
     AsPointer,
     session::Session,
+    sys::OrtValue,
     value::{TensorRef, TensorRefMut},
 };
 
@@ -19,6 +21,50 @@ pub struct SharedSession {
     session: Session,
     inputs: Vec<CString>,
     output: CString,
+}
+
+/// What an input is fed with, by the type of its elements.
+#[expect(missing_docs, reason = "each is called as its type is")]
+#[derive(Debug)]
+pub enum InputRef<'a> {
+    Int64(TensorRef<'a, i64>),
+    Int32(TensorRef<'a, i32>),
+    Bool(TensorRef<'a, bool>),
+    Float32(TensorRef<'a, f32>),
+    Float16(TensorRef<'a, f16>),
+}
+
+impl InputRef<'_> {
+    fn ptr(&self) -> *const OrtValue {
+        match self {
+            Self::Int64(tensor) => tensor.ptr(),
+            Self::Int32(tensor) => tensor.ptr(),
+            Self::Bool(tensor) => tensor.ptr(),
+            Self::Float32(tensor) => tensor.ptr(),
+            Self::Float16(tensor) => tensor.ptr(),
+        }
+    }
+}
+
+/// Where the output is written, by the type of its elements.
+#[expect(missing_docs, reason = "each is called as its type is")]
+#[derive(Debug)]
+pub enum OutputRef<'a> {
+    Float64(TensorRefMut<'a, f64>),
+    Float32(TensorRefMut<'a, f32>),
+    Float16(TensorRefMut<'a, f16>),
+    Bfloat16(TensorRefMut<'a, bf16>),
+}
+
+impl OutputRef<'_> {
+    fn ptr(&self) -> *const OrtValue {
+        match self {
+            Self::Float64(tensor) => tensor.ptr(),
+            Self::Float32(tensor) => tensor.ptr(),
+            Self::Float16(tensor) => tensor.ptr(),
+            Self::Bfloat16(tensor) => tensor.ptr(),
+        }
+    }
 }
 
 impl SharedSession {
@@ -31,12 +77,12 @@ impl SharedSession {
 
     /// Runs the graph. `inputs` are in the order of the names given to [`Self::new`]. ONNX Runtime
     /// itself checks every shape and type, that of `output` included, and answers an error.
-    pub fn run(&self, inputs: &[TensorRef<'_, i64>], output: &mut TensorRefMut<'_, f32>) -> ort::Result<()> {
+    pub fn run(&self, inputs: &[InputRef<'_>], output: &mut OutputRef<'_>) -> ort::Result<()> {
         if inputs.len() != self.inputs.len() {
             return Err(ort::Error::new("another number of inputs than the session has names for"));
         }
         let names: Vec<_> = self.inputs.iter().map(|name| name.as_ptr()).collect();
-        let values: Vec<_> = inputs.iter().map(|value| value.ptr()).collect();
+        let values: Vec<_> = inputs.iter().map(InputRef::ptr).collect();
         let output_names = [self.output.as_ptr()];
         let mut outputs = [output.ptr().cast_mut()];
         let run = ort::api().Run;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{LongTexts, Problem};
+use crate::{Digest, LongTexts, Problem};
 
 /// Which model is served, and how its output is read.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct ModelConfig {
     pub name: String,
     /// A directory in the Hugging Face layout, or an ONNX file in one.
     pub path: PathBuf,
+    /// The digest that the model's files have to have; `None` takes any.
+    pub digest: Option<Digest>,
     /// Tokens a text is cut to, special tokens included; `None` takes the model's own limit.
     pub max_tokens: Option<usize>,
     /// Class names by index; `None` takes `id2label` of the model's `config.json`.

@@ -1,14 +1,11 @@
 //! Finds the files of a model directory in the Hugging Face layout.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{self, Path, PathBuf},
 };
 
-use serde::Deserialize;
-
-use super::{Activation, Head, ModelError, Problem, held::HeldFile};
+use super::{Activation, Head, ModelError, Problem, TokenizerFiles, held::HeldFile, lenient, model_json::ModelJson};
 use crate::{ModelConfig, SettingError};
 
 /// The predecessor's order; any other `*.onnx` comes after these.
@@ -17,17 +14,6 @@ const MODEL_FILES: [&str; 4] = ["model.quantized.onnx", "model_quantized.onnx", 
 /// Longest text that is run unless the settings say otherwise: attention costs grow with its square.
 const DEFAULT_MAX_TOKENS: usize = 512;
 
-/// The parts of `config.json` that matter here.
-#[derive(Debug, Default, Deserialize)]
-struct ModelJson {
-    #[serde(default)]
-    id2label: BTreeMap<usize, String>,
-    max_position_embeddings: Option<usize>,
-    model_type: Option<String>,
-    pad_token_id: Option<usize>,
-    problem_type: Option<String>,
-}
-
 /// A model directory whose files were found.
 #[derive(Debug)]
 pub struct ModelDirectory {
@@ -35,6 +21,8 @@ pub struct ModelDirectory {
     pub root: PathBuf,
     /// The ONNX file.
     pub model_file: PathBuf,
+    /// What the tokenizer is read from.
+    pub tokenizer: TokenizerFiles,
     config: HeldFile,
     json: ModelJson,
 }
@@ -54,10 +42,16 @@ impl ModelDirectory {
         };
         let file = root.join("config.json");
         let config = HeldFile::open(&file).map_err(|source| unreadable(&file, source))?;
-        let text = config.read_to_string().map_err(|source| unreadable(&file, source))?;
-        let json = serde_json::from_str(&text)
-            .map_err(|error| ModelError::BadFile { path: file, problem: error.to_string() })?;
-        Ok(Self { root, model_file, config, json })
+        lenient::not_a_pointer(&file)?;
+        let text = config.read_to_string().map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => {
+                ModelError::BadFile { path: file.clone(), problem: "it isn't UTF-8: save it as such".to_owned() }
+            }
+            _ => unreadable(&file, source),
+        })?;
+        let json = ModelJson::read(&text).map_err(|problem| ModelError::BadFile { path: file, problem })?;
+        let tokenizer = TokenizerFiles::find(&root)?;
+        Ok(Self { root, model_file, tokenizer, config, json })
     }
 
     /// `config.json`, as it was read.
@@ -65,20 +59,18 @@ impl ModelDirectory {
         self.config
     }
 
+    pub(super) fn config(&self) -> &HeldFile {
+        &self.config
+    }
+
     /// Whether `config.json` is what was read.
     pub(super) fn is_current(&self) -> bool {
         self.config.is_current()
     }
 
-    /// Where the tokenizer is.
-    #[must_use]
-    pub fn tokenizer_file(&self) -> PathBuf {
-        self.root.join("tokenizer.json")
-    }
-
     /// Tokens a text is cut to: what is asked for, if the model has positions for it.
     pub(super) fn token_limit(&self, config: &ModelConfig) -> Result<usize, SettingError> {
-        let most = self.json.max_position_embeddings.map(|positions| positions.saturating_sub(self.first_position()));
+        let most = self.json.positions().map(|positions| positions.saturating_sub(self.first_position()));
         match (config.max_tokens, most) {
             (asked, Some(most)) => config.within(asked.unwrap_or(DEFAULT_MAX_TOKENS), most),
             (asked, None) => Ok(asked.unwrap_or(DEFAULT_MAX_TOKENS)),
@@ -87,15 +79,27 @@ impl ModelDirectory {
 
     /// The first token's position: `RoBERTa` and its kin number them from behind the padding token's.
     pub(super) fn first_position(&self) -> usize {
-        match self.json.model_type.as_deref() {
-            Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => self.json.pad_token_id.unwrap_or(1) + 1,
-            _ => 0,
-        }
+        if self.json.counts_from_padding() { self.json.padding().unwrap_or(1) + 1 } else { 0 }
+    }
+
+    /// The id of the token that fills a batch up; 0 where `config.json` doesn't say.
+    pub(super) fn padding(&self) -> u32 {
+        self.json.padding().and_then(|id| u32::try_from(id).ok()).unwrap_or_default()
+    }
+
+    /// Labels that `config.json` names, where it names them rightly.
+    pub(super) fn named_labels(&self) -> Option<usize> {
+        self.json.labels().ok().map(|names| names.len()).filter(|count| *count > 0)
+    }
+
+    /// The architecture, as transformers calls it.
+    pub(super) fn family(&self) -> Option<&str> {
+        self.json.family()
     }
 
     /// Whether `config.json` says for how many tokens the model has positions.
     pub(super) fn declares_positions(&self) -> bool {
-        self.json.max_position_embeddings.is_some()
+        self.json.positions().is_some()
     }
 
     /// How so many outputs are read. `is_activated` says that the graph has made scores of them.
@@ -123,7 +127,7 @@ impl ModelDirectory {
 
     /// What `config.json` says that the model tells.
     fn problem(&self) -> Result<Problem, ModelError> {
-        let Some(named) = &self.json.problem_type else { return Ok(Problem::SingleLabel) };
+        let Some(named) = self.json.problem() else { return Ok(Problem::SingleLabel) };
         Problem::parse(named).ok_or_else(|| {
             let known = Problem::ALL.map(Problem::as_str).join(", ");
             let problem =
@@ -143,13 +147,15 @@ impl ModelDirectory {
             }
             return Ok(labels.clone());
         }
-        let count = self.json.id2label.len();
-        if count == 0 {
+        let names = self.json.labels().map_err(|problem| {
+            let problem = format!("{problem}; MLOPS_LABELS names the labels otherwise");
+            ModelError::BadFile { path: self.root.join("config.json"), problem }
+        })?;
+        if names.is_empty() {
             return Ok((0..outputs).map(|index| format!("LABEL_{index}")).collect());
         }
-        let names: Vec<String> = (0..count).map_while(|index| self.json.id2label.get(&index).cloned()).collect();
-        if names.len() != count || !fits(count) {
-            return Err(ModelError::LabelCount { named: count, classes: outputs });
+        if !fits(names.len()) {
+            return Err(ModelError::LabelCount { named: names.len(), classes: outputs });
         }
         Ok(names)
     }
@@ -167,6 +173,8 @@ fn find_model(directory: &Path) -> Result<PathBuf, ModelError> {
         let first = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.is_file() && path.extension().is_some_and(|extension| extension == "onnx"))
+            // Beside each file macOS leaves one of the same name behind a dot.
+            .filter(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")))
             .min();
         if let Some(path) = first {
             return Ok(path);

@@ -7,7 +7,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(name: &str, files: &[&str]) -> Self {
         let path = std::env::temp_dir().join(format!("kubesentiment-{name}-{}", std::process::id()));
-        for file in files {
+        for file in files.iter().chain(&["tokenizer.json"]) {
             let file = path.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "{}").unwrap();
@@ -36,6 +36,7 @@ fn model_config(labels: Option<&[&str]>) -> ModelConfig {
     ModelConfig {
         name: "m".to_owned(),
         path: PathBuf::new(),
+        digest: None,
         max_tokens: None,
         labels,
         neutral_band: 0.0,
@@ -58,7 +59,7 @@ fn model_files_in_the_predecessors_order() {
         fs::remove_file(found).unwrap();
     }
     let error = ModelDirectory::open(&folder.0).unwrap_err().to_string();
-    assert_eq!(error, format!("model directory {} holds no *.onnx file", folder.0.display()));
+    assert!(error.starts_with(&format!("model directory {} holds no *.onnx file; ", folder.0.display())), "{error}");
 }
 
 #[test]
@@ -155,4 +156,48 @@ fn the_token_limit_respects_the_models_positions() {
     let roberta = r#"{"model_type":"roberta","max_position_embeddings":514,"pad_token_id":1}"#;
     assert_eq!(limit(roberta, None), Ok(512));
     assert_eq!(limit(roberta, Some(513)), Err("MLOPS_MAX_TOKENS is 513, but the model takes at most 512".to_owned()));
+}
+
+#[test]
+fn hidden_files_are_no_models() {
+    let folder = Folder::new("hidden", &["._sentiment.onnx", "sentiment.onnx", "config.json"]);
+    assert_eq!(ModelDirectory::open(&folder.0).unwrap().model_file, folder.0.join("sentiment.onnx"));
+}
+
+#[test]
+fn only_what_is_used_of_config_json_can_be_wrong() {
+    let folder = Folder::new("used", &["model.onnx", "config.json"]);
+    folder.write("config.json", r#"{"id2label":{"bad":0,"good":1},"eps":NaN,"pad_token_id":-1,"problem_type":null}"#);
+    let directory = ModelDirectory::open(&folder.0).unwrap();
+    assert_eq!((directory.padding(), directory.named_labels()), (0, None));
+    let error = directory.head(&model_config(None), 2, false).unwrap_err().to_string();
+    assert!(error.contains("label2id") && error.contains("MLOPS_LABELS"), "{error}");
+    assert!(directory.head(&model_config(Some(&["a", "b"])), 2, false).is_ok());
+}
+
+#[test]
+fn a_tokenizer_is_looked_for_in_all_its_forms() {
+    let folder = Folder::new("forms", &["model.onnx", "config.json"]);
+    let found =
+        || ModelDirectory::open(&folder.0).map(|directory| directory.tokenizer).map_err(|error| error.to_string());
+    let file = |name: &str| folder.0.join(name);
+    assert_eq!(found(), Ok(TokenizerFiles::Whole(file("tokenizer.json"))));
+    fs::remove_file(file("tokenizer.json")).unwrap();
+    let error = found().unwrap_err();
+    assert!(error.contains("holds no tokenizer.json; transformers writes it"), "{error}");
+    folder.write("spm.model", "");
+    let error = found().unwrap_err();
+    assert!(error.contains("holds no tokenizer.json, and spm.model is not read;"), "{error}");
+    folder.write("vocab.txt", "");
+    let vocabulary = file("vocab.txt");
+    assert_eq!(found(), Ok(TokenizerFiles::WordPieces { vocabulary, beside: [None, None] }));
+    folder.write("tokenizer_config.json", "{}");
+    folder.write("vocab.json", "");
+    folder.write("merges.txt", "");
+    let expected = TokenizerFiles::BytePairs {
+        vocabulary: file("vocab.json"),
+        merges: file("merges.txt"),
+        beside: [Some(file("tokenizer_config.json")), None],
+    };
+    assert_eq!(found(), Ok(expected));
 }

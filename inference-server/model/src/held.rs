@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::ModelError;
 use ring::digest::{Context, Digest, SHA256};
 
 /// A file as it was when it was opened.
@@ -59,6 +60,11 @@ impl HeldFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The error of a read.
+    pub(super) fn unreadable(&self, source: io::Error) -> ModelError {
+        ModelError::Unreadable { path: self.path.clone(), source }
     }
 
     /// Whether the name leads to this file, and nothing was written into it.

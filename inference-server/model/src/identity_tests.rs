@@ -8,12 +8,24 @@ const READING: Reading = Reading { max_tokens: 64, long_texts: LongTexts::Cut, s
 /// A model's folder, gone when dropped.
 struct Folder(PathBuf);
 
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat()
+}
+
+fn entry(key: &str, value: &str) -> Vec<u8> {
+    [field(1, key.as_bytes()), field(2, value.as_bytes())].concat()
+}
+
 /// An ONNX file of one tensor, whose numbers are in a file beside it.
 fn graph(location: &str) -> Vec<u8> {
-    let field =
-        |number: u8, content: &[u8]| [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat();
-    let entry = [field(1, b"location"), field(2, location.as_bytes())].concat();
-    field(7, &field(5, &field(13, &entry)))
+    field(7, &field(5, &field(13, &entry("location", location))))
+}
+
+/// One that says of which file it was made.
+fn made_of(location: &str, model: &[u8]) -> Vec<u8> {
+    let mut hexadecimal = String::new();
+    push_hex(&mut hexadecimal, ring::digest::digest(&SHA256, model).as_ref());
+    [graph(location), field(14, &entry("made_of_sha256", &hexadecimal))].concat()
 }
 
 impl Folder {
@@ -39,12 +51,12 @@ impl Folder {
         Sources::open(ModelDirectory::open(&self.0).unwrap()).unwrap()
     }
 
-    fn identity_with(&self, graph: &str, reading: Reading) -> Identity {
-        self.sources().provenance(&self.0.join(graph), reading).identify().unwrap()
+    fn identity_with(&self, reading: Reading) -> Identity {
+        self.sources().provenance(reading).identify().unwrap()
     }
 
     fn identity(&self) -> Identity {
-        self.identity_with("model.onnx", READING)
+        self.identity_with(READING)
     }
 }
 
@@ -67,16 +79,17 @@ fn whatever_changes_an_answer_changes_the_identity() {
         Reading { long_texts: LongTexts::Windows, ..READING },
         Reading { split_special_tokens: false, ..READING },
     ] {
-        let identity = folder.identity_with("model.onnx", reading);
+        let identity = folder.identity_with(reading);
         assert_eq!(identity.model, first.model, "it is the same model");
         seen.push(identity.outputs);
     }
     let mut models = vec![first.model];
-    folder.write("model.onnx.varlen", &graph("weights/of it"));
-    assert_eq!(folder.identity_with("model.onnx.varlen", READING), first, "the same graph by another name");
-    folder.write("model.onnx.varlen", &[graph("weights/of it"), vec![5 << 3, 1]].concat());
+    folder.write("model.onnx.varlen", &made_of("weights/of it", b"another"));
     assert_eq!(folder.identity(), first, "what is not run changes nothing");
-    models.push(folder.identity_with("model.onnx.varlen", READING).model);
+    folder.write("model.onnx.varlen", &made_of("weights/of it", &graph("weights/of it")));
+    assert_eq!(folder.sources().graph(), folder.0.join("model.onnx.varlen"));
+    models.push(folder.identity().model);
+    fs::remove_file(folder.0.join("model.onnx.varlen")).unwrap();
     for (file, content) in [
         ("weights/of it", &b"others"[..]),
         ("tokenizer.json", b"other words"),
@@ -114,7 +127,7 @@ fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
         folder.write(file, b"");
     }
     assert!(!sources.are_current());
-    let loaded = sources.provenance(&folder.0.join("model.onnx"), READING);
+    let loaded = sources.provenance(READING);
     assert_eq!(loaded.identify().unwrap(), identity);
     assert_ne!(folder.identity(), identity);
 }
@@ -142,7 +155,7 @@ fn a_file_that_was_written_into_has_no_known_identity() {
     for file in ["config.json", "tokenizer.json", "model.onnx", "weights/of it"] {
         let folder = Folder::new("written");
         let sources = folder.sources();
-        let loaded = sources.provenance(&folder.0.join("model.onnx"), READING);
+        let loaded = sources.provenance(READING);
         File::options().append(true).open(folder.0.join(file)).unwrap().set_len(100).unwrap();
         let error = loaded.identify().unwrap_err().to_string();
         let path = folder.0.join(file);
@@ -156,7 +169,7 @@ fn weights_that_cannot_be_found_are_named() {
     let folder = Folder::new("missing");
     let error = |folder: &Folder| {
         let sources = folder.sources();
-        sources.provenance(&folder.0.join("model.onnx"), READING).identify().unwrap_err().to_string()
+        sources.provenance(READING).identify().unwrap_err().to_string()
     };
     fs::remove_file(folder.0.join("weights/of it")).unwrap();
     let missing = error(&folder);
@@ -170,9 +183,9 @@ fn weights_that_cannot_be_found_are_named() {
 fn files_that_change_while_they_are_read_are_read_again() {
     let folder = Folder::new("again");
     let mut reads = 0;
-    let (sources, text) = Sources::read(&folder.0, |directory| {
+    let (sources, text) = Sources::read(&folder.0, |sources| {
         reads += 1;
-        let text = fs::read_to_string(directory.tokenizer_file()).unwrap();
+        let text = fs::read_to_string(sources.directory().tokenizer.main()).unwrap();
         match reads {
             1 => folder.write("tokenizer.json", b"other words"),
             // As a copy does that has not come to this file yet.
@@ -201,4 +214,28 @@ fn files_that_change_while_they_are_read_are_read_again() {
     // An error of files that stay as they are is final.
     let failed = Sources::read(&folder.0, |_| Err::<(), _>(ModelError::WarmUp("broken".to_owned())));
     assert_eq!(failed.err().unwrap().to_string(), "the model's first inference failed: broken");
+}
+
+#[test]
+fn the_digest_of_a_directory_is_the_loaded_models() {
+    let folder = Folder::new("digest");
+    let digest = digest_of(&folder.0).unwrap();
+    assert_eq!(digest, folder.identity().model);
+    assert_eq!(digest.to_string().parse(), Ok(digest));
+    for text in ["", "sha256:", &digest.to_string()[7..], &format!("{digest}0"), &digest.to_string().replace(':', "+")]
+    {
+        assert_eq!(text.parse::<Digest>(), Err(NoDigest((*text).to_owned())));
+    }
+    assert!(format!("sha256:{}", "+1".repeat(32)).parse::<Digest>().is_err());
+}
+
+#[test]
+fn pointers_of_git_lfs_are_called_so() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    for file in ["config.json", "model.onnx", "weights/of it"] {
+        let folder = Folder::new("pointer");
+        folder.write(file, pointer);
+        let error = digest_of(&folder.0).unwrap_err().to_string();
+        assert!(error.contains(file) && error.contains("git lfs pull"), "{error}");
+    }
 }

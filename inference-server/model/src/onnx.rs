@@ -4,7 +4,7 @@
 //! may name a file beside it that holds its numbers. Tensors are in graphs, in the attributes of nodes, and in functions.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io::{self, BufRead, BufReader, Read, Seek},
 };
 
@@ -16,6 +16,9 @@ const LONGEST_NAME: u64 = 4096;
 
 /// Nodes between an output and the activation behind it, which only pass numbers on.
 const MOST_PASSED: usize = 16;
+
+/// The key under which a graph for batches without padding has the SHA-256 of the model that it was made of.
+const MADE_OF: &str = "made_of_sha256";
 
 /// Operators that pass on the numbers of their first input as they are.
 const PASSING: [&str; 7] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
@@ -44,7 +47,7 @@ impl Message {
             (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
             (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::SparseTensor,
             (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::SparseTensor, 1 | 2) => Self::Tensor,
-            (Self::Tensor, 13) => Self::Entry,
+            (Self::Model, 14) | (Self::Tensor, 13) => Self::Entry,
             _ => return None,
         })
     }
@@ -55,6 +58,10 @@ impl Message {
 pub(super) struct Contents {
     /// The files that its tensors name, as they are written: relative to its folder.
     pub(super) locations: BTreeSet<String>,
+    /// SHA-256 in hexadecimal of the model that it was made of, where it says so.
+    pub(super) made_of: Option<String>,
+    /// Numbers in tensors by the number of their type.
+    numbers: BTreeMap<u64, u64>,
     /// By the tensors that the main graph's nodes make.
     nodes: HashMap<String, Node>,
 }
@@ -75,6 +82,22 @@ impl Contents {
         let mut walk = Walk { input, position: 0, found: Self::default() };
         walk.read(Message::Model, length, 0)?;
         Ok(walk.found)
+    }
+
+    /// The type of most of its weights, as the files of exporters are called; none where it has no weights to speak of.
+    pub(super) fn precision(&self) -> Option<&'static str> {
+        let (kind, _) = self.numbers.iter().max_by_key(|(_, numbers)| **numbers)?;
+        // As TensorProto.DataType counts them.
+        Some(match kind {
+            1 => "fp32",
+            2 => "uint8",
+            3 => "int8",
+            10 => "fp16",
+            11 => "fp64",
+            16 => "bf16",
+            21 | 22 => "int4",
+            _ => return None,
+        })
     }
 
     /// Whether an output's numbers come out of a softmax or a sigmoid.
@@ -106,13 +129,19 @@ impl<R: Read + Seek> Walk<R> {
         }
         let (mut key, mut value) = (None, None);
         let (mut node, mut outputs) = (Node::default(), Vec::new());
+        let (mut sides, mut kind) = (Vec::new(), None);
         // Nodes of inner graphs may have the names of others.
         let is_main = depth == 2;
         while self.position < end {
             let tag = self.number()?;
             let length = match tag & 7 {
                 0 => {
-                    self.number()?;
+                    let number = self.number()?;
+                    match (message, tag >> 3) {
+                        (Message::Tensor, 1) => sides.push(number),
+                        (Message::Tensor, 2) => kind = Some(number),
+                        _ => {}
+                    }
                     continue;
                 }
                 1 => 8,
@@ -128,6 +157,12 @@ impl<R: Read + Seek> Walk<R> {
                 (Message::Node, 1) if is_main && node.input.is_none() => node.input = Some(self.text(length)?),
                 (Message::Node, 2) if is_main => outputs.push(self.text(length)?),
                 (Message::Node, 4) if is_main => node.operator = self.text(length)?,
+                // Sides may also be packed into one field.
+                (Message::Tensor, 1) => {
+                    while self.position < until {
+                        sides.push(self.number()?);
+                    }
+                }
                 (_, field) if tag & 7 == 2 => match message.within(field) {
                     Some(inner) => self.read(inner, until, depth + 1)?,
                     None => self.skip(length)?,
@@ -138,8 +173,16 @@ impl<R: Read + Seek> Walk<R> {
         if self.position != end {
             return Err(broken("it is cut short, or no ONNX file"));
         }
-        if key.is_some_and(|key| key == "location") {
-            self.found.locations.extend(value);
+        match key.as_deref() {
+            // Of a tensor, which is never that near the file's start.
+            Some("location") if depth > 1 => self.found.locations.extend(value),
+            Some(MADE_OF) if depth == 1 => self.found.made_of = value,
+            _ => {}
+        }
+        if let Some(kind) = kind {
+            let numbers = sides.into_iter().fold(1, u64::saturating_mul);
+            let sum = self.found.numbers.entry(kind).or_default();
+            *sum = sum.saturating_add(numbers);
         }
         self.found.nodes.extend(outputs.into_iter().map(|output| (output, node.clone())));
         Ok(())
@@ -265,6 +308,21 @@ mod tests {
         assert_eq!(["a", "e", "f", "g", "none"].map(activated), [false; 5]);
         let inner = inside(&[7, 1, 5, 6], &node("Softmax", "a", "b")[2..]);
         assert!(!Contents::read(Cursor::new(inner)).unwrap().is_activated("b"));
+    }
+
+    #[test]
+    fn the_precision_is_that_of_most_weights() {
+        let tensor = |sides: &[u8], kind: u8| {
+            let sides: Vec<u8> = sides.iter().flat_map(|side| [1 << 3, *side]).collect();
+            inside(&[7, 5], &[sides, vec![2 << 3, kind]].concat())
+        };
+        let packed = inside(&[7, 5], &[field(1, &[100, 100]), vec![2 << 3, 10]].concat());
+        let precision = |tensors: &[Vec<u8>]| Contents::read(Cursor::new(tensors.concat())).unwrap().precision();
+        assert_eq!(precision(&[tensor(&[8, 8], 1), tensor(&[20, 20], 3)]), Some("int8"));
+        assert_eq!(precision(&[tensor(&[8, 8], 1), tensor(&[2], 3)]), Some("fp32"));
+        assert_eq!(precision(&[tensor(&[20, 20], 1), packed]), Some("fp16"));
+        assert_eq!(precision(&[tensor(&[20], 7)]), None);
+        assert_eq!(precision(&[]), None);
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! `tokenizer.json`, read by the tokenizers library.
+//! A model's tokenizer, as the tokenizers library reads it.
 
+mod files;
+mod forms;
 mod special_tokens;
+mod vocabulary;
 mod windows;
 
-use std::path::Path;
-
 use tokenizers::{
-    canonicalize_file, from_json, from_json_file,
     pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer, Template},
+    utils::padding::PaddingDirection,
 };
 
 use crate::{LongTexts, ModelConfig, ModelError};
 use engine::{Encoding, Input, Tokenize, TokenizeError, Tokens};
+pub use files::TokenizerFiles;
 use special_tokens::SpecialTokens;
 
 /// Ids in a row that no token has, at most, between two that are there.
@@ -55,19 +57,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`, of whichever version wrote it.
-    pub fn load(file: &Path, reading: Reading) -> Result<Self, ModelError> {
-        if let Err(source) = std::fs::File::open(file) {
-            return Err(ModelError::Unreadable { path: file.to_owned(), source });
-        }
-        let bad = |problem: String| ModelError::BadFile { path: file.to_owned(), problem };
-        // The canonical form is tried first: rewriting an older one costs half the time of a start.
-        let pipeline = if let Ok(pipeline) = from_json_file(file) {
-            pipeline
-        } else {
-            let canonical = canonicalize_file(file).map_err(|error| bad(error.to_string()))?;
-            from_json(&canonical).map_err(|error| bad(error.to_string()))?
-        };
+    /// Reads a tokenizer's files, of whichever version wrote them.
+    pub fn load(files: &TokenizerFiles, reading: Reading) -> Result<Self, ModelError> {
+        let bad = |problem: String| ModelError::BadFile { path: files.main().to_owned(), problem };
+        let pipeline = files.pipeline()?;
         let options = EncodeOptions {
             // Done here, since the library doesn't tell what it has cut, nor gives the rest.
             add_special_tokens: false,
@@ -112,6 +105,12 @@ impl Tokenizer {
     pub fn start_of(&self, text: &str) -> Result<Tokens, TokenizeError> {
         let ids = self.encode(text)?;
         Ok(self.window(&ids[..ids.len().min(self.room())]))
+    }
+
+    /// Whether its model was taught with padding before the texts, not behind them.
+    #[must_use]
+    pub fn pads_left(&self) -> bool {
+        self.pipeline.get_padding().is_some_and(|padding| padding.direction == PaddingDirection::Left)
     }
 
     /// The highest id that a token has.

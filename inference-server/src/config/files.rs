@@ -12,7 +12,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::{
     ConfigError,
-    variables::{self, Secrecy, Variable},
+    setting::{Secrecy, Variable},
+    variables,
 };
 use crate::text_file;
 
@@ -113,7 +114,7 @@ fn flatten(path: &str, mapping: Mapping, settings: &mut Vec<(&'static Variable, 
         }
         let value = match variable.secrecy {
             Secrecy::Secret => secret(value).ok_or_else(|| format!("{key} must be text; put it in quotes"))?,
-            _ => text(variable, value).ok_or_else(|| format!("{key} must be {}", variable.allowed))?,
+            _ => text(variable, value).ok_or_else(|| format!("{key} must be {}", variable.allowed()))?,
         };
         settings.push((variable, value));
     }
@@ -164,7 +165,7 @@ fn text(variable: &Variable, value: Value) -> Option<String> {
 fn element(variable: &Variable, value: Value) -> Option<serde_json::Value> {
     match value {
         Value::Sequence(_) => None,
-        Value::Mapping(_) if variable.holds_objects() => serde_json::to_value(value).ok(),
+        Value::Mapping(_) if variable.holds_objects => serde_json::to_value(value).ok(),
         _ => text(variable, value).map(Into::into),
     }
 }

@@ -1,4 +1,8 @@
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use super::{super::*, *};
 
@@ -78,7 +82,7 @@ api_key: ~
 
 #[test]
 fn every_variable_but_the_folders_own_has_its_key() {
-    for variable in VARIABLES {
+    for variable in variables() {
         let key = variable.key();
         let found = parsed(&format!("{key}: text"));
         if variable.name == "MLOPS_CONFIG_DIR" {
@@ -224,5 +228,5 @@ fn only_a_folder_that_somebody_named_must_exist() {
         "{sentence}"
     );
     // What is known must do to write the sentence where Kubernetes looks for it.
-    assert_eq!(Reader::new(&settings).raw("MLOPS_TERMINATION_LOG"), "/dev/termination-log");
+    assert_eq!(Reader::new(&settings).termination_log(), Path::new("/dev/termination-log"));
 }

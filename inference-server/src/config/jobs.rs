@@ -2,7 +2,92 @@
 
 use std::time::Duration;
 
-use super::{ConfigError, Reader, parse_bool, seconds, within};
+use super::{ConfigError, Reader, Setting, Variable};
+
+static ASYNC_BATCH_ENABLED: Setting<bool> =
+    Setting::switch("MLOPS_ASYNC_BATCH_ENABLED", "true", "Take batch jobs, which run in the background");
+static ASYNC_BATCH_MAX_JOBS: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_MAX_JOBS",
+    "1000",
+    &(1..=10000),
+    "jobs",
+    "Jobs that may be unfinished; one more is refused with 503",
+);
+static ASYNC_BATCH_PRIORITY_HIGH_LIMIT: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_PRIORITY_HIGH_LIMIT",
+    "100",
+    &(1..=10000),
+    "jobs",
+    "Jobs of high priority that may wait",
+);
+static ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT",
+    "500",
+    &(1..=10000),
+    "jobs",
+    "Jobs of medium priority that may wait",
+);
+static ASYNC_BATCH_PRIORITY_LOW_LIMIT: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_PRIORITY_LOW_LIMIT",
+    "1000",
+    &(1..=10000),
+    "jobs",
+    "Jobs of low priority that may wait",
+);
+static ASYNC_BATCH_MAX_BATCH_SIZE: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_MAX_BATCH_SIZE",
+    "1000",
+    &(1..=10000),
+    "texts",
+    "Texts of a job that are run at once, at most, when its caller sends no max_batch_size",
+);
+static ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS: Setting<Duration> = Setting::seconds(
+    "MLOPS_ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS",
+    "300",
+    &(10..=3600),
+    "Time that a job has when its caller sends no timeout_seconds",
+);
+static ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS: Setting<Duration> = Setting::seconds(
+    "MLOPS_ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS",
+    "60",
+    &(1..=3600),
+    "How often memory of expired jobs is given back when nobody asks for a job",
+);
+static ASYNC_BATCH_CACHE_TTL_SECONDS: Setting<Duration> = Setting::seconds(
+    "MLOPS_ASYNC_BATCH_CACHE_TTL_SECONDS",
+    "3600",
+    &(1..=86400),
+    "How long a job that has ended is kept with its results",
+);
+static ASYNC_BATCH_RESULT_CACHE_MAX_SIZE: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_RESULT_CACHE_MAX_SIZE",
+    "1000",
+    &(1..=10000),
+    "jobs",
+    "Jobs that have ended and are kept; one more takes the place of the oldest",
+);
+static ASYNC_BATCH_MAX_BYTES: Setting<usize> = Setting::count(
+    "MLOPS_ASYNC_BATCH_MAX_BYTES",
+    "67108864",
+    &(8388608..=68719476736),
+    "bytes",
+    "Memory for the texts and results of all jobs",
+);
+
+/// In the order of `--help`.
+pub(super) static SETTINGS: [&Variable; 11] = [
+    &ASYNC_BATCH_ENABLED.variable,
+    &ASYNC_BATCH_MAX_JOBS.variable,
+    &ASYNC_BATCH_PRIORITY_HIGH_LIMIT.variable,
+    &ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT.variable,
+    &ASYNC_BATCH_PRIORITY_LOW_LIMIT.variable,
+    &ASYNC_BATCH_MAX_BATCH_SIZE.variable,
+    &ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS.variable,
+    &ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS.variable,
+    &ASYNC_BATCH_CACHE_TTL_SECONDS.variable,
+    &ASYNC_BATCH_RESULT_CACHE_MAX_SIZE.variable,
+    &ASYNC_BATCH_MAX_BYTES.variable,
+];
 
 /// Jobs of each priority that may wait.
 #[derive(Clone, Copy, Debug)]
@@ -39,21 +124,21 @@ pub struct JobsConfig {
 impl JobsConfig {
     /// Reads every setting of jobs; `None` when jobs are turned off.
     pub(super) fn read(read: &Reader<'_>) -> Result<Option<Self>, ConfigError> {
-        let enabled = read.required("MLOPS_ASYNC_BATCH_ENABLED", parse_bool)?;
+        let enabled = read.required(&ASYNC_BATCH_ENABLED)?;
         let config = Self {
-            max_jobs: read.required("MLOPS_ASYNC_BATCH_MAX_JOBS", |v| within(v, 1, 10_000))?,
+            max_jobs: read.required(&ASYNC_BATCH_MAX_JOBS)?,
             queue_limits: QueueLimits {
-                high: read.required("MLOPS_ASYNC_BATCH_PRIORITY_HIGH_LIMIT", |v| within(v, 1, 10_000))?,
-                medium: read.required("MLOPS_ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT", |v| within(v, 1, 10_000))?,
-                low: read.required("MLOPS_ASYNC_BATCH_PRIORITY_LOW_LIMIT", |v| within(v, 1, 10_000))?,
+                high: read.required(&ASYNC_BATCH_PRIORITY_HIGH_LIMIT)?,
+                medium: read.required(&ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT)?,
+                low: read.required(&ASYNC_BATCH_PRIORITY_LOW_LIMIT)?,
             },
-            max_batch_size: read.required("MLOPS_ASYNC_BATCH_MAX_BATCH_SIZE", |v| within(v, 1, 10_000))?,
-            default_timeout: read.required("MLOPS_ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS", |v| seconds(v, 10, 3600))?,
-            cleanup_interval: read.required("MLOPS_ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS", |v| seconds(v, 1, 3600))?,
-            time_to_live: read.required("MLOPS_ASYNC_BATCH_CACHE_TTL_SECONDS", |v| seconds(v, 1, 86_400))?,
-            kept_jobs: read.required("MLOPS_ASYNC_BATCH_RESULT_CACHE_MAX_SIZE", |v| within(v, 1, 10_000))?,
+            max_batch_size: read.required(&ASYNC_BATCH_MAX_BATCH_SIZE)?,
+            default_timeout: read.required(&ASYNC_BATCH_DEFAULT_TIMEOUT_SECONDS)?,
+            cleanup_interval: read.required(&ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS)?,
+            time_to_live: read.required(&ASYNC_BATCH_CACHE_TTL_SECONDS)?,
+            kept_jobs: read.required(&ASYNC_BATCH_RESULT_CACHE_MAX_SIZE)?,
             // The largest job that a body can carry fits the least of these.
-            max_bytes: read.required("MLOPS_ASYNC_BATCH_MAX_BYTES", |v| within(v, 8 << 20, 64 << 30))?,
+            max_bytes: read.required(&ASYNC_BATCH_MAX_BYTES)?,
         };
         Ok(enabled.then_some(config))
     }

@@ -1,16 +1,21 @@
 //! Settings, read once from files and the environment into a type that can't be wrong.
 
+mod access;
+mod cache;
 mod connections;
 mod drift;
+mod engine;
 mod error;
 mod files;
 mod host;
 mod inference_log;
 mod jobs;
 mod key_limits;
+mod model;
 mod origins;
 mod reader;
 mod redis;
+mod setting;
 mod settings;
 mod tls;
 mod tracing;
@@ -31,18 +36,105 @@ pub use jobs::{JobsConfig, QueueLimits};
 pub use key_limits::{KeyLimit, KeyLimits, Rate};
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
+pub use setting::{Secrecy, Setting, Variable};
 pub use settings::{Environment, Origin, Settings};
 pub use tracing::TracingConfig;
-pub use variables::{Secrecy, VARIABLES, Variable};
+pub use variables::variables;
 
-use engine::EngineConfig;
-use model::{LongTexts, ModelConfig, Problem, WrittenAs};
+use ::engine::EngineConfig;
+use ::model::ModelConfig;
 
 use crate::protocol::{Protocol, Protocols};
 use crate::secrets::{ApiKeys, Identity, Live, Watched};
 
 /// Path under which the API is served, unless it is served without.
 pub const PREFIX: &str = "/api/v1";
+
+static PROFILE: Setting<Profile> = Setting::other(
+    "MLOPS_PROFILE",
+    "production",
+    "local, development, staging or production",
+    "Where the service runs; local logs as text",
+    |v, _| parse_profile(v),
+);
+static HOST: Setting<Host> = Setting::other(
+    "MLOPS_HOST",
+    "",
+    "an IP address or localhost",
+    "Address to listen on; default every one of IPv4 and IPv6, as far as there are any",
+    |v, _| Host::parse(v),
+);
+/// The port of HTTP.
+pub static PORT: Setting<u16> = Setting::port("MLOPS_PORT", "8000", "TCP port to listen on");
+/// That of the operations side.
+pub static MANAGEMENT_PORT: Setting<u16> = Setting::port(
+    "MLOPS_MANAGEMENT_PORT",
+    "",
+    "TCP port of its own for health, readiness, metrics, details and documentation, without key; default none",
+);
+static PROTOCOLS: Setting<Protocols> = Setting::other(
+    "MLOPS_PROTOCOLS",
+    "native,oip,grpc,kserve,tei,vllm",
+    "a comma-separated list of native, oip, grpc, kserve, tei and vllm",
+    "Protocols that texts are taken by: version 1's own, the Open Inference Protocol over REST and gRPC, KServe's version 1, text-embeddings-inference and the Hub, vLLM's and Infinity's /classify",
+    |v, _| Protocols::parse(v),
+);
+/// That of gRPC.
+pub static GRPC_PORT: Setting<u16> =
+    Setting::port("MLOPS_GRPC_PORT", "8001", "TCP port of the Open Inference Protocol over gRPC, where it is served");
+static TOP_LEVEL_PATHS: Setting<bool> = Setting::switch(
+    "MLOPS_TOP_LEVEL_PATHS",
+    "true",
+    "Serve health, readiness and metrics at the top too, as load balancers ask for them",
+);
+static DEBUG: Setting<bool> = Setting::switch("MLOPS_DEBUG", "false", "Serve the API without the prefix /api/v1");
+static ENABLE_METRICS: Setting<bool> = Setting::switch("MLOPS_ENABLE_METRICS", "true", "Serve the series at /metrics");
+static DOCS_ENABLED: Setting<bool> =
+    Setting::switch("MLOPS_DOCS_ENABLED", "true", "Serve the API's documentation at /docs");
+static LOG_LEVEL: Setting<Level> = Setting::other(
+    "MLOPS_LOG_LEVEL",
+    "INFO",
+    "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL",
+    "Least severe level that is logged",
+    |v, _| parse_level(v),
+);
+static LOG_FORMAT: Setting<LogFormat> =
+    Setting::other("MLOPS_LOG_FORMAT", "", "json or text", "How log lines are written; default json", |v, _| {
+        parse_format(v)
+    });
+static MAX_REQUEST_TIMEOUT: Setting<Duration> =
+    Setting::seconds("MLOPS_MAX_REQUEST_TIMEOUT", "30", &(1..=3600), "Longest time a request may take");
+static MAX_TEXT_LENGTH: Setting<usize> =
+    Setting::count("MLOPS_MAX_TEXT_LENGTH", "10000", &(1..=10000), "characters", "Longest text");
+static DRAIN_SECONDS: Setting<Duration> =
+    Setting::seconds("MLOPS_DRAIN_SECONDS", "5", &(0..=3600), "How long to serve on after SIGTERM, not ready");
+static TERMINATION_LOG: Setting<PathBuf> =
+    Setting::path("MLOPS_TERMINATION_LOG", "/dev/termination-log", "File that tells Kubernetes why a start failed");
+static FEEDBACK_LOG_CONTENT: Setting<bool> = Setting::switch(
+    "MLOPS_FEEDBACK_LOG_CONTENT",
+    "false",
+    "Log a feedback's text, comments and user too, which may be personal data",
+);
+
+/// In the order of `--help`.
+static SETTINGS: [&Variable; 16] = [
+    &PROFILE.variable,
+    &HOST.variable,
+    &PORT.variable,
+    &MANAGEMENT_PORT.variable,
+    &PROTOCOLS.variable,
+    &GRPC_PORT.variable,
+    &TOP_LEVEL_PATHS.variable,
+    &DEBUG.variable,
+    &ENABLE_METRICS.variable,
+    &DOCS_ENABLED.variable,
+    &LOG_LEVEL.variable,
+    &LOG_FORMAT.variable,
+    &MAX_REQUEST_TIMEOUT.variable,
+    &MAX_TEXT_LENGTH.variable,
+    &DRAIN_SECONDS.variable,
+    &TERMINATION_LOG.variable,
+];
 
 /// Where the service runs; decides the default of the log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,90 +249,60 @@ impl Config {
     pub fn of(settings: &Settings) -> Result<Self, ConfigError> {
         let read = Reader::new(settings);
         read.all_are_text()?;
-        let profile = read.required("MLOPS_PROFILE", parse_profile)?;
-        let protocols = read.required("MLOPS_PROTOCOLS", Protocols::parse)?;
-        let grpc_port = read.required("MLOPS_GRPC_PORT", |v| v.parse().ok())?;
-        Ok(Self {
+        let profile = read.required(&PROFILE)?;
+        let protocols = read.required(&PROTOCOLS)?;
+        let grpc_port = read.required(&GRPC_PORT)?;
+        let api_keys = access::keys(&read)?;
+        let (cache_entries, cache_bytes) = cache::read(&read)?;
+        let config = Self {
             profile,
-            host: read.optional("MLOPS_HOST", Host::parse)?.unwrap_or(Host::Every),
-            port: read.required("MLOPS_PORT", |v| v.parse().ok())?,
-            management_port: read.optional("MLOPS_MANAGEMENT_PORT", |v| v.parse().ok())?,
+            host: read.optional(&HOST)?.unwrap_or(Host::Every),
+            port: read.required(&PORT)?,
+            management_port: read.optional(&MANAGEMENT_PORT)?,
             grpc_port: protocols.has(Protocol::Grpc).then_some(grpc_port),
             protocols,
             tls: tls::read(&read)?,
-            top_level_paths: read.required("MLOPS_TOP_LEVEL_PATHS", parse_bool)?,
-            debug: read.required("MLOPS_DEBUG", parse_bool)?,
-            metrics_enabled: read.required("MLOPS_ENABLE_METRICS", parse_bool)?,
-            docs_enabled: read.required("MLOPS_DOCS_ENABLED", parse_bool)?,
-            api_keys: read.secret("MLOPS_API_KEY", ApiKeys::single, ApiKeys::list)?,
-            api_key_limits: read.explained("MLOPS_API_KEY_LIMITS", KeyLimits::parse)?,
-            allowed_origins: read.optional("MLOPS_ALLOWED_ORIGINS", origins::parse)?.unwrap_or_default(),
-            log_level: read.required("MLOPS_LOG_LEVEL", parse_level)?,
-            log_format: read.optional("MLOPS_LOG_FORMAT", parse_format)?.unwrap_or(match profile {
+            top_level_paths: read.required(&TOP_LEVEL_PATHS)?,
+            debug: read.required(&DEBUG)?,
+            metrics_enabled: read.required(&ENABLE_METRICS)?,
+            docs_enabled: read.required(&DOCS_ENABLED)?,
+            api_key_limits: access::limits(&read, api_keys.as_ref())?,
+            api_keys,
+            allowed_origins: access::origins(&read)?,
+            log_level: read.required(&LOG_LEVEL)?,
+            log_format: read.optional(&LOG_FORMAT)?.unwrap_or(match profile {
                 Profile::Local => LogFormat::Text,
                 _ => LogFormat::Json,
             }),
             connections: ConnectionConfig::read(&read)?,
-            request_timeout: read.required("MLOPS_MAX_REQUEST_TIMEOUT", |v| seconds(v, 1, 3600))?,
-            max_text_length: read.required("MLOPS_MAX_TEXT_LENGTH", |v| within(v, 1, 10_000))?,
-            drain: read.required("MLOPS_DRAIN_SECONDS", |v| seconds(v, 0, 3600))?,
-            termination_log: read.required("MLOPS_TERMINATION_LOG", |v| Some(v.into()))?,
-            model: ModelConfig {
-                name: read.required("MLOPS_MODEL_NAME", |v| Some(v.to_owned()))?,
-                path: read.required("MLOPS_ONNX_MODEL_PATH", |v| Some(v.into()))?,
-                max_tokens: read.optional("MLOPS_MAX_TOKENS", |v| within(v, 4, 8192))?,
-                labels: read.optional("MLOPS_LABELS", parse_list)?,
-                neutral_band: read
-                    .required("MLOPS_NEUTRAL_BAND", |v| v.parse().ok().filter(|band| (0.0..1.0).contains(band)))?,
-                problem: read.optional("MLOPS_PROBLEM_TYPE", Problem::parse)?,
-                threshold: read.required("MLOPS_THRESHOLD", |v| v.parse().ok().filter(|t| (0.0..=1.0).contains(t)))?,
-                long_texts: read.required("MLOPS_LONG_TEXTS", LongTexts::parse)?,
-                split_special_tokens: read.required("MLOPS_SPLIT_SPECIAL_TOKENS", parse_bool)?,
-                written: WrittenAs {
-                    max_tokens: read.written("MLOPS_MAX_TOKENS"),
-                    labels: read.written("MLOPS_LABELS"),
-                    neutral_band: read.written("MLOPS_NEUTRAL_BAND"),
-                },
-            },
-            cache_entries: read
-                .required("MLOPS_PREDICTION_CACHE_ENABLED", parse_bool)?
-                .then_some(read.required("MLOPS_PREDICTION_CACHE_MAX_SIZE", |v| within(v, 1, 1_000_000))?),
-            cache_bytes: read.required("MLOPS_PREDICTION_CACHE_MAX_BYTES", |v| within(v, 1 << 20, 64 << 30))?,
+            request_timeout: read.required(&MAX_REQUEST_TIMEOUT)?,
+            max_text_length: read.required(&MAX_TEXT_LENGTH)?,
+            drain: read.required(&DRAIN_SECONDS)?,
+            termination_log: read.required(&TERMINATION_LOG)?,
+            model: model::read(&read)?,
+            cache_entries,
+            cache_bytes,
             redis: RedisConfig::read(&read)?,
             tracing: TracingConfig::read(&read)?,
             inference_log: InferenceLogConfig::read(&read)?,
-            engine: EngineConfig {
-                threads: read.optional("MLOPS_THREADS", |v| within(v, 0, 256))?.filter(|threads| *threads > 0),
-                max_batch_tokens: read.required("MLOPS_MAX_BATCH_TOKENS", |v| within(v, 16, 1 << 20))?,
-                max_batch_size: read.required("MLOPS_MAX_BATCH_SIZE", |v| within(v, 1, 1024))?,
-                queue_capacity: read.required("MLOPS_QUEUE_CAPACITY", |v| within(v, 1, 100_000))?,
-                max_queue_wait: read.required("MLOPS_MAX_QUEUE_WAIT_MS", |v| milliseconds(v, 1, 3_600_000))?,
-            },
+            engine: engine::read(&read)?,
             jobs: JobsConfig::read(&read)?,
             drift: DriftConfig::read(&read)?,
-            feedback_log_content: read.required("MLOPS_FEEDBACK_LOG_CONTENT", parse_bool)?,
-        })
-        .and_then(|config| {
-            read.required("MLOPS_MODEL_BACKEND", |v| v.eq_ignore_ascii_case("onnx").then_some(()))?;
-            let ports = [
-                ("MLOPS_PORT", Some(config.port)),
-                ("MLOPS_MANAGEMENT_PORT", config.management_port),
-                ("MLOPS_GRPC_PORT", config.grpc_port),
-            ];
-            for (index, (name, port)) in ports.iter().enumerate() {
-                // Of two that the kernel chooses, neither is the other.
-                let Some(port) = port.filter(|port| *port != 0) else { continue };
-                if let Some((other, _)) = ports[..index].iter().find(|(_, other)| *other == Some(port)) {
-                    return Err(ConfigError::SamePort { setting: read.written(name), port, other });
-                }
+            feedback_log_content: read.required(&FEEDBACK_LOG_CONTENT)?,
+        };
+        let ports = [
+            (&PORT.variable, Some(config.port)),
+            (&MANAGEMENT_PORT.variable, config.management_port),
+            (&GRPC_PORT.variable, config.grpc_port),
+        ];
+        for (index, (variable, port)) in ports.iter().enumerate() {
+            // Of two that the kernel chooses, neither is the other.
+            let Some(port) = port.filter(|port| *port != 0) else { continue };
+            if let Some((other, _)) = ports[..index].iter().find(|(_, other)| *other == Some(port)) {
+                return Err(ConfigError::SamePort { setting: read.written(variable), port, other: other.name });
             }
-            if config.api_key_limits.is_some() && config.api_keys.is_none() {
-                // Who sets limits believes that they hold for every caller.
-                let setting = read.written("MLOPS_API_KEY_LIMITS");
-                return Err(ConfigError::Needs { setting, needs: "MLOPS_API_KEY or MLOPS_API_KEY_FILE is set" });
-            }
-            Ok(config)
-        })
+        }
+        Ok(config)
     }
 
     /// The files of secrets, which may change.
@@ -261,29 +323,6 @@ impl Config {
     #[must_use]
     pub fn prefix(&self) -> &'static str {
         if self.debug { "" } else { PREFIX }
-    }
-}
-
-fn within(value: &str, least: usize, most: usize) -> Option<usize> {
-    value.parse().ok().filter(|number| (least..=most).contains(number))
-}
-
-fn seconds(value: &str, least: u64, most: u64) -> Option<Duration> {
-    let number = value.parse().ok().filter(|number| (least..=most).contains(number))?;
-    Some(Duration::from_secs(number))
-}
-
-fn milliseconds(value: &str, least: u64, most: u64) -> Option<Duration> {
-    let number = value.parse().ok().filter(|number| (least..=most).contains(number))?;
-    Some(Duration::from_millis(number))
-}
-
-/// The spellings that the predecessor's settings library accepts.
-fn parse_bool(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
-        "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
-        _ => None,
     }
 }
 

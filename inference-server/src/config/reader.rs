@@ -8,12 +8,13 @@ use std::{
 
 use super::{
     ConfigError,
+    setting::{Secrecy, Setting, Variable},
     settings::{Origin, Settings},
-    variables::{self, Secrecy, Variable},
+    variables::{self, variables},
 };
 use crate::secrets::{Live, Parse, masked};
 
-/// Reads settings against the table of [`variables::VARIABLES`].
+/// Reads settings.
 pub struct Reader<'a> {
     settings: &'a Settings,
 }
@@ -25,43 +26,42 @@ impl<'a> Reader<'a> {
         Self { settings }
     }
 
-    /// What is in force for a variable by name, unparsed: for use when the settings as a whole are wrong.
+    /// What is in force for a variable, unparsed: for use when the settings as a whole are wrong.
+    pub(super) fn raw(&self, variable: &'static Variable) -> &'a str {
+        self.settings.effective(variable).0
+    }
+
+    /// The file that tells Kubernetes why the process ended, also when the settings as a whole are wrong.
     #[must_use]
-    pub fn raw(&self, name: &str) -> &'a str {
-        variables::find(name).map_or("", |variable| self.settings.effective(variable).0)
+    pub fn termination_log(&self) -> &'a Path {
+        Path::new(self.raw(&super::TERMINATION_LOG.variable))
     }
 
     /// The setting as the user wrote it: a variable, a flag, or a key and its file.
-    pub(super) fn written(&self, name: &str) -> String {
-        variables::find(name).map_or_else(
-            || name.to_owned(),
-            |variable| {
-                let (_, origin) = self.settings.effective(variable);
-                origin.name(variable)
-            },
-        )
+    pub(super) fn written(&self, variable: &'static Variable) -> String {
+        let (_, origin) = self.settings.effective(variable);
+        origin.name(variable)
     }
 
     /// A setting that always has a value.
-    pub(super) fn required<T>(&self, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
-        let variable = variables::find(name);
-        let value = self.text(name)?;
-        parse(value).ok_or_else(|| ConfigError::BadValue {
-            setting: self.written(name),
+    pub(super) fn required<T>(&self, setting: &'static Setting<T>) -> Result<T, ConfigError> {
+        let variable = &setting.variable;
+        let value = self.text(variable)?;
+        (setting.parse)(value, &variable.allowed).ok_or_else(|| ConfigError::BadValue {
+            setting: self.written(variable),
             value: mask(variable, value).as_ref().into(),
-            allowed: variable.map_or("known", |variable| variable.allowed).to_owned(),
+            allowed: variable.allowed().into_owned(),
         })
     }
 
     /// As [`Self::raw`], unless that leaves out a variable that is set, but not to text.
-    fn text(&self, name: &str) -> Result<&'a str, ConfigError> {
-        if let Some(variable) = variables::find(name) {
-            let (_, origin) = self.settings.effective(variable);
-            let names = [Some(variable.name), variable.also];
-            let before = names.into_iter().flatten().take_while(|name| origin != Origin::Environment(name));
-            self.are_text(before)?;
-        }
-        Ok(self.raw(name))
+    fn text(&self, variable: &'static Variable) -> Result<&'a str, ConfigError> {
+        debug_assert!(variables::find(variable.name).is_some(), "{} is in no part's list", variable.name);
+        let (value, origin) = self.settings.effective(variable);
+        let names = [Some(variable.name), variable.also];
+        let before = names.into_iter().flatten().take_while(|name| origin != Origin::Environment(name));
+        self.are_text(before)?;
+        Ok(value)
     }
 
     fn are_text<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> Result<(), ConfigError> {
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
 
     /// That every variable of ours is text, also those that aren't read with the settings at hand.
     pub(super) fn all_are_text(&self) -> Result<(), ConfigError> {
-        self.are_text(variables::VARIABLES.iter().map(|variable| variable.name))
+        self.are_text(variables().map(|variable| variable.name))
     }
 
     /// The value of a variable of others that isn't in the table; `None` when it is blank.
@@ -83,41 +83,37 @@ impl<'a> Reader<'a> {
     }
 
     /// A setting that may be left out.
-    pub(super) fn optional<T>(
-        &self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, ConfigError> {
-        if self.text(name)?.is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
+    pub(super) fn optional<T>(&self, setting: &'static Setting<T>) -> Result<Option<T>, ConfigError> {
+        if self.text(&setting.variable)?.is_empty() { Ok(None) } else { self.required(setting).map(Some) }
     }
 
     /// As [`Self::optional`], where `parse` says itself what is wrong.
     pub(super) fn explained<T>(
         &self,
-        name: &str,
+        variable: &'static Variable,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        let text = self.text(name)?;
+        let text = self.text(variable)?;
         if text.is_empty() {
             return Ok(None);
         }
-        parse(text).map(Some).map_err(|problem| ConfigError::Unfit { setting: self.written(name), problem })
+        parse(text).map(Some).map_err(|problem| ConfigError::Unfit { setting: self.written(variable), problem })
     }
 
-    /// A secret, from its variable or from the file that its `…_FILE` names. One that is there but can't be used
+    /// A secret, from its variable or from the file that another names. One that is there but can't be used
     /// is an error, also when it is blank: nothing may run as if nobody had asked for it.
     pub(super) fn secret<T: 'static>(
         &self,
-        name: &str,
+        variable: &'static Variable,
+        file: &'static Variable,
         value: Parse<T>,
         content: Parse<T>,
     ) -> Result<Option<Arc<Live<T>>>, ConfigError> {
-        let written = |variable: Option<&'static Variable>| {
-            let variable = variable?;
+        let written = |variable: &'static Variable| {
             let (text, origin) = self.settings.written(variable)?;
             Some((text, origin.name(variable), variable))
         };
-        let live = match (written(variables::find(name)), written(variables::file_form(name))) {
+        let live = match (written(variable), written(file)) {
             (None, None) => return Ok(None),
             (Some((_, one, _)), Some((_, other, _))) => return Err(ConfigError::Both { one, other }),
             (Some((text, place, _)), None) => {
@@ -133,8 +129,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The path of a secret that only a file can hold. As in [`Self::secret`], a blank one is an error.
-    pub(super) fn path_of_secret(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
-        let Some(variable) = variables::find(name) else { return Ok(None) };
+    pub(super) fn path_of_secret(&self, variable: &'static Variable) -> Result<Option<PathBuf>, ConfigError> {
         let Some((path, origin)) = self.settings.written(variable) else { return Ok(None) };
         whole_path(path, &origin.name(variable)).map(|path| Some(path.to_owned()))
     }
@@ -162,9 +157,9 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn print(&self) -> String {
         let mut lines = String::new();
-        for variable in variables::VARIABLES {
+        for variable in variables() {
             let (value, origin) = self.settings.effective(variable);
-            let setting = format!("{}={}", variable.name, mask(Some(variable), value));
+            let setting = format!("{}={}", variable.name, mask(variable, value));
             lines.push_str(&format!("{setting:<50}  # {origin}\n"));
         }
         lines
@@ -181,13 +176,11 @@ fn whole_path<'p>(path: &'p str, setting: &str) -> Result<&'p Path, ConfigError>
     Err(ConfigError::Secret { place: setting.to_owned(), problem })
 }
 
-fn mask<'v>(variable: Option<&Variable>, value: &'v str) -> Cow<'v, str> {
-    match variable {
-        Some(found) if found.secrecy == Secrecy::Secret && !value.is_empty() => Cow::Borrowed("***"),
+fn mask<'v>(variable: &Variable, value: &'v str) -> Cow<'v, str> {
+    match variable.secrecy {
+        Secrecy::Secret if !value.is_empty() => Cow::Borrowed("***"),
         // The secret itself, where its file's name is meant.
-        Some(found) if found.secrecy == Secrecy::SecretFile && !value.is_empty() && !value.starts_with('/') => {
-            Cow::Borrowed("***")
-        }
+        Secrecy::SecretFile if !value.is_empty() && !value.starts_with('/') => Cow::Borrowed("***"),
         _ => masked(value),
     }
 }

@@ -2,8 +2,66 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{ConfigError, Reader, milliseconds, parse_bool, seconds, within};
+use super::{ConfigError, Reader, Setting, Variable};
 use crate::secrets::{Live, Secret};
+
+static REDIS_ENABLED: Setting<bool> =
+    Setting::switch("MLOPS_REDIS_ENABLED", "false", "Share answers with other pods through Redis");
+static REDIS_HOST: Setting<String> = Setting::other(
+    "MLOPS_REDIS_HOST",
+    "localhost",
+    "a host name or an IP address, without scheme and port",
+    "Redis' host; REDIS_HOST is read in its place",
+    |v, _| parse_host(v),
+)
+.also("REDIS_HOST");
+static REDIS_PORT: Setting<u16> = Setting::short("MLOPS_REDIS_PORT", "6379", &(1..=65535), "Redis' TCP port");
+static REDIS_DB: Setting<u16> = Setting::short("MLOPS_REDIS_DB", "0", &(0..=65535), "Number of Redis' database");
+static REDIS_USERNAME: Setting<String> =
+    Setting::text("MLOPS_REDIS_USERNAME", "", "User of Redis' access control; default its default user");
+static REDIS_PASSWORD: Variable = Variable::secret("MLOPS_REDIS_PASSWORD", "Password for Redis");
+static REDIS_PASSWORD_FILE: Variable = Variable::secret_file(
+    "MLOPS_REDIS_PASSWORD_FILE",
+    "File of that password, in place of MLOPS_REDIS_PASSWORD; read again when it changes",
+);
+static REDIS_TLS: Setting<bool> = Setting::switch("MLOPS_REDIS_TLS", "false", "Talk to Redis by TLS");
+static REDIS_TLS_CA: Setting<PathBuf> =
+    Setting::path("MLOPS_REDIS_TLS_CA", "", "PEM file of the authorities to trust; default the system's");
+static REDIS_LOOKUP_TIMEOUT_MS: Setting<Duration> =
+    Setting::milliseconds("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", "50", &(1..=10000), "Longest wait for a lookup in Redis");
+static REDIS_MAX_CONNECTIONS: Setting<usize> = Setting::count(
+    "MLOPS_REDIS_MAX_CONNECTIONS",
+    "50",
+    &(1..=10000),
+    "",
+    "Lookups in Redis at once; all share one connection",
+);
+static REDIS_NAMESPACE: Setting<String> = Setting::other(
+    "MLOPS_REDIS_NAMESPACE",
+    "kubesentiment",
+    "up to 64 printable ASCII characters without spaces",
+    "What every key in Redis begins with",
+    |v, _| parse_namespace(v),
+);
+static REDIS_PREDICTION_CACHE_TTL: Setting<Duration> =
+    Setting::seconds("MLOPS_REDIS_PREDICTION_CACHE_TTL", "3600", &(1..=31536000), "How long Redis keeps an answer");
+
+/// In the order of `--help`.
+pub(super) static SETTINGS: [&Variable; 13] = [
+    &REDIS_ENABLED.variable,
+    &REDIS_HOST.variable,
+    &REDIS_PORT.variable,
+    &REDIS_DB.variable,
+    &REDIS_USERNAME.variable,
+    &REDIS_PASSWORD,
+    &REDIS_PASSWORD_FILE,
+    &REDIS_TLS.variable,
+    &REDIS_TLS_CA.variable,
+    &REDIS_LOOKUP_TIMEOUT_MS.variable,
+    &REDIS_MAX_CONNECTIONS.variable,
+    &REDIS_NAMESPACE.variable,
+    &REDIS_PREDICTION_CACHE_TTL.variable,
+];
 
 /// Longest namespace in bytes: it is in every key.
 const LONGEST_NAMESPACE: usize = 64;
@@ -44,28 +102,28 @@ impl RedisConfig {
     /// Reads the settings; `None` when Redis is off. Wrong ones are refused even then, but for the
     /// host: `REDIS_HOST` may be another program's.
     pub(super) fn read(read: &Reader<'_>) -> Result<Option<Self>, ConfigError> {
-        let enabled = read.required("MLOPS_REDIS_ENABLED", parse_bool)?;
-        let tls = read.required("MLOPS_REDIS_TLS", parse_bool)?;
-        let authorities = read.optional("MLOPS_REDIS_TLS_CA", |v| Some(v.into()))?;
+        let enabled = read.required(&REDIS_ENABLED)?;
+        let tls = read.required(&REDIS_TLS)?;
+        let authorities = read.optional(&REDIS_TLS_CA)?;
         if authorities.is_some() && !tls {
             // Who names authorities believes that the connection is encrypted.
             return Err(ConfigError::Needs {
-                setting: read.written("MLOPS_REDIS_TLS_CA"),
+                setting: read.written(&REDIS_TLS_CA.variable),
                 needs: "MLOPS_REDIS_TLS is true",
             });
         }
-        let host = if enabled { read.required("MLOPS_REDIS_HOST", parse_host)? } else { String::new() };
+        let host = if enabled { read.required(&REDIS_HOST)? } else { String::new() };
         let config = Self {
             host,
-            port: read.required("MLOPS_REDIS_PORT", |v| v.parse().ok().filter(|port| *port > 0))?,
-            database: read.required("MLOPS_REDIS_DB", |v| v.parse().ok())?,
-            username: read.optional("MLOPS_REDIS_USERNAME", |v| Some(v.to_owned()))?,
-            password: read.secret("MLOPS_REDIS_PASSWORD", Secret::password, Secret::password)?,
+            port: read.required(&REDIS_PORT)?,
+            database: read.required(&REDIS_DB)?,
+            username: read.optional(&REDIS_USERNAME)?,
+            password: read.secret(&REDIS_PASSWORD, &REDIS_PASSWORD_FILE, Secret::password, Secret::password)?,
             tls: tls.then_some(RedisTls { authorities }),
-            lookup_time: read.required("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", |v| milliseconds(v, 1, 10_000))?,
-            lookups_in_flight: read.required("MLOPS_REDIS_MAX_CONNECTIONS", |v| within(v, 1, 10_000))?,
-            namespace: read.required("MLOPS_REDIS_NAMESPACE", parse_namespace)?,
-            ttl: read.required("MLOPS_REDIS_PREDICTION_CACHE_TTL", |v| seconds(v, 1, 31_536_000))?,
+            lookup_time: read.required(&REDIS_LOOKUP_TIMEOUT_MS)?,
+            lookups_in_flight: read.required(&REDIS_MAX_CONNECTIONS)?,
+            namespace: read.required(&REDIS_NAMESPACE)?,
+            ttl: read.required(&REDIS_PREDICTION_CACHE_TTL)?,
         };
         Ok(enabled.then_some(config))
     }

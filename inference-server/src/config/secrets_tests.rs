@@ -51,17 +51,17 @@ impl Drop for Folder {
 }
 
 fn secrets() -> impl Iterator<Item = &'static Variable> {
-    VARIABLES.iter().filter(|variable| variable.secrecy == Secrecy::Secret)
+    variables().filter(|variable| variable.secrecy == Secrecy::Secret)
 }
 
 #[test]
 fn every_secret_has_a_variable_that_names_its_file_and_no_other_has() {
     for secret in secrets() {
-        let file = variables::file_form(secret.name).unwrap();
-        assert_eq!((file.name, file.key()), (&*format!("{}_FILE", secret.name), format!("{}_file", secret.key())));
+        let file = variables::find(&format!("{}_FILE", secret.name)).unwrap();
+        assert_eq!((file.secrecy, file.key()), (Secrecy::SecretFile, format!("{}_file", secret.key())));
     }
     // A certificate and its key are in files alone.
-    let files = VARIABLES.iter().filter(|variable| variable.secrecy == Secrecy::SecretFile);
+    let files = variables().filter(|variable| variable.secrecy == Secrecy::SecretFile);
     let files = files.filter(|variable| !variable.name.starts_with("MLOPS_TLS_"));
     assert_eq!(files.count(), secrets().count());
 }
@@ -227,7 +227,7 @@ fn a_secret_is_in_nothing_that_is_shown_wherever_it_was_put() {
         ("MLOPS_REDIS_TLS", OsStr::new("true")),
     ];
     // In place of the secret, or of the file's name, in forms that can and that can't be used.
-    for variable in VARIABLES.iter().filter(|variable| variable.secrecy != Secrecy::Open) {
+    for variable in variables().filter(|variable| variable.secrecy != Secrecy::Open) {
         let values = [
             CANARY.to_owned(),
             format!("{CANARY}\n{CANARY}"),
@@ -281,7 +281,7 @@ fn a_url_s_user_and_query_are_in_no_message_whichever_variable_they_were_put_in(
         }
         Err(error) => error.to_string(),
     };
-    for variable in VARIABLES.iter().filter(|variable| variable.secrecy == Secrecy::Open) {
+    for variable in variables().filter(|variable| variable.secrecy == Secrecy::Open) {
         for value in [
             format!("https://user:{CANARY}@host:4318/path"),
             format!("https://{CANARY}@host"),

@@ -7,16 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    ConfigError, files,
-    variables::{self, Variable},
-};
+use super::{ConfigError, Setting, Variable, files};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
 
 /// The variable that names the folder of files. The one setting that can't be in a file.
-pub(super) const CONFIG_DIR: &str = "MLOPS_CONFIG_DIR";
+pub(super) static CONFIG_DIR: Setting<PathBuf> =
+    Setting::path("MLOPS_CONFIG_DIR", "/app/config", "Folder whose *.yaml files hold settings; variables win");
 
 /// Where the value of a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +104,7 @@ impl Settings {
     /// Adds the files of the folder that the command line names, else `MLOPS_CONFIG_DIR`. A folder
     /// that nobody named needn't exist.
     pub fn read_files(&mut self) -> Result<(), ConfigError> {
-        let Some(variable) = variables::find(CONFIG_DIR) else {
-            return Ok(());
-        };
+        let variable = &CONFIG_DIR.variable;
         let (folder, origin) = self.effective(variable);
         let named = (origin != Origin::Default).then(|| origin.name(variable));
         let folder = PathBuf::from(folder);
@@ -137,7 +133,7 @@ impl Settings {
     /// What is in force for a variable, and why. An empty value counts as not set.
     pub(super) fn effective<'a>(&'a self, variable: &'a Variable) -> (&'a str, Origin<'a>) {
         let flag = || {
-            let value = self.config_dir.as_deref().filter(|_| variable.name == CONFIG_DIR)?;
+            let value = self.config_dir.as_deref().filter(|_| variable.name == CONFIG_DIR.variable.name)?;
             Some((value, Origin::Flag))
         };
         let environment = |name: &'a str| Some((filled(self.environment.get(name)?)?, Origin::Environment(name)));

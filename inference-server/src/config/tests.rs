@@ -1,3 +1,7 @@
+use std::path::Path;
+
+use ::model::LongTexts;
+
 use super::*;
 use crate::secrets::Shown;
 
@@ -29,7 +33,7 @@ fn defaults_are_the_predecessors() {
 
 #[test]
 fn every_default_is_a_value_that_is_allowed() {
-    for variable in VARIABLES.iter().filter(|variable| !variable.default.is_empty()) {
+    for variable in variables().filter(|variable| !variable.default.is_empty()) {
         read(&[(variable.name, variable.default)]).unwrap();
     }
 }
@@ -198,7 +202,7 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
     ];
     for (name, value) in cases {
         let sentence = read(&[("MLOPS_REDIS_ENABLED", "true"), (name, value)]).unwrap_err().to_string();
-        let allowed = VARIABLES.iter().find(|variable| variable.name == name).unwrap().allowed;
+        let allowed = variables().find(|variable| variable.name == name).unwrap().allowed();
         let shown = Shown::from(value);
         assert_eq!(sentence, format!("{name} is {shown:?}, but must be {allowed}"));
     }
@@ -280,4 +284,27 @@ fn traces_go_where_an_endpoint_is_set() {
         assert_eq!(endpoint(&[("OTEL_EXPORTER_OTLP_ENDPOINT", written)]).unwrap(), meant);
         assert_eq!(endpoint(&[("MLOPS_OTLP_ENDPOINT", written), ("MLOPS_ENABLE_TRACING", "false")]), None);
     }
+}
+
+/// `make settings` writes it.
+#[test]
+fn the_documented_table_is_that_of_the_declarations() {
+    let mut page = String::from(
+        "# Settings of the server\n\nMade by `make settings` from the declarations in `inference-server/src/config`. How they are \
+         given, in variables and files, and more of\nsome of them: [server.md](server.md#settings).\n\n\
+         | variable | default | may be | what it does |\n|---|---|---|---|\n",
+    );
+    for variable in variables() {
+        let also = variable.also.map(|also| format!(", or `{also}`")).unwrap_or_default();
+        let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
+        let secrecy = if variable.secrecy == Secrecy::Secret { ", secret" } else { "" };
+        let allowed = variable.allowed();
+        page += &format!("| `{}`{also} | {default} | {allowed}{secrecy} | {} |\n", variable.name, variable.help);
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
+    if std::env::var_os("UPDATE_SETTINGS").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == page, "docs/settings.md is not what the settings make: make settings");
 }

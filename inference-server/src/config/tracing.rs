@@ -4,8 +4,40 @@ use std::{path::PathBuf, sync::Arc};
 
 use axum::http::Uri;
 
-use super::{ConfigError, Reader, parse_bool};
+use super::{ConfigError, Reader, Setting, Variable};
 use crate::secrets::{Headers, Live};
+
+static ENABLE_TRACING: Setting<bool> =
+    Setting::switch("MLOPS_ENABLE_TRACING", "", "Send traces to a collector; default true when an endpoint is set");
+static OTLP_ENDPOINT: Setting<String> = Setting::other("MLOPS_OTLP_ENDPOINT", "", "a URL like http://collector:4318, where OTLP is spoken over HTTP, without user, password and query: a token belongs in MLOPS_OTLP_HEADERS or MLOPS_OTLP_HEADERS_FILE", "Collector of traces; default http://localhost:4318", |v, _| parse_endpoint(v)).also("OTEL_EXPORTER_OTLP_ENDPOINT");
+static OTLP_CA: Setting<PathBuf> =
+    Setting::path("MLOPS_OTLP_CA", "", "PEM file of authorities for the collector; default the system's")
+        .also("OTEL_EXPORTER_OTLP_CERTIFICATE");
+static OTLP_HEADERS: Variable = Variable::secret(
+    "MLOPS_OTLP_HEADERS",
+    "Headers for the collector, name=value separated by commas, such as its token",
+);
+static OTLP_HEADERS_FILE: Variable = Variable::secret_file(
+    "MLOPS_OTLP_HEADERS_FILE",
+    "File of such headers, in place of MLOPS_OTLP_HEADERS; read again when it changes",
+);
+static TRACING_SAMPLE_RATIO: Setting<f64> = Setting::number(
+    "MLOPS_TRACING_SAMPLE_RATIO",
+    "1",
+    1.0,
+    "Part of the traces that begin here which is recorded; 0 records none, whatever callers ask for",
+)
+.also("OTEL_TRACES_SAMPLER_ARG");
+
+/// In the order of `--help`.
+pub(super) static SETTINGS: [&Variable; 6] = [
+    &ENABLE_TRACING.variable,
+    &OTLP_ENDPOINT.variable,
+    &OTLP_CA.variable,
+    &OTLP_HEADERS,
+    &OTLP_HEADERS_FILE,
+    &TRACING_SAMPLE_RATIO.variable,
+];
 
 /// Where OTLP over HTTP is spoken when nothing else is said, by its specification.
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318/v1/traces";
@@ -35,15 +67,13 @@ pub struct TracingConfig {
 impl TracingConfig {
     /// Reads the settings; `None` when tracing is off.
     pub(super) fn read(read: &Reader<'_>) -> Result<Option<Self>, ConfigError> {
-        let endpoint = read.optional("MLOPS_OTLP_ENDPOINT", parse_endpoint)?;
-        let enabled = read.optional("MLOPS_ENABLE_TRACING", parse_bool)?.unwrap_or(endpoint.is_some());
+        let endpoint = read.optional(&OTLP_ENDPOINT)?;
+        let enabled = read.optional(&ENABLE_TRACING)?.unwrap_or(endpoint.is_some());
         let config = Self {
             endpoint: endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()),
-            authorities: read.optional("MLOPS_OTLP_CA", |value| Some(value.into()))?,
-            headers: read.secret("MLOPS_OTLP_HEADERS", Headers::parse, Headers::parse)?,
-            sample_ratio: read.required("MLOPS_TRACING_SAMPLE_RATIO", |value| {
-                value.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
-            })?,
+            authorities: read.optional(&OTLP_CA)?,
+            headers: read.secret(&OTLP_HEADERS, &OTLP_HEADERS_FILE, Headers::parse, Headers::parse)?,
+            sample_ratio: read.required(&TRACING_SAMPLE_RATIO)?,
         };
         if enabled && let Some(headers) = read.of_others(STANDARD_HEADERS)? {
             let wrong = |problem| ConfigError::Secret { place: STANDARD_HEADERS.to_owned(), problem };

@@ -49,13 +49,7 @@ pub fn make(config: &Config, texts: impl BufRead) -> Result<String, MakeError> {
             let most = config.max_text_length;
             return Err(bad(format!("the text has {characters} characters, and MLOPS_MAX_TEXT_LENGTH is {most}")));
         }
-        let encoding = model.tokenizer.tokenize(&text.into()).map_err(|error| bad(error.to_string()))?;
-        let windows = encoding.windows.iter().map(|window| {
-            let logits = classifier.classify(&[window])?.into_iter().next().unwrap_or_default();
-            Ok((logits, window.ids.len()))
-        });
-        let windows = windows.collect::<Result<Vec<_>, String>>().map_err(bad)?;
-        let logits = engine::join(windows.iter().map(|(logits, tokens)| (logits.as_slice(), *tokens)));
+        let logits = model.outputs(&mut *classifier, &text.into()).map_err(bad)?;
         let verdict = model.head.judge(&logits);
         let verdict = verdict.ok_or_else(|| bad(NO_VERDICT.to_owned()))?;
         predictions.push((verdict.score, u16::try_from(characters).unwrap_or(u16::MAX), verdict.label));

@@ -1,5 +1,4 @@
-//! `POST /explain`: how much each word of a text speaks for a label, by occlusion: the text is run once
-//! as it is and once without each word, and what the label's probability loses is that word's share.
+//! `POST /explain`: how much each word of a text speaks for a label.
 
 use std::{ops::Range, sync::Arc, time::Instant};
 
@@ -21,13 +20,8 @@ use super::{
     predict, predict_batch,
     texts::{self, TextSchema, milliseconds},
 };
-use crate::occlusion;
-use crate::predict::{PredictError, ServedModel, Text};
-use engine::TokenizeError;
-use model::{Head, LongTexts};
-
-/// Runs of the model beside the one of the whole text. A text of more words is explained by groups.
-const MOST_RUNS: usize = 64;
+use crate::predict::Text;
+use model::Head;
 
 /// Words that are named as those that speak most for the label.
 const TOP: usize = 5;
@@ -122,34 +116,20 @@ pub(super) async fn explain(
     let _place = predict_batch::place(&app)?;
 
     let text: Arc<str> = text.content.into();
-    let (groups, words_per_token, text_truncated) = groups(&model, &text).await?;
-    let read_to = groups.last().map_or(text.len(), |group| group.end);
-    let occluded = groups.iter().map(|group| occlusion::without(&text[..read_to], group));
-    let whole = match app.config.model.long_texts {
-        LongTexts::Windows => &text[..read_to],
-        LongTexts::Cut | LongTexts::Refuse => &text,
-    };
-    let variants = std::iter::once(whole.to_owned()).chain(occluded).collect();
-    let mut outcomes = app.predictor.run_all(&model, variants, deadline).await?.into_iter();
-
-    let head = &model.head;
-    let logits = outcomes.next().ok_or(ApiError::Internal("the text itself was not run"))??;
-    let verdict = head.judge(&logits).ok_or_else(PredictError::broken_output)?;
-    let whole = head.scores(&logits).ok_or_else(PredictError::broken_output)?;
-    let target = target.unwrap_or_else(|| most_probable(&whole));
-    let without: Vec<f32> = outcomes.map(|logits| probability(head, target, logits.ok())).collect::<Result<_, _>>()?;
-    let token_attributions = attribute(&text, &groups, whole[target], &without);
+    let long_texts = app.config.model.long_texts;
+    let explained = app.predictor.explain(&model, &text, target, long_texts, deadline).await?;
+    let token_attributions = attribute(&text, &explained.shares);
     let explanation = Explanation {
         text: &text,
-        label: &verdict.label,
-        score: verdict.score,
-        prediction: head.names().nth(target).unwrap_or_default(),
-        confidence: whole[target],
+        label: &explained.verdict.label,
+        score: explained.verdict.score,
+        prediction: model.head.names().nth(explained.class).unwrap_or_default(),
+        confidence: explained.probability,
         method: "occlusion",
         top_contributing_words: top(&token_attributions),
         token_attributions,
-        words_per_token,
-        text_truncated,
+        words_per_token: explained.words_of_each,
+        text_truncated: explained.truncated,
         model_name: &model.name,
         backend: BACKEND_NAME,
         total_time_ms: milliseconds(start.elapsed()),
@@ -194,48 +174,17 @@ fn class(head: &Head, name: &str) -> Result<Option<usize>, NoLabel> {
     }
 }
 
-/// The words or groups of words that the model reads, how many words a group has, and whether there
-/// are more behind them.
-async fn groups(model: &ServedModel, text: &Arc<str>) -> Result<(Vec<Range<usize>>, usize, bool), ApiError> {
-    let (text, tokenizer) = (Arc::clone(text), Arc::clone(&model.tokenizer));
-    // A long text is tokenized several times, which is too long for a thread that serves HTTP.
-    let found = tokio::task::spawn_blocking(move || {
-        let mut words = occlusion::words(&text);
-        let (read, truncated) = occlusion::words_read(tokenizer.as_ref(), &text, &words)?;
-        words.truncate(read);
-        let size = words.len().div_ceil(MOST_RUNS).max(1);
-        Ok((occlusion::group(&words, size), size, truncated))
-    });
-    let found: Result<_, TokenizeError> =
-        found.await.unwrap_or_else(|_| Err("the tokenizer panicked".to_owned().into()));
-    Ok(found.map_err(|error| PredictError::unreadable(&error))?)
-}
-
-/// A class's probability. Where a text without a word has nothing left that the model could see, there
-/// are no logits, and no class is more probable than another.
-fn probability(head: &Head, class: usize, logits: Option<Vec<f32>>) -> Result<f32, ApiError> {
-    match logits {
-        Some(logits) => Ok(head.scores(&logits).map(|all| all[class]).ok_or_else(PredictError::broken_output)?),
-        None => Ok(1.0 / f32::from(u16::try_from(head.names().len().max(2)).unwrap_or(u16::MAX))),
-    }
-}
-
-fn most_probable(probabilities: &[f32]) -> usize {
-    let highest = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    highest.map_or(0, |(class, _)| class)
-}
-
-/// What each group takes with it of the label's probability, which is `whole` for the whole text.
-fn attribute<'a>(text: &'a str, groups: &[Range<usize>], whole: f32, without: &[f32]) -> Vec<TokenAttribution<'a>> {
+/// Each word or group by its place in characters.
+fn attribute<'a>(text: &'a str, shares: &[(Range<usize>, f32)]) -> Vec<TokenAttribution<'a>> {
     let (mut byte, mut character) = (0, 0);
     let mut count_to = |end: usize| {
         character += text[byte..end].chars().count();
         byte = end;
         character
     };
-    let attributed = groups.iter().zip(without).enumerate().map(|(position, (group, without))| {
+    let attributed = shares.iter().enumerate().map(|(position, (group, attribution))| {
         let (start, end) = (count_to(group.start), count_to(group.end));
-        TokenAttribution { token: &text[group.clone()], position, start, end, attribution: whole - without }
+        TokenAttribution { token: &text[group.clone()], position, start, end, attribution: *attribution }
     });
     attributed.collect()
 }
@@ -254,10 +203,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_in_characters_and_attributions_are_losses() {
+    fn spans_are_in_characters() {
         let text = "été très 😀 beau";
-        let groups = occlusion::words(text);
-        let found = attribute(text, &groups, 0.9, &[0.9, 0.95, 0.5, 0.6]);
+        let words = [0..5, 6..11, 12..16, 17..21];
+        let found = attribute(text, &words.into_iter().zip([0.0, -0.05, 0.4, 0.3]).collect::<Vec<_>>());
         let spans: Vec<_> = found.iter().map(|found| (found.token, found.start, found.end)).collect();
         assert_eq!(spans, [("été", 0, 3), ("très", 4, 8), ("😀", 9, 10), ("beau", 11, 15)]);
         let characters: Vec<char> = text.chars().collect();
@@ -267,17 +216,6 @@ mod tests {
         let shares: Vec<f32> = found.iter().map(|found| (found.attribution * 100.0).round()).collect();
         assert_eq!(shares, [0.0, -5.0, 40.0, 30.0]);
         assert_eq!(top(&found), ["😀", "beau"]);
-    }
-
-    #[test]
-    fn of_nothing_every_label_is_as_probable() {
-        let labels = |count: usize| Head::single_label(&vec!["a"; count]);
-        for (count, expected) in [(1, 0.5), (2, 0.5), (4, 0.25)] {
-            assert_eq!(probability(&labels(count), 0, None), Ok(expected));
-        }
-        let even = probability(&labels(2), 1, Some(vec![3.0, 3.0]));
-        assert_eq!(even, Ok(0.5));
-        assert!(probability(&labels(2), 1, Some(vec![f32::NAN, 0.0])).is_err());
     }
 
     #[test]

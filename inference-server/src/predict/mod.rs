@@ -3,7 +3,9 @@
 
 mod batches;
 mod error;
+mod explain;
 mod foreground;
+mod occlusion;
 mod prediction;
 mod series;
 mod served;
@@ -28,6 +30,7 @@ use uuid::Uuid;
 use crate::{cache::Output, inference_log::InferenceLog, protocol::Protocol, traces};
 pub use batches::{Batches, TooManyBatches};
 pub use error::PredictError;
+pub use explain::Explained;
 use foreground::Foreground;
 pub use prediction::Prediction;
 pub use series::Series;

@@ -5,7 +5,7 @@ mod headers;
 mod live;
 mod masking;
 mod secret;
-mod tls;
+pub mod tls;
 
 pub use api_keys::ApiKeys;
 pub use headers::Headers;

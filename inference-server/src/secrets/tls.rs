@@ -19,10 +19,12 @@ use tokio_rustls::rustls::{
 use super::live::MOST_BYTES;
 use crate::text_file;
 
-/// Variables that name the files.
-const CERTIFICATE: &str = "MLOPS_TLS_CERT_FILE";
-const KEY: &str = "MLOPS_TLS_KEY_FILE";
-const CLIENT_AUTHORITIES: &str = "MLOPS_TLS_CLIENT_CA_FILE";
+/// The variable that names the certificate's file.
+pub const CERTIFICATE: &str = "MLOPS_TLS_CERT_FILE";
+/// The variable that names the key's file.
+pub const KEY: &str = "MLOPS_TLS_KEY_FILE";
+/// The variable that names the file of clients' authorities.
+pub const CLIENT_AUTHORITIES: &str = "MLOPS_TLS_CLIENT_CA_FILE";
 
 /// Files in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ fn bind_all<L>(
 ) -> Result<Vec<(L, SocketAddr)>, StartError> {
     let mut bind = |ip, port| {
         let address = SocketAddr::new(ip, port);
-        bind(address).map_err(|source| StartError::Listen { address, source })
+        bind(address).map_err(|source| StartError::Listen { setting: None, address, source })
     };
     match host {
         Host::Address(ip) => Ok(vec![bind(ip, port)?]),

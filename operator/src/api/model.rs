@@ -3,9 +3,16 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{ModelCache, ModelSource};
+
 /// The model to serve.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.cache) || (has(self.source) && !has(self.source.builtin) && !has(self.source.image) && !has(self.source.persistentVolumeClaim))"
+).message(
+    "model.cache keeps what is fetched: it goes with the sources huggingFace, s3, gcs, azureBlob and http; leave it out"
+))]
 pub struct Model {
     /// Name of the model in predictions and metrics. Default: `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -14,6 +21,13 @@ pub struct Model {
     /// Where the model comes from. Default: `builtin: {}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ModelSource>,
+    /// The digest that the model must have, as `sentiment-server model digest` prints it. Another one is never served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+    /// A volume that keeps what is fetched, so that the next pod fetches nothing. Default: each pod fetches its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<ModelCache>,
     /// Tokens that a text is cut to. Default: what the model was trained for, at most 512.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 4, max = 8192))]
@@ -33,17 +47,3 @@ pub struct Model {
     ))]
     pub neutral_band: Option<f64>,
 }
-
-/// Where a model comes from: exactly one of its fields is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.builtin)").message("set exactly one model source: builtin: {}"))]
-pub struct ModelSource {
-    /// The model that the server image carries.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub builtin: Option<Builtin>,
-}
-
-/// The model that the server image carries. It has no settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-pub struct Builtin {}

@@ -15,6 +15,7 @@ use crate::{
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn broken() -> Vec<(Value, &'static str)> {
     let digest = format!("sha256:{}", "0".repeat(64));
+    let cached = |cache: Value| json!({"model": {"source": {"s3": {"bucket": "abc"}}, "cache": cache}});
     let auth = json!({"apiKeySecretRef": {"name": "keys"}});
     let limited = |limit: Value| json!({"apiKeySecretRef": {"name": "keys"}, "limits": [limit]});
     let optional = json!({"name": "keys", "key": "key", "optional": true});
@@ -62,6 +63,37 @@ fn broken() -> Vec<(Value, &'static str)> {
         (json!({"image": {"tag": "a", "digest": digest}}), "set image.tag or image.digest, not both"),
         (json!({"image": {"debug": true, "digest": digest}}), "image.debug picks the debug variant by its tag"),
         (json!({"model": {"source": {}}}), "set exactly one model source"),
+        (json!({"model": {"source": {"builtin": {}, "s3": {"bucket": "abc"}}}}), "set exactly one model source"),
+        (json!({"model": {"cache": {"size": "1Gi"}}}), "model.cache keeps what is fetched"),
+        (
+            json!({"model": {"source": {"image": {"reference": "a"}}, "cache": {"claimName": "a"}}}),
+            "model.cache keeps what is fetched",
+        ),
+        (cached(json!({})), "set model.cache.claimName"),
+        (cached(json!({"claimName": "a", "size": "1Gi"})), "set model.cache.claimName"),
+        (cached(json!({"claimName": "a", "storageClassName": "fast"})), "model.cache.storageClassName and accessMode"),
+        (
+            cached(json!({"claimName": "a", "accessMode": "ReadWriteMany"})),
+            "model.cache.storageClassName and accessMode",
+        ),
+        (
+            json!({"model": {"source": {"s3": {"bucket": "abc", "endpoint": "minio:9000"}}}}),
+            "an endpoint is a scheme and a host",
+        ),
+        (
+            json!({"model": {"source": {"huggingFace": {"repository": "a", "endpoint": "https://a?b=c"}}}}),
+            "an endpoint is a scheme and a host",
+        ),
+        (json!({"model": {"source": {"http": {"url": "https://user:word@a/b"}}}}), "http.url is a URL of HTTP"),
+        (json!({"model": {"source": {"http": {"url": "ftp://a/b"}}}}), "http.url is a URL of HTTP"),
+        (
+            json!({"model": {"source": {"s3": {"bucket": "abc"}}}, "env": [{"name": "MLOPS_ONNX_MODEL_PATH", "value": "/a"}]}),
+            "set model.source or MLOPS_ONNX_MODEL_PATH",
+        ),
+        (
+            json!({"model": {"digest": digest}, "env": [{"name": "MLOPS_MODEL_DIGEST", "value": "a"}]}),
+            "set model.digest or MLOPS_MODEL_DIGEST",
+        ),
         (json!({"model": {"labels": ["GOOD"]}}), "model.labels names the classes of the model by index"),
         (json!({"model": {"neutralBand": 1.0}}), "model.neutralBand is a probability from 0 to below 1"),
         (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}), "a request exceeds its limit"),
@@ -225,6 +257,10 @@ fn what_is_right_is_let_through() {
         json!({"disruptionBudget": {"maxUnavailable": 0}}),
         json!({"networkPolicy": {"ingressFrom": [{"podSelector": {}, "namespaceSelector": {}}]}}),
         json!({"model": {"labels": ["BAD", "GOOD"], "neutralBand": 0.99}}),
+        json!({"model": {"source": {"http": {"url": "http://[2001:db8::1]:8080/a/b.tar.gz?token=a/b%20c&d=?"}}}}),
+        json!({"model": {"source": {"s3": {"bucket": "abc", "endpoint": "http://minio:9000/s3/"}}, "cache": {"size": 1}}}),
+        json!({"model": {"source": {"builtin": {}}}, "env": [{"name": "MLOPS_ONNX_MODEL_PATH", "value": "/models/a"}]}),
+        json!({"env": [{"name": "MLOPS_MODEL_DIGEST", "value": "sha256:1"}]}),
         json!({"env": [{"name": "MLOPS_API_KEY", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
         json!({
             "auth": {"apiKeySecretRef": {"name": "keys"}},

@@ -24,6 +24,12 @@ use super::{
     "!has(self.cache) || !has(self.cache.redis) || !has(self.cache.redis.passwordSecretRef) || !has(self.env) || self.env.all(variable, !(variable.name in ['MLOPS_REDIS_PASSWORD', 'MLOPS_REDIS_PASSWORD_FILE']))"
 ).message("set cache.redis.passwordSecretRef or MLOPS_REDIS_PASSWORD in env, not both: the variable would take the Secret's place"))]
 #[x_kube(validation = Rule::new(
+    "!has(self.model) || !has(self.model.source) || has(self.model.source.builtin) || !has(self.env) || self.env.all(variable, variable.name != 'MLOPS_ONNX_MODEL_PATH')"
+).message("set model.source or MLOPS_ONNX_MODEL_PATH in env, not both: the variable would take the source's place"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.model) || !has(self.model.digest) || !has(self.env) || self.env.all(variable, variable.name != 'MLOPS_MODEL_DIGEST')"
+).message("set model.digest or MLOPS_MODEL_DIGEST in env, not both: the variable would take the field's place"))]
+#[x_kube(validation = Rule::new(
     "!has(self.route) || !has(self.route.grpc) || !has(self.protocols) || 'grpc' in self.protocols"
 ).message("route.grpc publishes gRPC, which isn't served: add grpc to protocols, or leave route.grpc out"))]
 #[kube(

@@ -4,6 +4,7 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The generation of a status that nobody has reported yet. kstatus takes an object whose observed generation isn't its
@@ -69,8 +70,11 @@ impl SentimentServiceStatus {
 pub struct ModelStatus {
     /// Its name in predictions and metrics.
     pub name: String,
-    /// Where it comes from: `builtin`.
+    /// Where it comes from, such as `builtin` or `huggingFace organisation/model@main`.
     pub source: String,
+    /// How it comes to the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// What identifies the model beyond doubt, as a pod of the current spec has loaded it: `sha256:` and 64 digits.
     /// Absent until one has told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +82,19 @@ pub struct ModelStatus {
     /// The ReplicaSet of the pod that was asked for `digest`. Another is asked when another takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica_set: Option<String>,
+}
+
+/// How a model comes to the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Delivery {
+    /// In the server image.
+    Builtin,
+    /// By the node, which pulls an OCI image and mounts it.
+    ImageVolume,
+    /// On a claim of the user's.
+    Claim,
+    /// By the init container `fetch-model`.
+    Fetched,
 }
 
 /// The condition types of a `SentimentService`. They follow kstatus, so `kubectl wait`, Flux and

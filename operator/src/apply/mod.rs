@@ -7,6 +7,7 @@
 //! A child is written only when the spec asks for something new or when a field that we set has been changed or removed
 //! ([`plan`]). Fields of others are never looked at, so there is no tug of war. How it is written is in [`write`].
 
+mod claim;
 mod error;
 mod fields;
 mod handover;
@@ -138,6 +139,11 @@ async fn ensure(
             return Ok(());
         };
         body
+    } else {
+        body
+    };
+    let body = if declaration.kind == ChildKind::PersistentVolumeClaim {
+        claim::with_live_size(body, live.as_ref().and_then(|live| live.facts.claim()))
     } else {
         body
     };

@@ -13,7 +13,11 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{environment, labels, metadata, nodes, non_empty, pod_selector, ports, volumes};
+use super::{
+    environment, labels, metadata,
+    model::{self, Delivered},
+    nodes, non_empty, pod_selector, ports, volumes,
+};
 use crate::{
     api::{QuantityMap, UserIds},
     dereference::References,
@@ -32,6 +36,7 @@ pub const CONFIG_HASH: &str = "kubesentiment.io/config-hash";
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
 pub(super) fn build(service: &ValidatedService, references: &References) -> Deployment {
+    let delivered = model::deliver(service);
     Deployment {
         metadata: metadata(service),
         spec: Some(DeploymentSpec {
@@ -45,38 +50,43 @@ pub(super) fn build(service: &ValidatedService, references: &References) -> Depl
                     max_unavailable: Some(service.rollout.max_unavailable.clone()),
                 }),
             }),
-            template: PodTemplateSpec { metadata: Some(pod_metadata(service, references)), spec: Some(pod(service)) },
+            template: PodTemplateSpec {
+                metadata: Some(pod_metadata(service, references, &delivered)),
+                spec: Some(pod(service, delivered)),
+            },
             ..DeploymentSpec::default()
         }),
         status: None,
     }
 }
 
-fn pod_metadata(service: &ValidatedService, references: &References) -> ObjectMeta {
+fn pod_metadata(service: &ValidatedService, references: &References, delivered: &Delivered) -> ObjectMeta {
     let mut labels = service.pod_labels.clone();
     labels.extend(labels::of_pods(service));
-    let mut annotations = BTreeMap::from([(SAFE_TO_EVICT.to_owned(), volumes::expendable())]);
+    let mut annotations = BTreeMap::from([(SAFE_TO_EVICT.to_owned(), volumes::expendable(delivered))]);
     annotations.extend(service.pod_annotations.clone());
     annotations.extend(references.config_hash.iter().map(|hash| (CONFIG_HASH.to_owned(), hash.clone())));
     ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }
 }
 
-fn pod(service: &ValidatedService) -> PodSpec {
+fn pod(service: &ValidatedService, mut delivered: Delivered) -> PodSpec {
     let scheduling = &service.scheduling;
     let id = user_id(service);
+    let server = container(service, &delivered);
+    let fetcher = delivered.fetcher.take().map(|fetcher| model::init_container(service, fetcher, &server));
     PodSpec {
         service_account_name: Some(service.service_account.as_ref().unwrap_or(&service.name).clone()),
         automount_service_account_token: Some(false),
         // Hundreds of variables in a busy namespace, and none is of use.
         enable_service_links: Some(false),
-        image_pull_secrets: non_empty(
-            service.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect(),
-        ),
+        image_pull_secrets: non_empty(pull_secrets(service, &delivered)),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: id,
             run_as_group: id,
             fs_group: id,
+            // A volume that is kept may be large, and is ours since the first pod has had it.
+            fs_group_change_policy: (delivered.is_kept && id.is_some()).then(|| "OnRootMismatch".to_owned()),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
             ..PodSecurityContext::default()
         }),
@@ -89,10 +99,17 @@ fn pod(service: &ValidatedService) -> PodSpec {
         affinity: nodes::affinity(service),
         priority_class_name: scheduling.priority_class_name.clone(),
         runtime_class_name: scheduling.runtime_class_name.clone(),
-        containers: vec![container(service)],
-        volumes: Some(volumes::build(service)),
+        init_containers: fetcher.map(|fetcher| vec![fetcher]),
+        containers: vec![server],
+        volumes: Some(volumes::build(service, &delivered)),
         ..PodSpec::default()
     }
+}
+
+/// Those of the server image and those of the model, each once.
+fn pull_secrets(service: &ValidatedService, delivered: &Delivered) -> Vec<LocalObjectReference> {
+    let others = delivered.pull_secrets.iter().filter(|name| !service.pull_secrets.contains(name));
+    service.pull_secrets.iter().chain(others).map(|name| LocalObjectReference { name: name.clone() }).collect()
 }
 
 /// `None` where the platform chooses: it would refuse the pods for any of ours.
@@ -125,13 +142,13 @@ fn spread(service: &ValidatedService) -> Vec<TopologySpreadConstraint> {
     given.iter().map(with_selector).collect()
 }
 
-fn container(service: &ValidatedService) -> Container {
+fn container(service: &ValidatedService, delivered: &Delivered) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(service.image.to_string()),
         image_pull_policy: Some(service.pull_policy.as_str().to_owned()),
         ports: Some(ports::of_container(service)),
-        env: Some(environment::build(service)),
+        env: Some(environment::build(service, delivered)),
         env_from: non_empty(service.env_from.clone()),
         resources: Some(ResourceRequirements {
             requests: quantities(&service.requests),
@@ -153,7 +170,7 @@ fn container(service: &ValidatedService) -> Container {
         readiness_probe: Some(probe(service, "ready", service.readiness)),
         // The server writes there why it could not start; its last log lines do when it could not.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(volumes::mounts(service)),
+        volume_mounts: Some(volumes::mounts(service, delivered)),
         ..Container::default()
     }
 }

@@ -3,17 +3,19 @@
 use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{
+    model::{self, Delivered},
     ports,
     secret_files::{self, SecretFolder},
 };
 use crate::validate::{InferenceLog, Redis, ValidatedService};
 
 /// The operator's variables in a fixed order, then the user's, which win over one of the same name.
-pub(super) fn build(service: &ValidatedService) -> Vec<EnvVar> {
+pub(super) fn build(service: &ValidatedService, delivered: &Delivered) -> Vec<EnvVar> {
     let ours = [
         listening(service),
         identity(service),
         model(service),
+        given(model::variables(service, delivered)),
         server(service),
         cache(service),
         limits(service),

@@ -9,8 +9,10 @@ mod grpc_route;
 mod horizontal_pod_autoscaler;
 mod http_route;
 pub mod labels;
+mod model;
 mod network_policy;
 mod nodes;
+mod persistent_volume_claim;
 mod pod_monitor;
 mod ports;
 mod secret_files;
@@ -22,7 +24,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{Service, ServiceAccount},
+        core::v1::{PersistentVolumeClaim, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -32,6 +34,8 @@ use k8s_openapi::{
 use self::external::{GrpcRoute, HttpRoute, PodMonitor};
 pub use self::{
     deployment::{CONFIG_HASH, CONTAINER},
+    model::{FETCHER, VOLUME as MODEL_VOLUME},
+    persistent_volume_claim::SUFFIX as MODEL_CLAIM_SUFFIX,
     ports::MANAGEMENT_NUMBER,
 };
 use crate::{dereference::References, validate::ValidatedService};
@@ -43,6 +47,8 @@ pub struct Children {
     pub service_account: Option<ServiceAccount>,
     /// The traffic that the pods may take part in.
     pub network_policy: Option<NetworkPolicy>,
+    /// What keeps the model that the pods fetch.
+    pub model_claim: Option<PersistentVolumeClaim>,
     /// The address of the pods.
     pub service: Service,
     /// The pods.
@@ -65,6 +71,7 @@ pub fn build(service: &ValidatedService, references: &References) -> Children {
     Children {
         service_account: service_account::build(service),
         network_policy: network_policy::build(service),
+        model_claim: persistent_volume_claim::build(service),
         service: service::build(service),
         deployment: deployment::build(service, references),
         autoscaler: horizontal_pod_autoscaler::build(service),

@@ -1,5 +1,6 @@
 //! A snapshot of every child, of the smallest and of the largest spec.
 
+mod models;
 mod pods;
 mod reached;
 
@@ -26,6 +27,7 @@ fn values<'a>(env: Option<&'a [EnvVar]>, name: &str) -> Vec<&'a str> {
     found.map(|variable| variable.value.as_deref().unwrap()).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "every field")]
 fn full_spec() -> Value {
     json!({
         "image": {
@@ -37,7 +39,13 @@ fn full_spec() -> Value {
         },
         "profile": "Staging",
         "model": {
-            "name": "reviews-en", "source": {"builtin": {}}, "maxTokens": 128, "labels": ["BAD", "GOOD"], "neutralBand": 0.6,
+            "name": "reviews-en", "maxTokens": 128, "labels": ["BAD", "GOOD"], "neutralBand": 0.6,
+            "source": {"huggingFace": {
+                "repository": "reviewers/reviews-en", "revision": "5f1c3e0", "variant": "int8",
+                "tokenSecretRef": {"name": "hub"}, "endpoint": "https://hub.example.com:8443",
+            }},
+            "digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "cache": {"size": "2Gi", "storageClassName": "shared", "accessMode": "ReadWriteMany"},
         },
         "autoscaling": {
             "minReplicas": 3,
@@ -130,6 +138,7 @@ macro_rules! assert_children {
         let children = $children;
         insta::assert_yaml_snapshot!(concat!($spec, "-service-account"), children.service_account);
         insta::assert_yaml_snapshot!(concat!($spec, "-network-policy"), children.network_policy);
+        insta::assert_yaml_snapshot!(concat!($spec, "-persistent-volume-claim"), children.model_claim);
         insta::assert_yaml_snapshot!(concat!($spec, "-service"), children.service);
         insta::assert_yaml_snapshot!(concat!($spec, "-deployment"), children.deployment);
         insta::assert_yaml_snapshot!(concat!($spec, "-horizontal-pod-autoscaler"), children.autoscaler);

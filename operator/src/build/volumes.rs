@@ -5,7 +5,10 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::secret_files::{self, SecretFolder};
+use super::{
+    model::{self, Delivered},
+    secret_files::{self, SecretFolder},
+};
 use crate::{api::UserIds, validate::ValidatedService};
 
 /// Name of the volume with the ConfigMap.
@@ -17,7 +20,7 @@ const FOR_THE_GROUP: i32 = 0o440;
 /// Where the platform may set no `fsGroup`. Nothing but the server runs in the pod.
 const FOR_THE_POD: i32 = 0o444;
 
-pub(super) fn build(service: &ValidatedService) -> Vec<Volume> {
+pub(super) fn build(service: &ValidatedService, delivered: &Delivered) -> Vec<Volume> {
     let writable = WRITABLE.iter().map(|(name, _, size)| Volume {
         name: (*name).to_owned(),
         empty_dir: Some(EmptyDirVolumeSource {
@@ -32,18 +35,27 @@ pub(super) fn build(service: &ValidatedService) -> Vec<Volume> {
         ..Volume::default()
     });
     let secrets = secret_files::of(service).into_iter().map(|folder| secret(service, &folder));
-    writable.chain(config).chain(secrets).collect()
+    writable.chain(config).chain(secrets).chain(delivered.volumes.iter().cloned()).collect()
 }
 
 /// A pod waits for it, and doesn't do without: the server would serve whoever comes.
 fn secret(service: &ValidatedService, folder: &SecretFolder<'_>) -> Volume {
-    let items = folder.files.iter();
-    let items = items.map(|file| KeyToPath { key: file.key.to_owned(), path: file.name.to_owned(), mode: None });
+    let items = folder.files.iter().map(|file| item(file.key, file.name)).collect();
+    of_secret(service, folder.volume, folder.secret, Some(items))
+}
+
+/// A Secret, or the items of it that are given.
+pub(super) fn of_secret(
+    service: &ValidatedService,
+    volume: &str,
+    secret: &str,
+    items: Option<Vec<KeyToPath>>,
+) -> Volume {
     Volume {
-        name: folder.volume.to_owned(),
+        name: volume.to_owned(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(folder.secret.to_owned()),
-            items: Some(items.collect()),
+            secret_name: Some(secret.to_owned()),
+            items,
             default_mode: Some(match service.user_ids {
                 UserIds::Fixed => FOR_THE_GROUP,
                 UserIds::Platform => FOR_THE_POD,
@@ -54,21 +66,34 @@ fn secret(service: &ValidatedService, folder: &SecretFolder<'_>) -> Volume {
     }
 }
 
-pub(super) fn mounts(service: &ValidatedService) -> Vec<VolumeMount> {
-    let mount = |name: &str, path: String, read_only: bool| VolumeMount {
+pub(super) fn item(key: &str, path: &str) -> KeyToPath {
+    KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None }
+}
+
+pub(super) fn mounts(service: &ValidatedService, delivered: &Delivered) -> Vec<VolumeMount> {
+    let writable = WRITABLE.iter().map(|(name, path, _)| mount(name, (*path).to_owned(), false));
+    let config = service.config_map.iter().map(|_| config_mount());
+    let secrets = secret_files::of(service);
+    let secrets = secrets.iter().map(|folder| mount(folder.volume, folder.path(), true));
+    writable.chain(config).chain(secrets).chain(delivered.mount.clone()).collect()
+}
+
+/// The ConfigMap of the spec, which may have the authorities of a network too.
+pub(super) fn config_mount() -> VolumeMount {
+    mount(CONFIG, "/app/config".to_owned(), true)
+}
+
+fn mount(name: &str, path: String, read_only: bool) -> VolumeMount {
+    VolumeMount {
         name: name.to_owned(),
         mount_path: path,
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
-    };
-    let writable = WRITABLE.iter().map(|(name, path, _)| mount(name, (*path).to_owned(), false));
-    let config = service.config_map.iter().map(|_| mount(CONFIG, "/app/config".to_owned(), true));
-    let secrets = secret_files::of(service);
-    let secrets = secrets.iter().map(|folder| mount(folder.volume, folder.path(), true));
-    writable.chain(config).chain(secrets).collect()
+    }
 }
 
 /// Names of the volumes that a node may be emptied in spite of: nothing in them outlives the pod.
-pub(super) fn expendable() -> String {
-    WRITABLE.map(|(name, ..)| name).join(",")
+pub(super) fn expendable(delivered: &Delivered) -> String {
+    let names = WRITABLE.iter().map(|(name, ..)| *name).chain(model::expendable(delivered));
+    names.collect::<Vec<_>>().join(",")
 }

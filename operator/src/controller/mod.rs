@@ -19,11 +19,13 @@ use crate::{
     digests::{AskPods, Digests, Http},
     evictions::{Evictions, Heard},
     image::ServerImage,
+    image_volumes::{ImageVolumePolicy, ImageVolumes},
     memory::Memories,
     metrics::Metrics,
     publish::Publisher,
     rollouts::{self, Rollouts, Wake},
     runtime::watchdog::Watchdog,
+    validate::ModelHosts,
     watches::{self, Scope, Stores},
 };
 
@@ -34,6 +36,8 @@ const SETTLING: Duration = Duration::from_secs(30);
 pub struct Operator {
     client: Client,
     default_image: ServerImage,
+    model_hosts: ModelHosts,
+    image_volumes: ImageVolumes,
     publisher: Publisher,
     evictions: Evictions,
     digests: Digests,
@@ -60,6 +64,8 @@ impl Operator {
             digests: Digests::new(Arc::new(Http)),
             client,
             default_image,
+            model_hosts: ModelHosts::default(),
+            image_volumes: ImageVolumes::default(),
             rollouts: Rollouts::new(rollouts::DEFAULT_LIMIT, metrics.rollouts.clone()),
             metrics,
             memories: Memories::default(),
@@ -71,6 +77,20 @@ impl Operator {
     #[must_use]
     pub fn max_rollouts(mut self, limit: u16) -> Self {
         self.rollouts = Rollouts::new(limit, self.metrics.rollouts.clone());
+        self
+    }
+
+    /// Changes which servers models may come from. Without it, any.
+    #[must_use]
+    pub fn model_hosts(mut self, hosts: ModelHosts) -> Self {
+        self.model_hosts = hosts;
+        self
+    }
+
+    /// Changes how models in images come to the pods.
+    #[must_use]
+    pub fn image_volumes(mut self, policy: ImageVolumePolicy) -> Self {
+        self.image_volumes = ImageVolumes::new(policy);
         self
     }
 

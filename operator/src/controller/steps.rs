@@ -1,6 +1,8 @@
 //! One reconciliation, as a table of contents: fetch, validate, dereference, build, admit, apply, observe, report.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod loaded;
+
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
@@ -12,15 +14,14 @@ use crate::{
     api::{Reason, SentimentServiceStatus, ServiceRef, Stored},
     apply::{self, Applied, ApplyError, Template},
     backoff,
-    build::{MANAGEMENT_NUMBER, build},
+    build::build,
     children::{ChildKind, KINDS},
     dereference::{DereferenceError, References, dereference},
-    digests::Question,
     facts,
-    memory::{Asked, DigestAsked, Failure, Memory, Situation},
+    memory::{Asked, Failure, Memory, Situation},
     observe,
     rollouts::Held,
-    status::{self, Loaded, Write, worth_writing},
+    status::{self, Write, worth_writing},
     validate::{ValidatedService, validate},
     verdict::Verdict,
     warnings,
@@ -117,7 +118,8 @@ fn situation(object: &Stored, stores: &Stores) -> Situation {
     let name = object.meta().name.as_deref().unwrap_or_default();
     let children = KINDS
         .iter()
-        .map(|declaration| stores.child(declaration.kind, namespace, name).map_or(0, |child| child.meta.version));
+        .map(|declaration| (declaration.kind, format!("{name}{}", declaration.suffix)))
+        .map(|(kind, name)| stores.child(kind, namespace, &name).map_or(0, |child| child.meta.version));
     let config = object.config_map().and_then(|name| stores.config_map_version(namespace, name));
     let versions = children.chain(config).fold(0_u64, |all, version| all.wrapping_mul(31).wrapping_add(version));
     Situation { generation: object.meta().generation, versions }
@@ -152,7 +154,9 @@ impl Step<'_> {
         };
 
         // Validate.
-        let valid = match validate(&service, &operator.default_image) {
+        let valid = validate(&service, &operator.default_image)
+            .and_then(|valid| operator.model_hosts.check(&valid.source).map(|()| valid));
+        let mut valid = match valid {
             Ok(valid) => valid,
             // Trying again can't help: the next change of it will.
             Err(invalid) => return self.fail(&Verdict::new(Reason::InvalidSpec, invalid.to_string())).await,
@@ -165,7 +169,8 @@ impl Step<'_> {
             Err(error) => return Err(error.into()),
         };
 
-        // Build.
+        // Build. What a node can't mount, the pods fetch.
+        operator.image_volumes.settle(&operator.client, &mut valid, &references).await;
         let mut children = build(&valid, &references);
 
         // Admit: a template that the spec doesn't explain may have to wait for its turn.
@@ -196,6 +201,11 @@ impl Step<'_> {
                 return Err(error.into());
             }
         };
+        let written = applied.deployment.as_ref().map(|(_, facts)| &**facts);
+        if operator.image_volumes.learn(&valid, &children.deployment, written) {
+            // There is another way, and it needs other children.
+            return Box::pin(self.run()).await;
+        }
         operator.publisher.repairs(self.object, &applied).await;
         if let Some(error) = in_vain {
             return self.fail(&Verdict::new(Reason::DependencyMissing, error.to_string())).await;
@@ -216,7 +226,7 @@ impl Step<'_> {
     }
 
     async fn observe(&self, valid: &ValidatedService, applied: &Applied, held: Option<Held>) -> Result<Action, Error> {
-        let stores = &self.context.stores;
+        let Context { operator, stores, .. } = self.context;
         let Some((uid, deployment)) = &applied.deployment else {
             let message = "the Deployment's controller has yet to take up the current spec";
             return self.fail(&Verdict::new(Reason::RollingOut, message)).await;
@@ -248,51 +258,31 @@ impl Step<'_> {
         let view = observe::View { warning: warning.as_deref(), ..view };
         let observation = observe::observe(&view);
         let previous = self.memory.previous(self.object);
+        // Until the Deployment's controller has seen a spec, its ReplicaSet may be of the one before.
+        let source = valid.source.to_string();
+        let is_of_the_source = |name: &str| {
+            let told = previous.model.as_ref().filter(|model| model.replica_set.as_deref() == Some(name));
+            told.is_some_and(|model| model.source == source)
+        };
         let name = replica_set.as_ref().map(|current| &current.meta.name);
+        let name = name.filter(|name| deployment.is_seen() || is_of_the_source(name));
         let (loaded, ask_again) = match name {
-            Some(name) => self.loaded(valid, name, &pods, &previous),
+            Some(name) => self.loaded(valid, name, &kept, &previous),
             None => (None, None),
         };
         let mut status = status::observed(valid, &observation, loaded, &previous, view.now);
         if let Some(held) = held {
             status::tell_held(&mut status, held, deployment.image.as_deref(), &previous, view.now);
         }
+        if let Some(model) = &previous.model {
+            self.memory.model_before(model);
+        }
+        let changed = status.model.as_ref().and_then(|model| self.memory.model_changed(model));
         let later = self.report(&status, &previous).await?;
+        if let Some(note) = changed.filter(|_| valid.digest.is_none()) {
+            operator.publisher.model_changed(self.object, &note).await;
+        }
         Ok(look_again([later, observation.look_again, ask_again]))
-    }
-
-    /// What the pods of a ReplicaSet have loaded, as far as is known, and when to ask again. The status has it from one
-    /// rollout to the next; where it doesn't, a pod is asked, and nothing waits for that.
-    fn loaded(
-        &self,
-        valid: &ValidatedService,
-        replica_set: &Arc<str>,
-        pods: &[Arc<facts::Pod>],
-        previous: &SentimentServiceStatus,
-    ) -> (Option<Loaded>, Option<Duration>) {
-        let told = |digest| Some(Loaded { replica_set: replica_set.to_string(), digest });
-        let before = previous.model.as_ref().filter(|model| model.replica_set.as_deref() == Some(&**replica_set));
-        if let Some(model) = before {
-            return (told(model.digest.clone()), None);
-        }
-        match self.memory.digest(replica_set, Instant::now()) {
-            DigestAsked::Answered(digest) => (told(digest.map(|digest| digest.to_string())), None),
-            DigestAsked::UnderWay => (None, None),
-            DigestAsked::Later(delay) => (None, Some(delay)),
-            DigestAsked::Not => {
-                let Some(address) = pods.iter().filter(|pod| pod.is_live()).find_map(|pod| pod.address) else {
-                    return (None, None);
-                };
-                let question = Question {
-                    pod: SocketAddr::new(address, MANAGEMENT_NUMBER),
-                    path: format!("{}/model-info", valid.path_prefix),
-                    replica_set: replica_set.clone(),
-                    service: self.service.clone(),
-                };
-                self.context.operator.digests.ask(question, self.memory.clone(), self.context.wake.clone());
-                (None, None)
-            }
-        }
     }
 
     /// The last warning of a pod's kubelet, which is asked for rarely.

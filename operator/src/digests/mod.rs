@@ -1,4 +1,5 @@
-//! The digest of the model that a service's pods have loaded: asked of one of them, once for each ReplicaSet.
+//! The digest of the model that a service's pods have loaded: asked of one of them, once for each ReplicaSet; and of each
+//! that comes later, where their source may have got another model meanwhile.
 //!
 //! Nothing waits for the answer. A pod that doesn't answer is asked again later, ever more rarely, and says nothing of
 //! whether the service is ready.
@@ -62,8 +63,8 @@ pub(crate) struct Question {
     pub(crate) pod: SocketAddr,
     /// The path of its description.
     pub(crate) path: String,
-    /// Name of its ReplicaSet.
-    pub(crate) replica_set: Arc<str>,
+    /// Whom the answer speaks for: its ReplicaSet, or the pod alone.
+    pub(crate) about: Arc<str>,
     /// The service, which is looked at when there is an answer, or none.
     pub(crate) service: ServiceRef,
 }
@@ -76,19 +77,19 @@ impl Digests {
 
     /// Asks without waiting for the answer, which comes into `memory`.
     pub(crate) fn ask(&self, question: Question, memory: Arc<Memory>, wake: Wake) {
-        memory.note_digest_asked(question.replica_set.clone());
+        memory.note_digest_asked(question.about.clone());
         let (pods, places) = (self.pods.clone(), self.places.clone());
         tokio::spawn(async move {
-            let Question { pod, path, replica_set, service } = question;
+            let Question { pod, path, about, service } = question;
             let place = places.acquire_owned().await;
             let answer = pods.ask(pod, path).await;
             drop(place);
             match answer {
-                Ok(digest) => memory.note_digest(&replica_set, digest),
+                Ok(digest) => memory.note_digest(&about, digest),
                 Err(error) => {
-                    let failures = memory.count_digest_failure(&replica_set);
+                    let failures = memory.count_digest_failure(&about);
                     let delay = backoff::delay(failures, fastrand::f64(), RARELY);
-                    memory.note_digest_failure(&replica_set, Instant::now() + delay);
+                    memory.note_digest_failure(&about, Instant::now() + delay);
                     tracing::warn!(
                         name = service.name, namespace = service.namespace, %pod, %error, failures,
                         retry_in_seconds = delay.as_secs_f64(),

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 
 use super::words::{shared, tail};
-use crate::build::CONTAINER;
+use crate::build::{CONTAINER, FETCHER};
 
 /// What the server's termination message begins with where a repetition can't help.
 const NAMED: [&str; 3] = ["InvalidConfig", "ModelLoadFailed", "ModelFetchFailed"];
@@ -38,10 +38,20 @@ pub struct Container {
 pub enum Role {
     /// The server runs in it.
     Server,
+    /// It fetches the model, and ends before the server begins.
+    Fetcher,
     /// It has to end before the others begin.
     Init,
     /// It runs beside the server.
     Sidecar,
+}
+
+impl Role {
+    /// Whether it is meant to end.
+    #[must_use]
+    pub const fn ends(self) -> bool {
+        matches!(self, Self::Fetcher | Self::Init)
+    }
 }
 
 /// What a container does.
@@ -86,6 +96,7 @@ impl Container {
         let role = match (status.name == CONTAINER && !init, stays) {
             (true, _) => Role::Server,
             (false, true) => Role::Sidecar,
+            (false, false) if init && status.name == FETCHER => Role::Fetcher,
             (false, false) => Role::Init,
         };
         let state = State::of(status);
@@ -93,7 +104,7 @@ impl Container {
             status.last_state.as_ref().and_then(|last| last.terminated.as_ref()).map(|end| Box::new(End::of(end)));
         let is_well = match &state {
             State::Running => status.ready,
-            State::Ended(end) => role == Role::Init && end.code == 0,
+            State::Ended(end) => role.ends() && end.code == 0,
             State::Waiting { reason, .. } => last.is_none() && ON_ITS_WAY.contains(&&**reason),
             State::Unknown => last.is_none(),
         };

@@ -10,7 +10,10 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::words::{head, shared};
-use crate::{api::Reason, build::CONTAINER};
+use crate::{
+    api::Reason,
+    build::{CONTAINER, MODEL_VOLUME},
+};
 
 /// The annotation by which a Deployment and its ReplicaSets agree on what is current.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -40,6 +43,8 @@ pub struct Deployment {
     pub available_since: Option<Timestamp>,
     /// The image of the server in the live template.
     pub image: Option<Arc<str>>,
+    /// Whether pods of that template mount a model.
+    pub mounts_model: bool,
     /// What its controller says of a rollout that is past its deadline.
     pub late: Option<Arc<str>>,
     /// Why its controller can't make pods.
@@ -95,6 +100,7 @@ impl Deployment {
             counts: status.map(Counts::of).unwrap_or_default(),
             available_since: condition("Available", "True").and_then(since),
             image: object.spec.as_ref().and_then(image).map(shared),
+            mounts_model: object.spec.as_ref().is_some_and(mounts_model),
             late: condition("Progressing", "False").map(|late| head(&words(late)).into()),
             refusal: condition("ReplicaFailure", "True").map(|failure| Box::new(Refusal::of(&words(failure)))),
             template_hash: annotation(TEMPLATE_HASH).map(Into::into),
@@ -157,6 +163,11 @@ impl Refusal {
     }
 }
 
+fn mounts_model(spec: &DeploymentSpec) -> bool {
+    let volumes = spec.template.spec.iter().flat_map(|pod| pod.volumes.iter().flatten());
+    volumes.into_iter().any(|volume| volume.name == MODEL_VOLUME)
+}
+
 fn image(spec: &DeploymentSpec) -> Option<&str> {
     let containers = &spec.template.spec.as_ref()?.containers;
     containers.iter().find(|container| container.name == CONTAINER)?.image.as_deref()
@@ -190,7 +201,7 @@ mod tests {
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "template": {"spec": {"containers": [
                     {"name": "istio-proxy", "image": "proxy:1"}, {"name": "sentiment", "image": "s:1"},
-                ]}},
+                ], "volumes": [{"name": "tmp"}, {"name": "model"}]}},
             },
             "status": {
                 "observedGeneration": 4, "replicas": 4, "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 2,
@@ -211,6 +222,7 @@ mod tests {
             counts: Counts { total: 4, updated: 1, ready: 3, available: 2 },
             available_since: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             image: Some("s:1".into()),
+            mounts_model: true,
             late: Some("ReplicaSet \"r\" has timed out progressing.".into()),
             refusal: Some(Box::new(Refusal {
                 reason: Reason::QuotaExceeded,

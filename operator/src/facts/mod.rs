@@ -4,6 +4,7 @@
 //! who keeps the facts keeps these beside them. Words of others are bounded, and what repeats is held once.
 
 mod autoscaler;
+mod claim;
 mod container;
 mod deployment;
 mod pod;
@@ -13,6 +14,7 @@ mod words;
 
 pub use self::{
     autoscaler::{Autoscaler, Fault},
+    claim::Claim,
     container::{Container, End, Role, State},
     deployment::{Counts, Deployment, REVISION, ROLLOUT, Refusal, TEMPLATE_GENERATION, TEMPLATE_HASH},
     pod::{Eviction, Phase, Pod},

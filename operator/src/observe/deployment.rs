@@ -41,6 +41,7 @@ pub(super) fn rolling_out(view: &View<'_>) -> Verdict {
     }
     let late = view.deployment.late.as_deref();
     let notes = [
+        containers::fetching(view),
         late.map(str::to_owned),
         late.and_then(|_| containers::unfinished(view)),
         loops::restarted(view),

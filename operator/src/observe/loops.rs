@@ -13,6 +13,9 @@ use crate::{
 /// that runs now isn't ready.
 const LONG_AGO: SignedDuration = SignedDuration::from_mins(10);
 
+/// The exit code of a fetch that came to nothing.
+const GAVE_UP: i32 = 1;
+
 /// A container that a further start most likely doesn't help.
 pub(super) fn failing(view: &View<'_>, container: &Container) -> Option<Verdict> {
     let end = recent_end(view, container)?;
@@ -21,8 +24,22 @@ pub(super) fn failing(view: &View<'_>, container: &Container) -> Option<Verdict>
     {
         return Some(of_the_server(view, end, name));
     }
+    // It has tried again and again before it gave up, and says why.
+    if container.role == Role::Fetcher && end.code == GAVE_UP && !end.message.is_empty() {
+        return Some(Verdict::new(Reason::ModelFetchFailed, &*end.message));
+    }
     is_loop(container, end).then(|| match container.role {
         Role::Server => of_the_server(view, end, ""),
+        Role::Fetcher if end.is_out_of_memory() => Verdict::new(
+            Reason::OutOfMemory,
+            format!(
+                "fetching the model took more memory than the limit of {}: raise resources.limits.memory",
+                limit(view)
+            ),
+        ),
+        Role::Fetcher => {
+            Verdict::new(Reason::ModelFetchFailed, format!("fetching the model ended {}", how(end, &container.name)))
+        }
         _ => Verdict::new(Reason::CrashLooping, format!("ended {}", how(end, &container.name))),
     })
 }
@@ -45,7 +62,7 @@ pub(super) fn restarted(view: &View<'_>) -> Option<String> {
 fn recent_end<'a>(view: &View<'_>, container: &'a Container) -> Option<&'a End> {
     let end = container.end()?;
     // An init container that has done its work, and one that has been started since.
-    let is_done = container.role == Role::Init && end.code == 0;
+    let is_done = container.role.ends() && end.code == 0;
     let is_over = container.state == State::Running && end.at.is_some_and(|at| view.now.duration_since(at) > LONG_AGO);
     (!is_done && !is_over).then_some(end)
 }
@@ -99,7 +116,7 @@ fn with_code(end: &End) -> String {
 }
 
 fn of_memory(view: &View<'_>, container: &Container) -> String {
-    if container.role == Role::Server { format!(" of {}", limit(view)) } else { String::new() }
+    if matches!(container.role, Role::Server | Role::Fetcher) { format!(" of {}", limit(view)) } else { String::new() }
 }
 
 fn limit(view: &View<'_>) -> String {

@@ -31,7 +31,9 @@ pub const CHECKS: &[Check] = &[
     scale::serving,
     // What needs somebody, from the one who knows best to the one who knows least.
     containers::of_the_server,
+    containers::of_the_fetcher,
     containers::of_others,
+    pods::without_its_claim,
     pods::unschedulable,
     pods::unmountable,
     deployment::refused,
@@ -59,7 +61,7 @@ pub struct Observation {
 pub fn observe(view: &View<'_>) -> Observation {
     let decided = CHECKS.iter().find_map(|check| check(view));
     let (scaling, published) = (scaling::of(view), published::of(view));
-    let second_looks = [scaling::due(view), published::due(view), pods::due(view)];
+    let second_looks = [scaling::due(view), published::due(view), pods::due(view), containers::due(view)];
     Observation {
         verdict: decided.unwrap_or_else(|| deployment::rolling_out(view)),
         counts: view.deployment.counts,

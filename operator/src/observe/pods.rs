@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
 
-use super::{View, deployment::room, left};
+use super::{
+    View,
+    containers::{IMAGE_VOLUMES_OFF, mounted_model},
+    deployment::room,
+    left,
+};
 use crate::{
     api::Reason,
     facts::{Eviction, Phase},
@@ -19,6 +24,18 @@ const SILENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// How often it is looked whether the kubelet has said something else of a silent pod.
 const WORDS_EVERY: Duration = Duration::from_secs(30);
+
+/// No node takes a pod whose claim isn't there.
+pub(super) fn without_its_claim(view: &View<'_>) -> Option<Verdict> {
+    let (claim, field) = view.service.source.claim()?;
+    let words = view.live().find_map(|(_, pod)| pod.unschedulable.as_deref())?;
+    words.contains(&format!("persistentvolumeclaim \"{claim}\" not found")).then(|| {
+        let message = format!(
+            "PersistentVolumeClaim \"{claim}\", which {field} names, doesn't exist in this namespace: create it, or correct {field}"
+        );
+        Verdict::new(Reason::DependencyMissing, message)
+    })
+}
 
 /// No node takes a pod.
 pub(super) fn unschedulable(view: &View<'_>) -> Option<Verdict> {
@@ -50,8 +67,12 @@ pub(super) fn warning<'a>(view: &View<'a>) -> Option<&'a str> {
 /// A volume is of a Secret or ConfigMap that isn't there.
 pub(super) fn unmountable(view: &View<'_>) -> Option<Verdict> {
     let words = warning(view).filter(|words| words.contains(": FailedMount: "))?;
+    if mounted_model(view).is_some() && words.contains("no volume plugin matched") {
+        return Some(Verdict::new(Reason::ModelFetchFailed, format!("{words}; {IMAGE_VOLUMES_OFF}")));
+    }
     let in_vain = ["\" not found", "references non-existent"].iter().any(|end| words.contains(end));
-    let of_the_spec = ["secret", "configmap", "config key"].iter().any(|kind| words.contains(kind));
+    let of_the_spec =
+        ["secret", "configmap", "config key", "persistentvolumeclaim"].iter().any(|kind| words.contains(kind));
     (in_vain && of_the_spec).then(|| Verdict::new(Reason::DependencyMissing, words))
 }
 

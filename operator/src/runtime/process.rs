@@ -15,7 +15,14 @@ use super::{
     stopping::{GRACE, until_stopped},
     watchdog::{PATIENCE, Watchdog},
 };
-use crate::{cli::Run, controller::Operator, image::ServerImage, metrics::Metrics, watches::Scope};
+use crate::{
+    cli::Run,
+    controller::Operator,
+    image::ServerImage,
+    metrics::Metrics,
+    validate::{InvalidHost, ModelHosts},
+    watches::Scope,
+};
 
 /// Why the controller could not run, or can't go on.
 #[derive(Debug, Error)]
@@ -28,6 +35,9 @@ pub enum ProcessError {
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
+    /// A host that models may come from can't be read.
+    #[error(transparent)]
+    ModelHosts(#[from] InvalidHost),
     /// There is no way to reach an API server.
     #[error("no API server: {0}; run in a pod with a service account, or set KUBECONFIG")]
     Client(#[from] Box<kube::Error>),
@@ -57,6 +67,7 @@ pub enum ProcessError {
 pub async fn run(settings: Run) -> Result<(), ProcessError> {
     logging::start(&settings.log_level, settings.log_format)
         .map_err(|source| ProcessError::LogLevel { text: settings.log_level.clone(), source })?;
+    let model_hosts = ModelHosts::new(&named(settings.model_hosts))?;
     let metrics = Metrics::default();
     let config = Config::infer().await.map_err(|error| Box::new(kube::Error::InferConfig(error)))?;
     let client = client::connect(config, &metrics.api_requests).map_err(Box::new)?;
@@ -69,6 +80,8 @@ pub async fn run(settings: Run) -> Result<(), ProcessError> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         default_image = %settings.default_image,
+        %model_hosts,
+        image_volumes = ?settings.image_volumes,
         ?namespaces,
         %address,
         "starting"
@@ -81,7 +94,10 @@ pub async fn run(settings: Run) -> Result<(), ProcessError> {
         .then(|| Elector::new(client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity));
     let default_image =
         ServerImage { reference: settings.default_image, architectures: named(settings.image_architectures) };
-    let operator = Operator::new(client, default_image, metrics.clone()).max_rollouts(settings.max_rollouts);
+    let operator = Operator::new(client, default_image, metrics.clone())
+        .max_rollouts(settings.max_rollouts)
+        .model_hosts(model_hosts)
+        .image_volumes(settings.image_volumes);
     let watchdog = operator.watchdog().clone();
     let operator = Arc::new(operator);
     let ready = {

@@ -62,7 +62,8 @@ pub fn observed(
         image: Some(service.image.to_string()),
         model: Some(ModelStatus {
             name: service.model_name.clone(),
-            source: "builtin".to_owned(),
+            source: service.source.to_string(),
+            delivery: Some(service.source.delivery()),
             digest: loaded.as_ref().and_then(|loaded| loaded.digest.clone()),
             replica_set: loaded.map(|loaded| loaded.replica_set),
         }),

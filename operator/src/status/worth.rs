@@ -41,7 +41,7 @@ fn may_wait(previous: &SentimentServiceStatus, next: &SentimentServiceStatus) ->
     let is_rolling = next.reason() == Some(Reason::RollingOut);
     // Of a rollout's model nothing but the digest and who told it moves without a change of the spec.
     let steady = |status: &SentimentServiceStatus| {
-        let model = status.model.as_ref().map(|model| (model.name.clone(), model.source.clone()));
+        let model = status.model.as_ref().map(|model| (model.name.clone(), model.source.clone(), model.delivery));
         let addresses = (status.selector.clone(), status.url.clone(), status.external_url.clone());
         (status.observed_generation, addresses, status.image.clone(), model)
     };

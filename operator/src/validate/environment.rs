@@ -24,10 +24,23 @@ pub(super) fn env(spec: &SentimentServiceSpec) -> Result<Vec<EnvVar>, Invalid> {
         if variable.name == DEBUG && variable.value_from.is_some() {
             return Err(Invalid::HiddenDebug);
         }
+        check_model(spec, variable)?;
         check_secret(spec, variable)?;
     }
     let is_blank = |variable: &EnvVar| variable.value.as_deref().is_none_or(|value| value.trim().is_empty());
     Ok(env.iter().filter(|variable| variable.name != DEBUG || !is_blank(variable)).cloned().collect())
+}
+
+/// A variable must not take the place of the field for the same model.
+fn check_model(spec: &SentimentServiceSpec, variable: &EnvVar) -> Result<(), Invalid> {
+    let Some(model) = &spec.model else { return Ok(()) };
+    let is_elsewhere = model.source.as_ref().is_some_and(|source| source.builtin.is_none());
+    let (field, asked) = match variable.name.as_str() {
+        "MLOPS_ONNX_MODEL_PATH" => ("model.source", is_elsewhere),
+        "MLOPS_MODEL_DIGEST" => ("model.digest", model.digest.is_some()),
+        _ => return Ok(()),
+    };
+    if asked { Err(Invalid::SetTwice { variable: variable.name.clone(), field }) } else { Ok(()) }
 }
 
 /// A variable of a secret must not take the place of the field that asks for it, and a key not be left out where its
@@ -40,7 +53,7 @@ fn check_secret(spec: &SentimentServiceSpec, variable: &EnvVar) -> Result<(), In
         _ => return Ok(()),
     };
     if asked {
-        return Err(Invalid::SecretTwice { variable: variable.name.clone(), field });
+        return Err(Invalid::SetTwice { variable: variable.name.clone(), field });
     }
     let source = variable.value_from.as_ref();
     let secret = source.and_then(|source| source.secret_key_ref.as_ref()?.optional);

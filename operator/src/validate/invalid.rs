@@ -31,8 +31,67 @@ pub enum Invalid {
         max: i32,
     },
     /// Not exactly one model source is set.
-    #[error("spec.model.source names no source: set exactly one, such as builtin: {{}}")]
+    #[error(
+        "spec.model.source: set exactly one source: builtin: {{}}, image, persistentVolumeClaim, huggingFace, s3, gcs, azureBlob or http"
+    )]
     ModelSource,
+    /// An image that can't be named.
+    #[error(
+        "spec.model.source.image.reference \"{0}\" names no image: write one such as registry.example.com/models/reviews:3"
+    )]
+    ModelReference(String),
+    /// A path that leads elsewhere, or that is no path.
+    #[error(
+        "spec.{field} \"{path}\" can't be used: write letters, digits and '/', and begin each part with a letter, a digit or '_'"
+    )]
+    ModelPath {
+        /// Path below `spec`.
+        field: &'static str,
+        /// What it is.
+        path: String,
+    },
+    /// A server where nodes and clouds hand out their secrets.
+    #[error(
+        "spec.model.source names {0}, an address at which nodes and clouds hand out credentials: name a server that has models"
+    )]
+    LinkLocal(String),
+    /// A server that the operator's settings leave out.
+    #[error(
+        "spec.model.source names {host}, and this operator lets models come from {allowed} only: use one of these, or have it added to the operator's --model-hosts"
+    )]
+    HostNotAllowed {
+        /// The server.
+        host: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// No digest.
+    #[error(
+        "spec.model.digest \"{0}\" is no digest: write sha256: and 64 digits, as sentiment-server model digest prints it"
+    )]
+    ModelDigest(String),
+    /// No SHA-256.
+    #[error("spec.model.source.http.sha256 \"{0}\" is no SHA-256: write its 64 digits, as sha256sum prints them")]
+    Sha256(String),
+    /// A cache of what isn't fetched.
+    #[error(
+        "spec.model.cache keeps what is fetched, and this source isn't: leave it out, or use huggingFace, s3, gcs, azureBlob or http"
+    )]
+    CacheOfNothing,
+    /// Not exactly one volume for the cache.
+    #[error("spec.model.cache: set claimName, for a claim of yours, or size, for one that is made: one of the two")]
+    CacheVolume,
+    /// Settings of a claim that isn't made.
+    #[error(
+        "spec.model.cache.storageClassName and accessMode are of a claim that is made: leave them out beside claimName"
+    )]
+    CacheSettings,
+    /// A size that can't be read.
+    #[error("spec.model.cache.size: {0}")]
+    CacheSize(InvalidQuantity),
+    /// A claim of no size.
+    #[error("spec.model.cache.size is 0: write how much the models take, such as 2Gi")]
+    EmptyCache,
     /// The image can't be named.
     #[error("spec.image: {0}")]
     Image(#[from] InvalidImage),
@@ -183,9 +242,9 @@ pub enum Invalid {
     /// A variable that moves the probes, from where the operator doesn't look.
     #[error("spec.env: MLOPS_DEBUG moves the paths that the probes ask: give it a value, not a valueFrom")]
     HiddenDebug,
-    /// A variable beside the field for the same secret.
+    /// A variable beside the field for the same.
     #[error("spec.env: {variable} and spec.{field} are both set: keep one")]
-    SecretTwice {
+    SetTwice {
         /// Name of the variable.
         variable: String,
         /// Path of the field below `spec`.

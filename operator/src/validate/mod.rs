@@ -8,13 +8,16 @@ mod auth;
 mod cache;
 mod endpoint;
 mod environment;
+mod hosts;
 mod inference_log;
 mod invalid;
 mod metadata;
 mod network;
+mod origin;
 mod resources;
 mod scale;
 mod secret;
+mod source;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -29,15 +32,18 @@ pub use self::{
     auth::Auth,
     cache::{Cache, Redis},
     endpoint::Endpoint,
+    hosts::{InvalidHost, ModelHosts},
     inference_log::InferenceLog,
     invalid::Invalid,
+    origin::{Cloud, Host, Origin},
     scale::{Autoscaler, Budget, Rollout, Scale},
     secret::SecretKey,
+    source::{Fetch, ModelCache, ModelClaim, ModelImage, Source},
     tls::Tls,
 };
 use crate::{
     api::{
-        Image, Model, ModelSource, Monitoring, NetworkPolicy, Probe, Profile, Protocol, PullPolicy, QuantityMap, Route,
+        Delivery, Image, Model, Monitoring, NetworkPolicy, Probe, Profile, Protocol, PullPolicy, QuantityMap, Route,
         Scheduling, SentimentService, Server, ServiceType, SessionAffinity, UserIds,
     },
     image::{ImageReference, InvalidImage, ServerImage},
@@ -79,6 +85,10 @@ pub struct ValidatedService {
     pub model_name: String,
     /// What else was given of the model; its rules hold.
     pub model: Model,
+    /// Where the model comes from.
+    pub source: Source,
+    /// The digest that the model must have.
+    pub digest: Option<String>,
     /// How many pods run while the service isn't suspended.
     pub scale: Scale,
     /// Whether no pod runs.
@@ -163,6 +173,15 @@ impl ValidatedService {
     }
 }
 
+impl ValidatedService {
+    /// Whether pods of the same spec may have different models: the source isn't in the image, and nothing says which
+    /// model it must be.
+    #[must_use]
+    pub fn model_may_change(&self) -> bool {
+        self.source.delivery() != Delivery::Builtin && self.digest.is_none()
+    }
+}
+
 /// The timing of a probe, in seconds and tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeTiming {
@@ -234,6 +253,8 @@ pub fn validate(service: &SentimentService, default_image: &ServerImage) -> Resu
         pull_policy: image_spec.pull_policy.unwrap_or_default(),
         pull_secrets: image_spec.pull_secrets.into_iter().map(|secret| secret.name).collect(),
         profile: spec.profile,
+        source: source::source(&model)?,
+        digest: source::digest(&model)?,
         model_name: model.name.clone().unwrap_or_else(|| DEFAULT_MODEL_NAME.to_owned()),
         model,
         budget: scale::budget(spec.disruption_budget.as_ref(), &scale)?,
@@ -326,9 +347,6 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn check_model(model: &Model) -> Result<(), Invalid> {
-    if let Some(ModelSource { builtin: None }) = model.source {
-        return Err(Invalid::ModelSource);
-    }
     if let Some(tokens) = model.max_tokens {
         in_range("model.maxTokens", tokens, 4, 8192)?;
     }

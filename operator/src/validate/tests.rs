@@ -105,7 +105,6 @@ fn what_predates_a_rule_is_refused_with_a_sentence() {
             json!({"server": {"allowedOrigins": ["*"]}}),
             "spec.server.allowedOrigins: \"*\" is not an origin: write a scheme and a host, such as https://shop.example.com, without a path and without '*'",
         ),
-        (json!({"model": {"source": {}}}), "spec.model.source names no source: set exactly one, such as builtin: {}"),
         (json!({"image": {"tag": "1", "digest": "sha256:1"}}), "spec.image: set tag or digest, not both"),
         (
             json!({"resources": {"requests": {"cpu": "many"}}}),

@@ -1,6 +1,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "a case reads best with its value in place")]
 
 mod containers;
+mod models;
 mod parts;
 mod rollout;
 mod silence;

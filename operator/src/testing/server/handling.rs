@@ -261,6 +261,12 @@ fn write(store: &mut Store, key: &Key, live: Option<&Value>, info: &RequestInfo<
     if !is_apply {
         after = writing::updated(live, after, writer)?;
     }
+    if store.drops_image_volumes {
+        drop_image_volumes(&mut after);
+    }
+    if said.text("dryRun") == "All" {
+        return Ok((if is_new { 201 } else { 200 }, after));
+    }
     let written = store.write(key.clone(), after);
     let is_done = written["metadata"]["deletionTimestamp"].is_string()
         && written["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
@@ -269,6 +275,23 @@ fn write(store: &mut Store, key: &Key, live: Option<&Value>, info: &RequestInfo<
         store.remove(key);
     }
     Ok((if is_new { 201 } else { 200 }, if subresource == "scale" { scale(&written) } else { written }))
+}
+
+/// As `dropImageVolumes` of `k8s.io/kubernetes/pkg/api/pod/util.go` does it: without a word, and with the mounts.
+fn drop_image_volumes(object: &mut Value) {
+    let Some(pod) = object.pointer_mut("/spec/template/spec") else { return };
+    let is_image = |volume: &Value| volume.get("image").is_some();
+    let name = |item: &Value| item["name"].as_str().unwrap_or_default().to_owned();
+    let volumes = pod["volumes"].as_array().into_iter().flatten();
+    let dropped: Vec<String> = volumes.filter(|volume| is_image(volume)).map(name).collect();
+    for item in pod["containers"].as_array_mut().into_iter().flatten() {
+        if let Some(mounts) = item.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+            mounts.retain(|mount| !dropped.contains(&name(mount)));
+        }
+    }
+    if let Some(volumes) = pod["volumes"].as_array_mut() {
+        volumes.retain(|volume| !is_image(volume));
+    }
 }
 
 /// Who names a uid means no other object, and makes none.

@@ -157,6 +157,11 @@ impl Server {
         lock(&self.service.store).missing.remove(resource);
     }
 
+    /// From now on volumes of images are dropped, as by an API server with the feature gate off, or are not.
+    pub fn drop_image_volumes(&self, drop: bool) {
+        lock(&self.service.store).drops_image_volumes = drop;
+    }
+
     /// Begins to take a namespace away: nothing new is made in it.
     pub fn terminate(&self, namespace: &str) {
         lock(&self.service.store).terminating.insert(namespace.to_owned());

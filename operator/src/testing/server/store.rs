@@ -36,6 +36,8 @@ pub(super) struct Store {
     pub(super) missing: BTreeSet<String>,
     /// Namespaces in which nothing new is made.
     pub(super) terminating: BTreeSet<String>,
+    /// Whether volumes of images are dropped.
+    pub(super) drops_image_volumes: bool,
     made: u64,
 }
 
@@ -49,6 +51,7 @@ impl Default for Store {
             forgotten: 0,
             missing: BTreeSet::new(),
             terminating: BTreeSet::new(),
+            drops_image_volumes: false,
             made: 0,
         }
     }
@@ -66,7 +69,13 @@ impl Store {
             metadata["namespace"] = json!(key.namespace);
         }
         metadata["uid"] = uid;
-        metadata["creationTimestamp"] = json!(CREATED);
+        let created = before.as_ref().map(|before| before["metadata"]["creationTimestamp"].clone());
+        metadata["creationTimestamp"] = match (created, &metadata["creationTimestamp"]) {
+            (Some(created), _) => created,
+            // Who makes an object here may say when.
+            (None, Value::String(given)) => json!(given),
+            (None, _) => json!(CREATED),
+        };
         metadata["generation"] = generation;
         if let Some(before) = &before {
             metadata["resourceVersion"] = before["metadata"]["resourceVersion"].clone();

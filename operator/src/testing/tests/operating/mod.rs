@@ -2,6 +2,7 @@
 
 mod counting;
 mod cutting;
+mod delivering;
 mod depending;
 mod publishing;
 mod refusing;

@@ -25,6 +25,7 @@ use crate::{
     metrics::Metrics,
     runtime::client::over,
     testing::Server,
+    validate::ModelHosts,
     watches::Scope,
 };
 
@@ -38,6 +39,8 @@ const CONTROLLER: &str = "kube-controller-manager";
 pub(super) struct World {
     pub(super) server: Server,
     pub(super) models: Models,
+    /// Where the operator lets models come from; empty for anywhere.
+    pub(super) model_hosts: Vec<String>,
     metrics: Metrics,
     stop: CancellationToken,
     ready: Arc<AtomicBool>,
@@ -100,7 +103,8 @@ impl World {
     /// A server without an operator.
     pub(super) fn new() -> Self {
         let (server, metrics, stop) = (Server::new(), Metrics::default(), CancellationToken::new());
-        Self { server, models: Models::default(), metrics, stop, ready: Arc::default(), running: None }
+        let (models, model_hosts) = (Models::default(), Vec::new());
+        Self { server, models, model_hosts, metrics, stop, ready: Arc::default(), running: None }
     }
 
     /// A service of this spec that serves, and an operator that has nothing left to do.
@@ -119,6 +123,7 @@ impl World {
         (self.metrics, self.stop, self.ready) = (Metrics::default(), CancellationToken::new(), Arc::default());
         let client = over(self.server.service(), &self.metrics.api_requests);
         let operator = Operator::new(client, default_image(), self.metrics.clone());
+        let operator = operator.model_hosts(ModelHosts::new(&self.model_hosts).unwrap());
         let operator = Arc::new(operator.ask_pods(Arc::new(self.models.clone())));
         let (stop, ready) = (self.stop.clone(), self.ready.clone());
         self.running = Some(tokio::spawn(async move {

@@ -10,7 +10,7 @@ use engine::{Tokenize, TokenizeError};
 /// Where the words of a text are, in bytes: Unicode's word boundaries (UAX #29), without white space.
 /// A run of ASCII punctuation such as `?!` counts as one word, and so does an emoji.
 #[must_use]
-pub fn words(text: &str) -> Vec<Range<usize>> {
+pub(super) fn words(text: &str) -> Vec<Range<usize>> {
     let mut words: Vec<Range<usize>> = Vec::new();
     let is_punctuation = |word: &str| word.bytes().all(|byte| byte.is_ascii_punctuation());
     for (start, word) in text.split_word_bound_indices().filter(|(_, word)| !word.trim().is_empty()) {
@@ -27,13 +27,13 @@ pub fn words(text: &str) -> Vec<Range<usize>> {
 
 /// Joins neighbours to groups of `size`, which the last group may miss.
 #[must_use]
-pub fn group(words: &[Range<usize>], size: usize) -> Vec<Range<usize>> {
+pub(super) fn group(words: &[Range<usize>], size: usize) -> Vec<Range<usize>> {
     words.chunks(size.max(1)).map(|group| group[0].start..group[group.len() - 1].end).collect()
 }
 
 /// The text without a range, and without a space that would then be doubled.
 #[must_use]
-pub fn without(text: &str, range: &Range<usize>) -> String {
+pub(super) fn without(text: &str, range: &Range<usize>) -> String {
     let (before, after) = (&text[..range.start], &text[range.end..]);
     let (before, after) = match (before.is_empty() || before.ends_with(char::is_whitespace), after.is_empty()) {
         (_, true) => (before.trim_end(), after),
@@ -45,7 +45,7 @@ pub fn without(text: &str, range: &Range<usize>) -> String {
 
 /// How many of the words are in what the model reads at once, and whether there is more than that. Of a text that is cut
 /// the word at the cut counts too.
-pub fn words_read(
+pub(super) fn words_read(
     tokenizer: &dyn Tokenize,
     text: &str,
     words: &[Range<usize>],

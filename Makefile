@@ -109,10 +109,11 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
-contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe and the Hub, and Python's ONNX Runtime
+contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe and the Hub, Python's ONNX Runtime, and prepare-model
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
 	@cargo test --locked -p kubesentiment-inference-server --test contract
+	@models/prepare/test.sh
 
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver

@@ -46,6 +46,18 @@ fn run(command: &mut Command) -> String {
     stdout.into_owned()
 }
 
+/// Prepares the model in a folder, and returns what was said.
+fn prepare(folder: &Path, code: i32) -> String {
+    let packages = [root().join("models/prepare"), root().join(".cache/contract")];
+    let packages = packages.map(|path| path.display().to_string()).join(":");
+    let mut command = python();
+    command.env("PYTHONPATH", packages).args(["-m", "prepare_model", "--no-figures"]).arg(folder);
+    let output = command.output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
 #[test]
 fn schemathesis_finds_no_failure_in_the_whole_document() {
     let server = Server::start(&[("MLOPS_API_KEY", KEY)]);
@@ -180,7 +192,7 @@ fn scores_equal_pythons_in_float32_and_labels_in_int8() {
 
     let folder = common::Folder::new("float-model");
     run(python().arg(program("float_model.py")).arg(&quantized).arg(&folder.0));
-    run(python().arg(root().join("scripts/prepare-model.py")).arg(folder.file("model.onnx")));
+    prepare(&folder.0, 0);
     let expected = reference(&folder.0);
     let without_padding = served(&folder.0);
     fs::remove_file(folder.file("model.onnx.varlen")).unwrap();
@@ -204,8 +216,8 @@ fn a_model_that_the_preparation_does_not_understand_is_served_as_it_is() {
     for file in ["model.onnx", "config.json", "tokenizer.json"] {
         fs::copy(common::fixture("three-labels").join(file), folder.file(file)).unwrap();
     }
-    let said = run(python().arg(root().join("scripts/prepare-model.py")).arg(folder.file("model.onnx")));
-    assert!(said.starts_with("batches of it will be padded: the "), "{said}");
+    let said = prepare(&folder.0, 3);
+    assert!(said.contains("batches of it will be padded: there is no attention\n"), "{said}");
     let server = Server::listening(&[("MLOPS_ONNX_MODEL_PATH", folder.0.to_str().unwrap())]);
     assert_eq!(server.line("ready")["padding"], true);
 }
@@ -214,8 +226,8 @@ fn a_model_that_the_preparation_does_not_understand_is_served_as_it_is() {
 fn weights_that_the_preparation_does_not_know_are_served_without_padding_all_the_same() {
     let folder = common::Folder::new("unsigned-weights");
     run(python().arg(program("unsigned_weights.py")).arg(common::default_model()).arg(&folder.0));
-    let said = run(python().arg(root().join("scripts/prepare-model.py")).arg(folder.file("model.onnx")));
-    assert!(said.starts_with("texts of a batch will be quantized together: the MatMulInteger that makes "), "{said}");
+    let said = prepare(&folder.0, 0);
+    assert!(said.contains("texts of a batch will be quantized together: the MatMulInteger that makes "), "{said}");
     assert!(said.contains(" has other weights than int8 around 0\n"), "{said}");
     let server = Server::listening(&[("MLOPS_ONNX_MODEL_PATH", folder.0.to_str().unwrap())]);
     assert_eq!(server.line("ready")["padding"], false);

@@ -7,14 +7,14 @@ static PREDICTION_CACHE_ENABLED: Setting<bool> =
 static PREDICTION_CACHE_MAX_SIZE: Setting<usize> = Setting::count(
     "MLOPS_PREDICTION_CACHE_MAX_SIZE",
     "1000",
-    &(1..=1000000),
+    &(1..=1_000_000),
     "answers",
     "Answers that are kept in memory",
 );
 static PREDICTION_CACHE_MAX_BYTES: Setting<usize> = Setting::count(
     "MLOPS_PREDICTION_CACHE_MAX_BYTES",
     "67108864",
-    &(1048576..=68719476736),
+    &((1 << 20)..=(64 << 30)),
     "bytes",
     "Memory for the answers that are kept, whatever their number",
 );

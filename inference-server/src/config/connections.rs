@@ -7,7 +7,7 @@ use super::{ConfigError, Reader, Setting, Variable};
 static MAX_CONNECTIONS: Setting<usize> = Setting::count(
     "MLOPS_MAX_CONNECTIONS",
     "8192",
-    &(1..=1000000),
+    &(1..=1_000_000),
     "connections",
     "Connections that may be open; one more is refused with 503, unless it is a probe's",
 );

@@ -9,14 +9,14 @@ static DRIFT_DETECTION_ENABLED: Setting<bool> =
 static DRIFT_WINDOW_SIZE: Setting<usize> = Setting::count(
     "MLOPS_DRIFT_WINDOW_SIZE",
     "1000",
-    &(100..=10000),
+    &(100..=10_000),
     "predictions",
     "Latest predictions that are compared with the baseline",
 );
 static DRIFT_MIN_SAMPLES: Setting<usize> = Setting::count(
     "MLOPS_DRIFT_MIN_SAMPLES",
     "500",
-    &(10..=10000),
+    &(10..=10_000),
     "predictions",
     "Predictions from which on they are compared; a full window always is",
 );

@@ -17,7 +17,7 @@ static THREADS: Setting<usize> = Setting::count(
 static MAX_BATCH_TOKENS: Setting<usize> = Setting::count(
     "MLOPS_MAX_BATCH_TOKENS",
     "768",
-    &(16..=1048576),
+    &(16..=(1 << 20)),
     "tokens",
     "Most tokens of one batch, padding included; batches are of half as many, but for a quantized model with many waiting",
 );
@@ -26,14 +26,14 @@ static MAX_BATCH_SIZE: Setting<usize> =
 static QUEUE_CAPACITY: Setting<usize> = Setting::count(
     "MLOPS_QUEUE_CAPACITY",
     "256",
-    &(1..=100000),
+    &(1..=100_000),
     "texts",
     "Texts of up to 64 tokens, and longer ones, that may wait; one more is refused with 503",
 );
 static MAX_QUEUE_WAIT_MS: Setting<Duration> = Setting::milliseconds(
     "MLOPS_MAX_QUEUE_WAIT_MS",
     "2000",
-    &(1..=3600000),
+    &(1..=3_600_000),
     "Longest that a text may have to wait for its turn; one that would wait longer is refused with 503",
 );
 

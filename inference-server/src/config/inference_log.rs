@@ -23,7 +23,7 @@ static INFERENCE_LOG_TEXT: Setting<bool> =
 static INFERENCE_LOG_CAPACITY: Setting<usize> = Setting::count(
     "MLOPS_INFERENCE_LOG_CAPACITY",
     "10000",
-    &(1..=1000000),
+    &(1..=1_000_000),
     "records",
     "Records that may wait for a destination of the inference log; one more is dropped and counted",
 );

@@ -9,35 +9,35 @@ static ASYNC_BATCH_ENABLED: Setting<bool> =
 static ASYNC_BATCH_MAX_JOBS: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_MAX_JOBS",
     "1000",
-    &(1..=10000),
+    &(1..=10_000),
     "jobs",
     "Jobs that may be unfinished; one more is refused with 503",
 );
 static ASYNC_BATCH_PRIORITY_HIGH_LIMIT: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_PRIORITY_HIGH_LIMIT",
     "100",
-    &(1..=10000),
+    &(1..=10_000),
     "jobs",
     "Jobs of high priority that may wait",
 );
 static ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_PRIORITY_MEDIUM_LIMIT",
     "500",
-    &(1..=10000),
+    &(1..=10_000),
     "jobs",
     "Jobs of medium priority that may wait",
 );
 static ASYNC_BATCH_PRIORITY_LOW_LIMIT: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_PRIORITY_LOW_LIMIT",
     "1000",
-    &(1..=10000),
+    &(1..=10_000),
     "jobs",
     "Jobs of low priority that may wait",
 );
 static ASYNC_BATCH_MAX_BATCH_SIZE: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_MAX_BATCH_SIZE",
     "1000",
-    &(1..=10000),
+    &(1..=10_000),
     "texts",
     "Texts of a job that are run at once, at most, when its caller sends no max_batch_size",
 );
@@ -56,20 +56,20 @@ static ASYNC_BATCH_CLEANUP_INTERVAL_SECONDS: Setting<Duration> = Setting::second
 static ASYNC_BATCH_CACHE_TTL_SECONDS: Setting<Duration> = Setting::seconds(
     "MLOPS_ASYNC_BATCH_CACHE_TTL_SECONDS",
     "3600",
-    &(1..=86400),
+    &(1..=86_400),
     "How long a job that has ended is kept with its results",
 );
 static ASYNC_BATCH_RESULT_CACHE_MAX_SIZE: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_RESULT_CACHE_MAX_SIZE",
     "1000",
-    &(1..=10000),
+    &(1..=10_000),
     "jobs",
     "Jobs that have ended and are kept; one more takes the place of the oldest",
 );
 static ASYNC_BATCH_MAX_BYTES: Setting<usize> = Setting::count(
     "MLOPS_ASYNC_BATCH_MAX_BYTES",
     "67108864",
-    &(8388608..=68719476736),
+    &((8 << 20)..=(64 << 30)),
     "bytes",
     "Memory for the texts and results of all jobs",
 );

@@ -28,11 +28,11 @@ static REDIS_TLS: Setting<bool> = Setting::switch("MLOPS_REDIS_TLS", "false", "T
 static REDIS_TLS_CA: Setting<PathBuf> =
     Setting::path("MLOPS_REDIS_TLS_CA", "", "PEM file of the authorities to trust; default the system's");
 static REDIS_LOOKUP_TIMEOUT_MS: Setting<Duration> =
-    Setting::milliseconds("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", "50", &(1..=10000), "Longest wait for a lookup in Redis");
+    Setting::milliseconds("MLOPS_REDIS_LOOKUP_TIMEOUT_MS", "50", &(1..=10_000), "Longest wait for a lookup in Redis");
 static REDIS_MAX_CONNECTIONS: Setting<usize> = Setting::count(
     "MLOPS_REDIS_MAX_CONNECTIONS",
     "50",
-    &(1..=10000),
+    &(1..=10_000),
     "",
     "Lookups in Redis at once; all share one connection",
 );
@@ -44,7 +44,7 @@ static REDIS_NAMESPACE: Setting<String> = Setting::other(
     |v, _| parse_namespace(v),
 );
 static REDIS_PREDICTION_CACHE_TTL: Setting<Duration> =
-    Setting::seconds("MLOPS_REDIS_PREDICTION_CACHE_TTL", "3600", &(1..=31536000), "How long Redis keeps an answer");
+    Setting::seconds("MLOPS_REDIS_PREDICTION_CACHE_TTL", "3600", &(1..=31_536_000), "How long Redis keeps an answer");
 
 /// In the order of `--help`.
 pub(super) static SETTINGS: [&Variable; 13] = [

@@ -103,7 +103,7 @@ fn whole(settings: &Settings, vocabulary: &Map<String, Value>, added: &Map<Strin
     file
 }
 
-/// As `BertTokenizer` reads a `vocab.txt`, and `MPNetTokenizer` one with RoBERTa's names.
+/// As `BertTokenizer` reads a `vocab.txt`, and `MPNetTokenizer` one with `RoBERTa`'s names.
 pub(super) fn of_word_pieces(
     vocabulary: &str,
     settings: &Settings,

@@ -133,8 +133,9 @@ OTHERS := flux_ a_network_policy_ a_bucket_
 .PHONY: test-all
 test-all: test ## All of `make test`, and the node with Flux, with kube-router, and with object stores
 	@e2e/cluster/build-tools.sh kube-router stores flux
-	@scripts/timed.sh "node with Flux, kube-router and object stores" \
-	  cargo test --locked -p kubesentiment-e2e --test node -- $(OTHERS)
+	@for case in $(OTHERS); do \
+	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \
+	done
 
 .PHONY: bench
 bench: onnxruntime deploy ## Sizes, start times, throughput, memory, and the operator at scale

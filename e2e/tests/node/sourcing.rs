@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Instant,
 };
@@ -15,7 +15,7 @@ use kube::{
 };
 use kubesentiment_e2e::{
     Failure, Outcome,
-    cluster::{addon, in_node, kubectl, node_command, predict},
+    cluster::{addon, in_node, kubectl, node_command, predict, process_of},
     condition, ensure, eventually, failure, namespace, ready, repository, service,
 };
 use kubesentiment_operator::api::SentimentService;
@@ -123,7 +123,7 @@ pub async fn broken(client: Client) -> Outcome {
     let cases = [
         ("denied", server.hub(Some("denied")), &["401", "tokenSecretRef"][..]),
         ("gone", server.hub(Some("gone")), &["404", "huggingFace.repository"]),
-        ("changed", server.hub(Some("changed")), &["sha256"]),
+        ("changed", server.hub(Some("changed")), &["digest", "changed on the way"]),
         ("climbing", json!({ "http": { "url": format!("{}/archive/climbing.tar", server.url) } }), &["../"]),
     ];
     for (name, source, _) in &cases {
@@ -227,10 +227,11 @@ impl Volume {
     async fn new(client: &Client, name: &str, size: Option<&str>) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("kubesentiment-volume-{name}"));
         fs::create_dir_all(&folder).map_err(failure)?;
-        if let Some(size) = size {
-            mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "none"], &folder)?;
-        }
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).map_err(failure)?;
+        if let Some(size) = size {
+            let options = format!("size={size},mode=0777");
+            in_node_mounts(&["mount", "-t", "tmpfs", "-o", &options, "none"], &folder)?;
+        }
         let volume: PersistentVolume = serde_json::from_value(json!({
             "metadata": { "name": name },
             "spec": {
@@ -254,15 +255,17 @@ impl Volume {
 impl Drop for Volume {
     fn drop(&mut self) {
         if self.is_mounted {
-            let _ = Command::new("umount").args(["--lazy"]).arg(&self.folder).status();
+            let _ = in_node_mounts(&["umount", "--lazy"], &self.folder);
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-fn mount(arguments: &[&str], folder: &std::path::Path) -> Outcome {
-    let status = Command::new("mount").args(arguments).arg(folder).status().map_err(failure)?;
-    ensure!(status.success(), "mount {arguments:?} says {status}");
+/// Runs a command on a folder where the node has its mounts.
+fn in_node_mounts(command: &[&str], folder: &Path) -> Outcome {
+    let script = repository().join("e2e/cluster/mount.sh");
+    let status = Command::new(script).args(command).arg(folder).status().map_err(failure)?;
+    ensure!(status.success(), "{command:?} says {status}");
     Ok(())
 }
 
@@ -300,7 +303,7 @@ pub async fn kept(client: Client) -> Outcome {
     .await?;
     let asked = server.get("/asked")?;
     ensure!(asked == "3", "with the third pod {asked} files were asked for");
-    ensure!(predict(&address(&client, &namespace).await?, "good")?["label"] == "good", "another model serves");
+    answers(&client, &namespace).await?;
     volume.remove().await
 }
 
@@ -312,8 +315,8 @@ pub async fn full_disk(client: Client) -> Outcome {
     claim(&client, &namespace, &volume).await?;
     let spec = json!({ "replicas": 1, "model": { "source": server.hub(None), "cache": { "claimName": "models" } } });
     service(&client, &namespace, "reviews", spec).await.map_err(failure)?;
-    fails(&client, &namespace, "ModelFetchFailed", &["no space"]).await?;
-    mount(&["-o", "remount,size=1m"], &volume.folder)?;
+    fails(&client, &namespace, "ModelFetchFailed", &["is full; make it larger"]).await?;
+    in_node_mounts(&["mount", "-o", "remount,size=1m"], &volume.folder)?;
     heals(&client, &namespace).await?;
     volume.remove().await
 }
@@ -332,15 +335,26 @@ pub async fn claimed(client: Client) -> Outcome {
         fs::copy(model().join(file), folder.join(file)).map_err(failure)?;
     }
     heals(&client, &namespace).await?;
-    ensure!(predict(&address(&client, &namespace).await?, "good")?["label"] == "good", "another model serves");
+    answers(&client, &namespace).await?;
     volume.remove().await
+}
+
+/// Waits for an answer of the tiny model through the Service: kube-proxy learns of a ready pod a moment after everybody else.
+async fn answers(client: &Client, namespace: &str) -> Outcome {
+    let address = address(client, namespace).await?;
+    eventually("an answer through the Service", || async {
+        ensure!(predict(&address, "it is good")?["label"] == "good", "another model serves");
+        Ok(())
+    })
+    .await
 }
 
 /// A model that `model pack` made an image of, pushed as its help says, and mounted by the kubelet: nothing is copied or fetched.
 pub async fn image(client: Client) -> Outcome {
     let (namespace, _) = serving(&client, "image", json!({ "replicas": 1 })).await?;
     let packer = pod(&client, &namespace).await?;
-    let (name, uid) = (packer.metadata.name.unwrap_or_default(), packer.metadata.uid.unwrap_or_default());
+    let process = process_of(&packer, "/app/sentiment-server")?;
+    let name = packer.metadata.name.unwrap_or_default();
     let pack = ["/app/sentiment-server", "model", "pack", "/app/model", "/app/tmp/packed"];
     let mut arguments = vec!["-n", &namespace, "exec", &name, "--"];
     arguments.extend(pack);
@@ -348,8 +362,9 @@ pub async fn image(client: Client) -> Outcome {
     let found = digest(&client, &namespace).await?;
     ensure!(said.contains(&found), "it packed {said}, and {found} serves");
 
-    // Where the kubelet has the pod's folder.
-    let layout = format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/tmp/packed");
+    let layout = std::env::temp_dir().join(format!("kubesentiment-packed-{namespace}")).display().to_string();
+    // From the container's own files.
+    in_node(&["cp", "--recursive", &format!("/proc/{process}/root/app/tmp/packed"), &layout])?;
     let list = format!("models-{namespace}");
     let buildah = |arguments: &[&str]| in_node(&[&["buildah", "--storage-driver", "overlay"], arguments].concat());
     let target = format!("docker://127.0.0.1:5000/team/model:{namespace}");
@@ -357,6 +372,7 @@ pub async fn image(client: Client) -> Outcome {
     let pushed = buildah(&["manifest", "add", "--all", &list, &format!("oci:{layout}:model")])
         .and_then(|_| buildah(&["manifest", "push", "--all", "--tls-verify=false", &list, &target]));
     buildah(&["manifest", "rm", &list])?;
+    fs::remove_dir_all(&layout).map_err(failure)?;
     pushed?;
 
     let reference = format!("models.example.com/team/model:{namespace}");

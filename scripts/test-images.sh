@@ -138,7 +138,7 @@ check_server() {
   check "port 8000 is declared" has '.ExposedPorts | has("8000/tcp")'
   check "port 8001 is declared" has '.ExposedPorts | has("8001/tcp")'
   check "HEALTHCHECK_PATH is the production path" has '.Env | any(. == "HEALTHCHECK_PATH=/api/v1/health")'
-  for name in sentiment-server healthcheck build-info.json config logs tmp model/model.onnx model/model.onnx.data model/model.onnx.varlen model/tokenizer.json model/config.json model/drift-baseline.json lib/libonnxruntime.so; do
+  for name in sentiment-server healthcheck model-fetch build-info.json config logs tmp model/model.onnx model/model.onnx.data model/model.onnx.varlen model/tokenizer.json model/config.json model/drift-baseline.json lib/libonnxruntime.so; do
     check "/app/$name exists" test -e "$rootfs/app/$name"
   done
   check "/app belongs to 65532 and group 0, which has the rights of the user" app_is_ours
@@ -146,6 +146,7 @@ check_server() {
   check "the model is the one of its checksums" model_is_shipped
   check "sentiment-server --version runs" inside /app/sentiment-server --version
   check "healthcheck --version runs" inside /app/healthcheck --version
+  check "model-fetch --version runs" inside /app/model-fetch --version
   check "healthcheck without a server exits 1" exits 1 inside /app/healthcheck --port 1 --timeout 1
   check "ONNX Runtime's libraries are all found" libraries_found /app/lib/libonnxruntime.so
   check "starts, is ready and ends with 0 on SIGTERM" answers

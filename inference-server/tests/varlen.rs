@@ -136,18 +136,24 @@ fn difference(some: &[f32], others: &[f32]) -> f32 {
 }
 
 #[test]
-fn each_familys_texts_score_without_padding_as_in_pytorch() {
+fn each_familys_texts_score_as_in_pytorch_padded_and_unpadded() {
     let floats: Vec<PathBuf> = exports().into_iter().filter(|export| !is_int8(export)).collect();
     assert!(floats.len() >= 17, "{floats:?}");
     for export in floats {
         let (texts, expected) = answers(&export);
-        let folder = copy(&export, &["model.onnx.varlen"]);
-        let model = load(&folder.0);
-        let mut classifier = model.classifier();
-        assert_eq!(classifier.profile().layout, Layout::Varlen, "{}", export.display());
-        for (batch, index, logits) in each_way(classifier.as_mut(), &texts) {
-            let difference = difference(&logits, &expected[index]);
-            assert!(difference < 1e-4, "{}: text {index} {batch} is off by {difference}", export.display());
+        for (files, layout) in [(&["model.onnx.varlen"][..], Layout::Varlen), (&[], Layout::Padded)] {
+            let folder = copy(&export, files);
+            let model = load(&folder.0);
+            let mut classifier = model.classifier();
+            assert_eq!(classifier.profile().layout, layout, "{}", export.display());
+            for (batch, index, logits) in each_way(classifier.as_mut(), &texts) {
+                let difference = difference(&logits, &expected[index]);
+                assert!(
+                    difference < 1e-4,
+                    "{} {layout:?}: text {index} {batch} is off by {difference}",
+                    export.display()
+                );
+            }
         }
     }
 }

@@ -97,7 +97,9 @@ async fn digest(client: &Client, namespace: &str) -> Result<String, Failure> {
 pub async fn hub(client: Client) -> Outcome {
     let server = ModelServer::start(7081).await?;
     let source = server.hub(Some("cut"));
+    let begun = Instant::now();
     let (namespace, address) = serving(&client, "hub", spec(&source)).await?;
+    println!("huggingFace: served after {:.1} s, over connections that broke off", begun.elapsed().as_secs_f64());
     ensure!(predict(&address, "it is good")?["label"] == "good", "another model serves");
     let found = digest(&client, &namespace).await?;
     let told = status(&client, &namespace, "reviews").await?.status.and_then(|status| status.model);
@@ -289,8 +291,10 @@ pub async fn kept(client: Client) -> Outcome {
     let volume = Volume::new(&client, &namespace, None).await?;
     let cache = json!({ "size": "1Gi", "storageClassName": "by-hand", "accessMode": "ReadWriteOnce" });
     let spec = |replicas: u8| json!({ "replicas": replicas, "model": { "source": server.hub(None), "cache": cache } });
+    let begun = Instant::now();
     service(&client, &namespace, "reviews", spec(2)).await.map_err(failure)?;
     eventually("serving", || ready(&client, &namespace, "reviews", "True", "Serving")).await?;
+    println!("huggingFace with a cache: two pods served after {:.1} s", begun.elapsed().as_secs_f64());
     let asked = server.get("/asked")?;
     ensure!(asked == "3", "two pods asked for {asked} files, and the model has 3");
     service(&client, &namespace, "reviews", spec(3)).await.map_err(failure)?;
@@ -387,8 +391,10 @@ pub async fn image(client: Client) -> Outcome {
     })
     .await?;
     let whole = json!({ "replicas": 2, "model": { "source": source(&reference), "digest": found } });
+    let begun = Instant::now();
     service(&client, &namespace, "reviews", whole).await.map_err(failure)?;
     heals(&client, &namespace).await?;
+    println!("image: two pods served after {:.1} s, the default model of 36 MB", begun.elapsed().as_secs_f64());
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     for pod in pods.list(&ListParams::default()).await.map_err(failure)? {
         let spec = pod.spec.unwrap_or_default();

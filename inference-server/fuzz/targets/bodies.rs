@@ -72,7 +72,8 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::read(&environment).expect("the settings are good");
     let tokenizer: Arc<dyn Tokenize> = Arc::new(
-        Tokenizer::load(&TokenizerFiles::Whole(model.join("tokenizer.json")), READING).expect("the default model's tokenizer is good"),
+        Tokenizer::load(&TokenizerFiles::Whole(model.join("tokenizer.json")), READING)
+            .expect("the default model's tokenizer is good"),
     );
     let app = Arc::new(App::new(config));
     let engine =

@@ -128,6 +128,8 @@ pub async fn broken(client: Client) -> Outcome {
         ("changed", server.hub(Some("changed")), &["digest", "changed on the way"]),
         ("climbing", json!({ "http": { "url": format!("{}/archive/climbing.tar", server.url) } }), &["../"]),
     ];
+    // This one isn't given up: it is told, and goes on where the slow connection ended.
+    service(&client, &namespace, "drip", spec(&server.hub(Some("drip")))).await.map_err(failure)?;
     for (name, source, _) in &cases {
         service(&client, &namespace, name, spec(source)).await.map_err(failure)?;
     }
@@ -142,12 +144,18 @@ pub async fn broken(client: Client) -> Outcome {
         })
         .await?;
     }
-    for what in ["denied", "gone", "changed"] {
+    eventually("the word of the slow fetch", || async {
+        let message = ready(&client, &namespace, "drip", "False", "RollingOut").await?;
+        ensure!(message.contains("the model is being fetched: huggingFace team/model@main"), "{message}");
+        Ok(())
+    })
+    .await?;
+    for what in ["denied", "gone", "changed", "drip"] {
         server.get(&format!("/heal/{what}"))?;
     }
     let plain = json!({ "http": { "url": format!("{}/archive/model.tar", server.url) } });
     service(&client, &namespace, "climbing", spec(&plain)).await.map_err(failure)?;
-    for (name, ..) in &cases {
+    for name in cases.iter().map(|(name, ..)| *name).chain(["drip"]) {
         eventually("the healing", || ready(&client, &namespace, name, "True", "Serving")).await?;
     }
     Ok(())

@@ -3,17 +3,21 @@
 
 #![no_main]
 
-use inference_server::config::{Config, Environment, Reader, Settings, VARIABLES};
+use std::sync::LazyLock;
+
+use inference_server::config::{Config, Environment, Reader, Settings, Variable, variables};
 use libfuzzer_sys::fuzz_target;
 
 const KEY: &str = "MLOPS_API_KEY";
 const SECRET: &str = "fuzz-hunter2";
 
+static KNOWN: LazyLock<Vec<&Variable>> = LazyLock::new(|| variables().collect());
+
 fuzz_target!(|data: &[u8]| {
     let mut environment: Environment = [(KEY.to_owned(), SECRET.to_owned())].into();
     for line in data.split(|byte| *byte == b'\n') {
         let Some((number, value)) = line.split_first() else { continue };
-        let variable = &VARIABLES[usize::from(*number) % VARIABLES.len()];
+        let variable = KNOWN[usize::from(*number) % KNOWN.len()];
         let name = variable.also.filter(|_| *number >= 128).unwrap_or(variable.name);
         if name != KEY {
             environment.insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());

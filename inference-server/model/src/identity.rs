@@ -214,10 +214,10 @@ impl Sources {
         self.varlen.is_current() && self.directory.is_current() && tokenizer && self.model.is_current()
     }
 
-    /// What the model that was loaded is made of.
-    pub(super) fn provenance(self, reading: Reading) -> Provenance {
+    /// What the model that was loaded is made of; `digest` where that was checked before it was loaded.
+    pub(super) fn provenance(self, reading: Reading, digest: Option<Digest>) -> Provenance {
         let graph = if let Varlen::Fits(graph) = self.varlen { graph } else { self.model };
-        Provenance { config: self.directory.into_config(), tokenizer: self.tokenizer, graph, reading }
+        Provenance { config: self.directory.into_config(), tokenizer: self.tokenizer, graph, reading, digest }
     }
 
     /// Every file that is read, where it is.
@@ -255,12 +255,17 @@ pub struct Provenance {
     tokenizer: Vec<HeldFile>,
     graph: Graph,
     reading: Reading,
+    digest: Option<Digest>,
 }
 
 impl Provenance {
     /// Reads the files, which takes a second for each gigabyte or so.
     pub fn identify(self) -> Result<Identity, UnknownIdentity> {
-        let model = digest(&self.config, &self.tokenizer, &self.graph)?;
+        // A second time only where nobody has read them all.
+        let model = match self.digest {
+            Some(checked) => checked,
+            None => digest(&self.config, &self.tokenizer, &self.graph)?,
+        };
         // Every setting that changes a number has to be here, under a name of its own.
         let Reading { max_tokens, long_texts, split_special_tokens } = self.reading;
         let mut outputs = Parts::new();
@@ -315,12 +320,21 @@ pub fn digest_of(path: &Path) -> Result<Digest, ModelError> {
     Ok(sources.digest()?)
 }
 
-/// The files of the model in a directory, or of an ONNX file in one: all that serving it reads, with the directory first.
-pub fn files_of(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), ModelError> {
+/// The files of a model.
+pub struct ModelFiles {
+    /// The directory that they are in.
+    pub directory: PathBuf,
+    /// All that serving the model reads.
+    pub paths: Vec<PathBuf>,
+    /// Of those that shape an answer.
+    pub digest: Digest,
+}
+
+/// The files of the model in a directory, or of an ONNX file in one.
+pub fn files_of(path: &Path) -> Result<ModelFiles, ModelError> {
     let (sources, ()) = Sources::read(path, |_| Ok(()))?;
-    // One that can't be read isn't left out without a word.
-    sources.digest()?;
-    Ok((sources.directory().root.clone(), sources.paths()))
+    let digest = sources.digest()?;
+    Ok(ModelFiles { directory: sources.directory().root.clone(), paths: sources.paths(), digest })
 }
 
 impl FromStr for Digest {

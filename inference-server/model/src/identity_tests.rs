@@ -52,7 +52,7 @@ impl Folder {
     }
 
     fn identity_with(&self, reading: Reading) -> Identity {
-        self.sources().provenance(reading).identify().unwrap()
+        self.sources().provenance(reading, None).identify().unwrap()
     }
 
     fn identity(&self) -> Identity {
@@ -127,7 +127,7 @@ fn the_identity_is_of_what_was_loaded_and_not_of_what_came_after() {
         folder.write(file, b"");
     }
     assert!(!sources.are_current());
-    let loaded = sources.provenance(READING);
+    let loaded = sources.provenance(READING, None);
     assert_eq!(loaded.identify().unwrap(), identity);
     assert_ne!(folder.identity(), identity);
 }
@@ -155,7 +155,7 @@ fn a_file_that_was_written_into_has_no_known_identity() {
     for file in ["config.json", "tokenizer.json", "model.onnx", "weights/of it"] {
         let folder = Folder::new("written");
         let sources = folder.sources();
-        let loaded = sources.provenance(READING);
+        let loaded = sources.provenance(READING, None);
         File::options().append(true).open(folder.0.join(file)).unwrap().set_len(100).unwrap();
         let error = loaded.identify().unwrap_err().to_string();
         let path = folder.0.join(file);
@@ -169,7 +169,7 @@ fn weights_that_cannot_be_found_are_named() {
     let folder = Folder::new("missing");
     let error = |folder: &Folder| {
         let sources = folder.sources();
-        sources.provenance(READING).identify().unwrap_err().to_string()
+        sources.provenance(READING, None).identify().unwrap_err().to_string()
     };
     fs::remove_file(folder.0.join("weights/of it")).unwrap();
     let missing = error(&folder);

@@ -16,6 +16,7 @@ mod quantization;
 mod runtime;
 mod session;
 mod tokenizer;
+mod wire;
 
 use std::{path::PathBuf, sync::Arc, thread};
 
@@ -24,7 +25,7 @@ pub use directory::ModelDirectory;
 use engine::{Classify, Input, Tokenize};
 pub use head::{Activation, Entailment, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
 use identity::Sources;
-pub use identity::{Digest, Identity, NoDigest, Provenance, UnknownIdentity, digest_of, files_of};
+pub use identity::{Digest, Identity, ModelFiles, NoDigest, Provenance, UnknownIdentity, digest_of, files_of};
 pub use long_texts::LongTexts;
 pub use runtime::Runtime;
 pub use session::Padding;
@@ -206,7 +207,7 @@ impl Model {
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
-            provenance: sources.provenance(Reading::of(config, max_tokens)),
+            provenance: sources.provenance(Reading::of(config, max_tokens), config.digest),
             max_tokens,
             head,
             tokenizer: Arc::new(tokenizer),

@@ -4,10 +4,9 @@
 //! weights of other files. Nothing says that such a file isn't the ONNX file itself: the graph is handed over without its
 //! large weights, and with the places where they are.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
-};
+use std::{fs::File, io};
+
+use crate::wire::{Field, Value, Wire, broken};
 
 /// Weights of fewer bytes stay in the graph: shapes and scales, which ONNX Runtime reads while it loads.
 const AT_LEAST: u64 = 64 * 1024;
@@ -26,34 +25,27 @@ const EXTERNAL: u64 = 1;
 /// The graph of an ONNX file of this name without its large weights, and with where in that file they are. `None` where it has
 /// none, or isn't understood: ONNX Runtime then reads the file as it is.
 pub(super) fn without_weights(file: &File, name: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut input = Input { reader: BufReader::new(file), position: 0 };
-    let length = input.reader.seek(SeekFrom::End(0))?;
-    input.reader.rewind()?;
+    let (mut input, end) = Wire::open(file)?;
     let mut found = false;
-    let model = input.rewritten(length, &mut |input, field, until| {
+    let model = rewritten(&mut input, end, &mut |input, field, until| {
         if field != GRAPH {
-            return Ok(Field::AsItIs);
+            return Ok(Written::AsItIs);
         }
-        let graph = input.rewritten(until, &mut |input, field, until| {
+        let graph = rewritten(input, until, &mut |input, field, until| {
             if field != INITIALIZER {
-                return Ok(Field::AsItIs);
+                return Ok(Written::AsItIs);
             }
-            let tensor = input.tensor(until, name)?;
+            let tensor = tensor(input, until, name)?;
             found |= tensor.is_some();
-            Ok(tensor.map_or(Field::AsItIs, Field::Replaced))
+            Ok(tensor.map_or(Written::AsItIs, Written::Replaced))
         })?;
-        Ok(graph.map_or(Field::AsItIs, Field::Replaced))
+        Ok(Written::Replaced(graph))
     })?;
-    Ok(model.filter(|_| found))
-}
-
-struct Input<'a> {
-    reader: BufReader<&'a File>,
-    position: u64,
+    Ok(found.then_some(model))
 }
 
 /// What is written of a field.
-enum Field {
+enum Written {
     /// What it holds.
     AsItIs,
     /// Something else in its place.
@@ -63,116 +55,74 @@ enum Field {
 }
 
 /// Says what is written of a field of this number, which ends at a position; it may have read of it.
-type Rewrite<'r, 'a> = dyn FnMut(&mut Input<'a>, u64, u64) -> io::Result<Field> + 'r;
+type Rewrite<'r> = dyn FnMut(&mut Wire<&File>, u64, u64) -> io::Result<Written> + 'r;
 
-impl<'a> Input<'a> {
-    /// A message that ends at a position, with some of its fields rewritten.
-    fn rewritten(&mut self, end: u64, rewrite: &mut Rewrite<'_, 'a>) -> io::Result<Option<Vec<u8>>> {
-        let mut written = Vec::new();
-        while self.position < end {
-            let tag = self.number()?;
-            let length = match tag & 7 {
-                0 => {
-                    let number = self.number()?;
-                    push_number(&mut written, tag);
-                    push_number(&mut written, number);
-                    continue;
-                }
-                1 => 8,
-                2 => self.number()?,
-                5 => 4,
-                _ => return Ok(None),
-            };
-            let Some(until) = self.position.checked_add(length).filter(|until| *until <= end) else { return Ok(None) };
-            let begin = self.position;
-            let field = if tag & 7 == 2 { rewrite(self, tag >> 3, until)? } else { Field::AsItIs };
-            let content = match field {
-                Field::Replaced(content) => content,
-                Field::AsItIs => {
-                    self.go_to(begin)?;
-                    self.bytes(length, MOST_REST.saturating_sub(written.len() as u64))?
-                }
-                Field::Dropped => {
-                    self.go_to(until)?;
-                    continue;
-                }
-            };
-            push_number(&mut written, tag);
-            if tag & 7 == 2 {
-                push_number(&mut written, content.len() as u64);
+/// A message that ends at a position, with some of its fields rewritten.
+fn rewritten(input: &mut Wire<&File>, end: u64, rewrite: &mut Rewrite<'_>) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    while input.position < end {
+        let Field { number, tag, value } = input.field(end)?;
+        let (until, is_bytes) = match value {
+            Value::Number(number) => {
+                push_number(&mut message, tag);
+                push_number(&mut message, number);
+                continue;
             }
-            written.extend(content);
-        }
-        Ok((self.position == end).then_some(written))
-    }
-
-    /// A tensor: of a large one the place of its bytes takes theirs.
-    fn tensor(&mut self, end: u64, file: &str) -> io::Result<Option<Vec<u8>>> {
-        let (begin, mut place) = (self.position, None);
-        while self.position < end {
-            let tag = self.number()?;
-            let length = match tag & 7 {
-                0 => {
-                    self.number()?;
-                    continue;
+            Value::Fixed(until) => (until, false),
+            Value::Bytes(until) => (until, true),
+        };
+        let begin = input.position;
+        let content = match if is_bytes { rewrite(input, number, until)? } else { Written::AsItIs } {
+            Written::Replaced(content) => content,
+            Written::AsItIs => {
+                if until - begin > MOST_REST.saturating_sub(message.len() as u64) {
+                    return Err(broken("the graph is too large beside its weights"));
                 }
-                1 => 8,
-                2 => self.number()?,
-                5 => 4,
-                _ => return Ok(None),
-            };
-            if tag == RAW_DATA << 3 | 2 && length >= AT_LEAST {
-                place = Some((self.position, length));
+                input.go_to(begin)?;
+                input.read_to(until)?
             }
-            self.go_to(self.position + length)?;
-        }
-        let Some((offset, length)) = place else { return Ok(None) };
-        self.go_to(begin)?;
-        let is_bytes = |field| if field == RAW_DATA { Field::Dropped } else { Field::AsItIs };
-        let Some(mut written) = self.rewritten(end, &mut |_, field, _| Ok(is_bytes(field)))? else { return Ok(None) };
-        push_number(&mut written, DATA_LOCATION << 3);
-        push_number(&mut written, EXTERNAL);
-        for (key, value) in [("location", file), ("offset", &offset.to_string()), ("length", &length.to_string())] {
-            let mut entry = Vec::new();
-            push_bytes(&mut entry, 1, key.as_bytes());
-            push_bytes(&mut entry, 2, value.as_bytes());
-            push_bytes(&mut written, EXTERNAL_DATA, &entry);
-        }
-        Ok(Some(written))
-    }
-
-    fn go_to(&mut self, position: u64) -> io::Result<()> {
-        let by = i64::try_from(position).map_err(io::Error::other)?
-            - i64::try_from(self.position).map_err(io::Error::other)?;
-        self.reader.seek_relative(by)?;
-        self.position = position;
-        Ok(())
-    }
-
-    fn bytes(&mut self, length: u64, most: u64) -> io::Result<Vec<u8>> {
-        if length > most {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the graph is too large beside its weights"));
-        }
-        let mut bytes = Vec::new();
-        let read = (&mut self.reader).take(length).read_to_end(&mut bytes)? as u64;
-        self.position += read;
-        if read == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-    }
-
-    /// A number in bytes of seven bits each, the lowest first.
-    fn number(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.reader.fill_buf()?.first().ok_or(io::ErrorKind::UnexpectedEof)?;
-            self.reader.consume(1);
-            self.position += 1;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
+            Written::Dropped => {
+                input.go_to(until)?;
+                continue;
             }
+        };
+        push_number(&mut message, tag);
+        if is_bytes {
+            push_number(&mut message, content.len() as u64);
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "it is no ONNX file"))
+        message.extend(content);
     }
+    Ok(message)
+}
+
+/// A tensor that ends at a position: of a large one the place of its bytes takes theirs, and a small one is `None`.
+fn tensor(input: &mut Wire<&File>, end: u64, file: &str) -> io::Result<Option<Vec<u8>>> {
+    let (begin, mut place) = (input.position, None);
+    while input.position < end {
+        let Field { number, value, .. } = input.field(end)?;
+        let until = match value {
+            Value::Number(_) => continue,
+            Value::Fixed(until) | Value::Bytes(until) => until,
+        };
+        let length = until - input.position;
+        if number == RAW_DATA && length >= AT_LEAST {
+            place = Some((input.position, length));
+        }
+        input.go_to(until)?;
+    }
+    let Some((offset, length)) = place else { return Ok(None) };
+    input.go_to(begin)?;
+    let is_bytes = |field| if field == RAW_DATA { Written::Dropped } else { Written::AsItIs };
+    let mut message = rewritten(input, end, &mut |_, field, _| Ok(is_bytes(field)))?;
+    push_number(&mut message, DATA_LOCATION << 3);
+    push_number(&mut message, EXTERNAL);
+    for (key, value) in [("location", file), ("offset", &offset.to_string()), ("length", &length.to_string())] {
+        let mut entry = Vec::new();
+        push_bytes(&mut entry, 1, key.as_bytes());
+        push_bytes(&mut entry, 2, value.as_bytes());
+        push_bytes(&mut message, EXTERNAL_DATA, &entry);
+    }
+    Ok(Some(message))
 }
 
 fn push_number(to: &mut Vec<u8>, mut number: u64) {

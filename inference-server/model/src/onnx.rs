@@ -5,8 +5,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::{self, BufRead, BufReader, Read, Seek},
+    io::{self, Read, Seek},
 };
+
+use crate::wire::{Field, Value, Wire, broken};
 
 /// Graphs within graphs.
 const DEEPEST: usize = 64;
@@ -76,11 +78,9 @@ struct Node {
 impl Contents {
     /// Reads a file. Weights in it are passed over unread.
     pub(super) fn read(file: impl Read + Seek) -> io::Result<Self> {
-        let mut input = BufReader::new(file);
-        let length = input.seek(io::SeekFrom::End(0))?;
-        input.rewind()?;
-        let mut walk = Walk { input, position: 0, found: Self::default() };
-        walk.read(Message::Model, length, 0)?;
+        let (input, end) = Wire::open(file)?;
+        let mut walk = Walk { input, found: Self::default() };
+        walk.read(Message::Model, end, 0)?;
         Ok(walk.found)
     }
 
@@ -116,8 +116,7 @@ impl Contents {
 }
 
 struct Walk<R> {
-    input: BufReader<R>,
-    position: u64,
+    input: Wire<R>,
     found: Contents,
 }
 
@@ -132,45 +131,40 @@ impl<R: Read + Seek> Walk<R> {
         let (mut sides, mut kind) = (Vec::new(), None);
         // Nodes of inner graphs may have the names of others.
         let is_main = depth == 2;
-        while self.position < end {
-            let tag = self.number()?;
-            let length = match tag & 7 {
-                0 => {
-                    let number = self.number()?;
-                    match (message, tag >> 3) {
+        while self.input.position < end {
+            let Field { number: field, value: content, .. } = self.input.field(end)?;
+            let until = match content {
+                Value::Number(number) => {
+                    match (message, field) {
                         (Message::Tensor, 1) => sides.push(number),
                         (Message::Tensor, 2) => kind = Some(number),
                         _ => {}
                     }
                     continue;
                 }
-                1 => 8,
-                2 => self.number()?,
-                5 => 4,
-                _ => return Err(broken("it is no ONNX file")),
+                Value::Fixed(until) | Value::Bytes(until) => until,
             };
-            let until = self.position.checked_add(length).filter(|until| *until <= end);
-            let until = until.ok_or_else(|| broken("it is cut short, or no ONNX file"))?;
-            match (message, tag >> 3) {
-                (Message::Entry, 1) => key = Some(self.text(length)?),
-                (Message::Entry, 2) => value = Some(self.text(length)?),
-                (Message::Node, 1) if is_main && node.input.is_none() => node.input = Some(self.text(length)?),
-                (Message::Node, 2) if is_main => outputs.push(self.text(length)?),
-                (Message::Node, 4) if is_main => node.operator = self.text(length)?,
+            let is_bytes = matches!(content, Value::Bytes(_));
+            match (message, field) {
+                (Message::Entry, 1) => key = Some(self.text(until)?),
+                (Message::Entry, 2) => value = Some(self.text(until)?),
+                (Message::Node, 1) if is_main && node.input.is_none() => node.input = Some(self.text(until)?),
+                (Message::Node, 2) if is_main => outputs.push(self.text(until)?),
+                (Message::Node, 4) if is_main => node.operator = self.text(until)?,
                 // Sides may also be packed into one field.
                 (Message::Tensor, 1) => {
-                    while self.position < until {
-                        sides.push(self.number()?);
+                    while self.input.position < until {
+                        sides.push(self.input.number()?);
                     }
                 }
-                (_, field) if tag & 7 == 2 => match message.within(field) {
+                (_, field) if is_bytes => match message.within(field) {
                     Some(inner) => self.read(inner, until, depth + 1)?,
-                    None => self.skip(length)?,
+                    None => self.input.go_to(until)?,
                 },
-                _ => self.skip(length)?,
+                _ => self.input.go_to(until)?,
             }
         }
-        if self.position != end {
+        if self.input.position != end {
             return Err(broken("it is cut short, or no ONNX file"));
         }
         match key.as_deref() {
@@ -188,39 +182,13 @@ impl<R: Read + Seek> Walk<R> {
         Ok(())
     }
 
-    fn text(&mut self, length: u64) -> io::Result<String> {
-        if length > LONGEST_NAME {
+    fn text(&mut self, until: u64) -> io::Result<String> {
+        if until - self.input.position > LONGEST_NAME {
             return Err(broken("it has a name or a path of more than 4096 bytes"));
         }
-        let mut text = String::new();
-        self.position += (&mut self.input).take(length).read_to_string(&mut text)? as u64;
-        Ok(text)
+        let bytes = self.input.read_to(until)?;
+        String::from_utf8(bytes).map_err(|_| broken("it has a name or a path that isn't UTF-8"))
     }
-
-    fn skip(&mut self, length: u64) -> io::Result<()> {
-        self.input.seek_relative(i64::try_from(length).map_err(io::Error::other)?)?;
-        self.position += length;
-        Ok(())
-    }
-
-    /// A number in bytes of seven bits each, the lowest first.
-    fn number(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.input.fill_buf()?.first().ok_or(io::ErrorKind::UnexpectedEof)?;
-            self.input.consume(1);
-            self.position += 1;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(broken("it is no ONNX file"))
-    }
-}
-
-fn broken(problem: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
 #[cfg(test)]

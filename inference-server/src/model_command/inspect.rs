@@ -6,7 +6,7 @@ use engine::Layout;
 use serde::Serialize;
 
 use super::{CommandError, Format};
-use model::Model;
+use model::{Model, ModelError};
 
 /// Labels that are named on a person's line.
 const MOST_LABELS: usize = 12;
@@ -30,24 +30,26 @@ struct Inspected<'a> {
 }
 
 /// Writes it.
-pub(super) fn inspect(model: &Model, format: Format, out: &mut impl Write) -> Result<(), CommandError> {
-    let (profile, description) = (model.classifier().profile(), &model.description);
-    let relative = |path: &std::path::Path| path.strip_prefix(&model.directory).unwrap_or(path).display().to_string();
+pub(super) fn inspect(model: Model, format: Format, out: &mut impl Write) -> Result<(), CommandError> {
+    let profile = model.classifier().profile();
+    let Model { directory, file, provenance, max_tokens, head, description, .. } = model;
+    let digest = provenance.identify().map_err(ModelError::from)?.model;
+    let relative = |path: &std::path::Path| path.strip_prefix(&directory).unwrap_or(path).display().to_string();
     let inspected = Inspected {
         family: description.family.as_deref(),
-        file: relative(&model.file),
+        file: relative(&file),
         tokenizer: relative(&description.tokenizer),
         inputs: &description.inputs,
         output: &description.output,
-        problem: model.head.problem().as_str(),
-        activation: model.head.activation().as_str(),
-        labels: model.head.names().collect(),
+        problem: head.problem().as_str(),
+        activation: head.activation().as_str(),
+        labels: head.names().collect(),
         precision: description.precision,
-        max_tokens: model.max_tokens,
+        max_tokens,
         unpadded_batches: profile.layout == Layout::Varlen,
         texts_at_once: profile.most_texts,
         bytes: description.bytes,
-        digest: model::digest_of(&model.file)?.to_string(),
+        digest: digest.to_string(),
     };
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&inspected).unwrap_or_default())?,

@@ -106,7 +106,7 @@ pub enum CommandError {
 pub fn run(command: &ModelCommand, config: &Config, out: &mut impl io::Write) -> Result<(), CommandError> {
     let load = |path: &Path| Model::load(&ModelConfig { path: path.to_owned(), ..config.model.clone() });
     match command {
-        ModelCommand::Inspect { model, output } => inspect::inspect(&load(&model.path)?, *output, out),
+        ModelCommand::Inspect { model, output } => inspect::inspect(load(&model.path)?, *output, out),
         ModelCommand::Test { model, texts } => test::test(&load(&model.path)?, texts, out),
         ModelCommand::Digest { model } => Ok(writeln!(out, "{}", model::digest_of(&model.path)?)?),
         ModelCommand::Pack { model, layout, tag } => {

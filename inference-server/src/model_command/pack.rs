@@ -13,7 +13,7 @@ use ring::digest::{self, Context, SHA256};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
-use model::{Digest, ModelError};
+use model::{Digest, ModelError, ModelFiles};
 
 /// Architectures of nodes that a runtime pulls the image for. The files are the same.
 const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
@@ -62,8 +62,8 @@ pub(super) struct Packed {
 
 /// Writes an image layout into a folder that isn't there yet.
 pub(super) fn pack(path: &Path, layout: &Path, tag: &str) -> Result<Packed, PackError> {
-    let model = model::digest_of(path)?;
-    let files = files(path)?;
+    let found = model::files_of(path)?;
+    let (model, files) = (found.digest, files(&found)?);
     let blobs = layout.join("blobs/sha256");
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -111,13 +111,12 @@ pub(super) fn pack(path: &Path, layout: &Path, tag: &str) -> Result<Packed, Pack
 }
 
 /// The files of a model by their names in the image, in order: what is read, and what tells of it.
-fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, PackError> {
-    let (directory, read) = model::files_of(path)?;
+fn files(ModelFiles { directory, paths, .. }: &ModelFiles) -> Result<Vec<(String, PathBuf)>, PackError> {
     let beside = BESIDE.iter().map(|name| directory.join(name)).filter(|path| path.is_file());
     let mut files = Vec::new();
-    for file in read.iter().cloned().chain(beside) {
+    for file in paths.iter().cloned().chain(beside) {
         let elsewhere = || PackError::Elsewhere { file: file.clone(), directory: directory.clone() };
-        let name = file.strip_prefix(&directory).ok().and_then(Path::to_str).ok_or_else(elsewhere)?;
+        let name = file.strip_prefix(directory).ok().and_then(Path::to_str).ok_or_else(elsewhere)?;
         if name.split('/').any(|part| part == "..") {
             return Err(elsewhere());
         }

@@ -82,13 +82,13 @@ def layers_of(graph: Graph) -> tuple[dict[str, Layer], list[str]]:
 def shared_nodes() -> list[onnx.NodeProto]:
     """Whether a batch is one text, and where rows of texts begin, each of which is a text of one."""
     return [
-        constant("ends_of_one_text", [2]),
-        helper.make_node("Shape", ["cu_seqlens"], ["ends"]),
-        helper.make_node("Equal", ["ends", "ends_of_one_text"], ["is_one_text"]),
-        constant("first", 0),
-        constant("one", 1),
-        helper.make_node("Gather", ["ends", "first"], ["rows_end"]),
-        helper.make_node("Range", ["first", "rows_end", "one"], ["row_starts"]),
+        constant("varlen/ends_of_one_text", [2]),
+        helper.make_node("Shape", ["cu_seqlens"], ["varlen/ends"]),
+        helper.make_node("Equal", ["varlen/ends", "varlen/ends_of_one_text"], ["varlen/is_one_text"]),
+        constant("varlen/first", 0),
+        constant("varlen/one", 1),
+        helper.make_node("Gather", ["varlen/ends", "varlen/first"], ["varlen/rows_end"]),
+        helper.make_node("Range", ["varlen/first", "varlen/rows_end", "varlen/one"], ["varlen/row_starts"]),
     ]
 
 
@@ -101,7 +101,7 @@ def of_one_text(distances: Distances) -> onnx.NodeProto:
     then = [
         constant(f"{name}/end", 1),
         helper.make_node("Gather", ["cu_seqlens", f"{name}/end"], [tokens]),
-        helper.make_node("Range", ["first", tokens, "one"], [row]),
+        helper.make_node("Range", ["varlen/first", tokens, "varlen/one"], [row]),
         constant(f"{column}/shape", [-1, 1]),
         helper.make_node("Reshape", [row, f"{column}/shape"], [column]),
         helper.make_node("Sub", [row, column], [apart]),
@@ -116,7 +116,7 @@ def of_one_text(distances: Distances) -> onnx.NodeProto:
         branch: helper.make_graph(nodes, branch, [], [tensor(nodes[-1].output[0], TensorProto.FLOAT, None)])
         for branch, nodes in (("then_branch", then), ("else_branch", other))
     }
-    return helper.make_node("If", ["is_one_text"], [f"{name}/of_one_text"], name=f"{name}/if", **graphs)
+    return helper.make_node("If", ["varlen/is_one_text"], [f"{name}/of_one_text"], name=f"{name}/if", **graphs)
 
 
 def quantized(graph: Graph, probe: Probe, rewriting: "Rewriting", layers: dict[str, Layer]) -> list[onnx.NodeProto]:
@@ -126,7 +126,7 @@ def quantized(graph: Graph, probe: Probe, rewriting: "Rewriting", layers: dict[s
     new: list[onnx.NodeProto] = []
     for node in rewriting.nodes:
         output = node.output[0]
-        starts = "row_starts" if rewriting.layout.kinds.get(output) == TEXTS else "cu_seqlens"
+        starts = "varlen/row_starts" if rewriting.layout.kinds.get(output) == TEXTS else "cu_seqlens"
         if output in quantize:
             inputs = [node.input[0], starts]
             new.append(helper.make_node("QuantizeTexts", inputs, node.output, name=node.name, domain=DOMAIN))
@@ -190,7 +190,7 @@ class OneText:
             )
             for name, nodes in (("then_branch", self.nodes), ("else_branch", [together]))
         }
-        return helper.make_node("If", ["is_one_text"], [self.output], name=f"{self.new.node.name}/if", **graphs)
+        return helper.make_node("If", ["varlen/is_one_text"], [self.output], name=f"{self.new.node.name}/if", **graphs)
 
     def _take(self, name: str) -> None:
         """Numbers of rows, in the shape in which the model has them."""

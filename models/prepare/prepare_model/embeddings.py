@@ -10,7 +10,7 @@ from .probe import LENGTHS, Probe, is_counted
 from .replacement import Replacement, constant
 
 # Positions from another number on than the server counts from.
-COUNTED = "counted_positions"
+COUNTED = "varlen/counted_positions"
 
 
 def embedding(graph: Graph, probe: Probe, node: onnx.NodeProto) -> Replacement | None:
@@ -41,11 +41,11 @@ def embedding(graph: Graph, probe: Probe, node: onnx.NodeProto) -> Replacement |
 def counted_from(start: int) -> list[onnx.NodeProto]:
     """Positions from this one on, whichever the server counts from: the first token of a batch has the first."""
     return [
-        constant("first_index", 0),
-        helper.make_node("Gather", [POSITIONS[0], "first_index"], ["servers_first_position"]),
-        helper.make_node("Sub", [POSITIONS[0], "servers_first_position"], ["positions_from_0"]),
-        constant("first_position", start),
-        helper.make_node("Add", ["positions_from_0", "first_position"], [COUNTED]),
+        constant("varlen/first_index", 0),
+        helper.make_node("Gather", [POSITIONS[0], "varlen/first_index"], ["varlen/servers_first_position"]),
+        helper.make_node("Sub", [POSITIONS[0], "varlen/servers_first_position"], ["varlen/positions_from_0"]),
+        constant("varlen/first_position", start),
+        helper.make_node("Add", ["varlen/positions_from_0", "varlen/first_position"], [COUNTED]),
     ]
 
 
@@ -71,4 +71,4 @@ def first_tokens(graph: Graph, probe: Probe, node: onnx.NodeProto) -> Replacemen
         if not np.array_equal(places.reshape(-1), np.arange(width)):
             return None
     name, output = node.name, node.output[0]
-    return Replacement(helper.make_node("Gather", [node.input[0], "first_tokens"], [output], name=name, axis=0), [])
+    return Replacement(helper.make_node("Gather", [node.input[0], "varlen/first_tokens"], [output], name=name, axis=0), [])

@@ -124,9 +124,9 @@ def rewrite(graph: Graph, probe: Probe) -> tuple[onnx.ModelProto, list[str]]:
     nodes = rewriting.nodes
     remarks: list[str] = []
     own = [
-        constant("no_texts", [0]),
-        constant("all_texts", [-1]),
-        helper.make_node("Slice", ["cu_seqlens", "no_texts", "all_texts"], ["first_tokens"]),
+        constant("varlen/no_texts", [0]),
+        constant("varlen/all_texts", [-1]),
+        helper.make_node("Slice", ["cu_seqlens", "varlen/no_texts", "varlen/all_texts"], ["varlen/first_tokens"]),
     ]
     added = rewriting.distances()
     constants = [*rewriting.layout.constants.values()]

@@ -22,7 +22,7 @@ for image in kubesentiment-operator sentiment-service; do
   name=${IMAGES:+${IMAGES%/}/}$image
   tag=${TAG:-distroless}
   sed -i "s|image: $image:distroless\$|image: $name:$tag|" "$chart"
-  sed -i "/^  repository: $image\$/{n;s|^  tag: distroless\$|  tag: \"$tag\"|}; s|^  repository: $image\$|  repository: $name|" "$values"
+  sed -i "/^  repository: $image\$/{s|: .*|: $name|;n;s|^  tag: distroless\$|  tag: \"$tag\"|}" "$values"
 done
 mkdir -p "$dest"
 helm package "$work/chart" --version "$version" --app-version "$version" --destination "$dest"

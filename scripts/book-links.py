@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A preprocessor of mdBook: makes links that lead out of docs/ links to the repository.
+"""A preprocessor of mdBook: makes links that lead out of docs/ links to the repository, and those to a README links to its folder.
 
 REPOSITORY_URL, such as https://git.example.com/team/kubesentiment, says where that is; without it only their text is left.
 mdBook calls it with the book on the standard input. Needs nothing but Python.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"(^ *(`{3,}|~{3,}).*?^ *\2`*\s*$)", re.M | re.S)
-LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((\.\./[^)\s]*)\)")
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)\s]+)\)")
 
 
 def relinked(text, folder, repository):
@@ -25,7 +25,8 @@ def relinked(text, folder, repository):
         path, hash_, fragment = target.partition("#")
         path = posixpath.normpath(posixpath.join("docs", folder, path))
         if path == "docs" or path.startswith("docs/"):
-            return match.group()
+            # mdBook calls such a page index, and leaves the links to it alone.
+            return match.group().replace("README.md", "index.md")
         if not repository:
             return words
         kind = "tree" if (ROOT / path).is_dir() else "blob"
@@ -47,10 +48,10 @@ def walk(items, repository):
 
 def selftest():
     url = "https://git.example.com/a/b"
-    page = "[x](../CHANGELOG.md#a) [y](status.md) [z](../config) `c`\n```\n[f](../LICENSE)\n```\n[e](../../README.md)"
-    assert relinked(page, "", url) == page.replace("../CHANGELOG.md#a", f"{url}/blob/HEAD/CHANGELOG.md#a").replace(
-        "../config", f"{url}/tree/HEAD/config").replace("../../README.md", f"{url}/blob/HEAD/../README.md"), relinked(page, "", url)
-    assert relinked("[x](../status.md) [`y`](../../LICENSE)", "adr", "") == "[x](../status.md) `y`"
+    page = "[x](../CHANGELOG.md#a) [y](status.md) [z](../config) [w](adr/README.md) `c`\n```\n[f](../LICENSE)\n```\n[e](#here)"
+    want = page.replace("../CHANGELOG.md#a", f"{url}/blob/HEAD/CHANGELOG.md#a").replace("../config", f"{url}/tree/HEAD/config")
+    assert relinked(page, "", url) == want.replace("README", "index"), relinked(page, "", url)
+    assert relinked("[x](../status.md) [`y`](../../LICENSE) [z](https://a.b/README.md)", "adr", "") == "[x](../status.md) `y` [z](https://a.b/README.md)"
 
 
 def main():

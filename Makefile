@@ -82,6 +82,10 @@ settings: ## Generate docs/settings.md from the server's settings
 docs: ## API documentation of the crates in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
+.PHONY: site
+site: ## The documentation as a site in target/site; REPOSITORY_URL gives it links to files outside of docs/
+	@scripts/mdbook.sh build docs
+
 ##@ Check
 
 .PHONY: test
@@ -94,10 +98,14 @@ test: ## Everything: lint, unit, fuzzing, contract, API server and real node
 	@scripts/timed.sh "real node" $(MAKE) e2e
 
 .PHONY: lint
-lint: tools ## rustfmt, clippy, cargo deny, shellcheck, chart and manifests
+lint: tools ## rustfmt, clippy, cargo deny, shellcheck, workflows, documentation, chart and manifests
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 	@scripts/lint.sh
+
+.PHONY: audit
+audit: ## Published faults in crates and Python packages, of databases on the network; AUDIT_MUST_REACH=1 fails without them
+	@scripts/audit.sh
 
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
@@ -152,4 +160,4 @@ bench-operator: ## The operator at SERVICES (default 200 and 2000) on fake nodes
 .PHONY: tools
 tools:
 	@e2e/cluster/deps.sh
-	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security
+	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security actionlint

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything but rustfmt and clippy: dependencies, shell scripts, chart, manifests, the samples' schema.
+# Everything but rustfmt and clippy: dependencies, shell scripts, workflows, documentation, chart, manifests.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 export PATH=$root/.cluster/bin:$PATH
 
-# The advisories' database is fetched from the network; without it the rest is still checked.
+# The advisories' database is fetched from the network: `make audit`.
 scripts/cargo-deny.sh --log-level warn check bans licenses sources
 
 # A workspace of its own, so the other checks don't see it.
@@ -15,6 +15,18 @@ mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
 echo "shellcheck: ${#scripts[@]} scripts"
 
+# Their own scripts are read by shellcheck, which is found by itself.
+actionlint
+echo "actionlint: $(git ls-files '.github/workflows/*.yaml' | wc -l) workflows"
+
+mapfile -t requirements < <(git ls-files '*requirements*.txt')
+scripts/requirements-check.py "${requirements[@]}"
+scripts/links-check.py
+scripts/book-links.py selftest
+scripts/examples-check.sh
+
 charts/tests/equality.sh
 charts/tests/render.sh
+charts/tests/values.sh
+charts/tests/package.sh
 scripts/policy/check.sh

@@ -22,9 +22,9 @@ mkdir -p "$(dirname "$dest")"
 work=$(mktemp -d "$dest.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 # A folder, not a virtual environment: that takes a further package on Debian. The requirements name all that is
-# needed; where they have hashes, pip checks them.
+# needed, each with its hashes.
 python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary=:all: \
-  --requirement "$requirements" --target "$work"
+  --require-hashes --requirement "$requirements" --target "$work"
 printf '%s\n' "$stamp" >"$work/.requirements"
 chmod 755 "$work"
 rm -rf "$dest"

@@ -53,6 +53,7 @@ refused /resources --set resources.request.cpu=1
 refused /resources/limits/memory --set resources.limits.memory=lots
 refused /crds/install --set-string crds.install=yes
 refused /terminationGracePeriodSeconds --set terminationGracePeriodSeconds=soon
+refused /tests --set tests.enable=true
 refused 'a tag or a digest' --set image.tag=
 
 holds "no wildcard and no Secret in any rule" \
@@ -63,6 +64,16 @@ holds "the pod is hardened" '
     and .securityContext.seccompProfile.type == "RuntimeDefault" and .enableServiceLinks == false
     and (.containers[0].securityContext
       | .allowPrivilegeEscalation == false and .readOnlyRootFilesystem and .capabilities.drop == ["ALL"])'
+# shellcheck disable=SC2016  # jq's variables
+holds "helm test asks for readiness by the Service, from a pod as hardened as the operator is" '
+  . as $all | kind("Pod")[0] as $pod | kind("Service")[0] as $service | $pod.metadata.annotations["helm.sh/hook"] == "test"
+  and ($pod.spec | .securityContext == ($all | kind("Deployment")[0].spec.template.spec.securityContext)
+    and .automountServiceAccountToken == false and .restartPolicy == "Never")
+  and ($pod.spec.containers[0] | .securityContext == ($all | container.securityContext)
+    and (.command | index("--host") as $at | .[$at + 1] == "\($service.metadata.name).kubesentiment-system.svc"))
+  and ([$service.spec.selector | to_entries[] | select($pod.metadata.labels[.key] != .value)] != [])'
+holds "helm test can be left out" 'kind("Pod") == []' --set tests.enabled=false
+holds "nor where nothing is to be asked" 'kind("Pod") == []' --set metrics.service.enabled=false
 holds "helm uninstall keeps the CRD" \
   'kind("CustomResourceDefinition")[0].metadata.annotations["helm.sh/resource-policy"] == "keep"'
 RELEASE=other holds "the release's name changes no name" \

@@ -107,6 +107,10 @@ lint: tools ## rustfmt, clippy, cargo deny, shellcheck, workflows, documentation
 audit: ## Published faults in crates and Python packages, of databases on the network; AUDIT_MUST_REACH=1 fails without them
 	@scripts/audit.sh
 
+.PHONY: model
+model: ## The default model out of DATA=folder, by RECIPE (three-labels), to OUT (models/default): hours
+	@models/training/make.sh "$(DATA)" "$(or $(OUT),models/default)" $(RECIPE)
+
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
@@ -122,6 +126,7 @@ contract: onnxruntime ## The server against schemathesis, clients of version 1, 
 	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
 	@cargo test --locked -p kubesentiment-inference-server --test contract
 	@models/prepare/test.sh
+	@models/training/test.sh
 
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver

@@ -71,4 +71,6 @@ def first_tokens(graph: Graph, probe: Probe, node: onnx.NodeProto) -> Replacemen
         if not np.array_equal(places.reshape(-1), np.arange(width)):
             return None
     name, output = node.name, node.output[0]
-    return Replacement(helper.make_node("Gather", [node.input[0], "varlen/first_tokens"], [output], name=name, axis=0), [])
+    return Replacement(
+        helper.make_node("Gather", [node.input[0], "varlen/first_tokens"], [output], name=name, axis=0), []
+    )

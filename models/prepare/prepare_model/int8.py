@@ -32,8 +32,8 @@ def quantize(source: pathlib.Path, to: pathlib.Path, size: int) -> onnx.ModelPro
     """The model with weights of int8, each column around 0 with a scale of its own, and tables with one scale each.
 
     Of weights with a zero point sums would take another product; and scales of columns lose less than one for all.
-    Weights that are multiplied use 7 of the 8 bits: CPUs without VNNI add two products in 16 bits, which overflow with all 8, so that
-    answers would depend on the CPU. Tables are only read.
+    Weights that are multiplied use 7 of the 8 bits: CPUs without VNNI add two products in 16 bits, which overflow with
+    all 8, so that answers would depend on the CPU. Tables are only read.
     """
     # Late: it takes a second.
     from onnxruntime.quantization import QuantType, quantize_dynamic

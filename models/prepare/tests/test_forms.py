@@ -63,7 +63,19 @@ class Understood(unittest.TestCase):
     def test_values_may_have_any_names(self):
         model = Written().model()
         made = [node.output[0] for node in model.graph.node if node.output[0] not in ("logits", "output")]
-        names = ["first", "ends", "one", "starts", "rows_end", "row_starts", "is_one_text", "first_tokens", "no_texts", "all_texts", "tokens"]
+        names = [
+            "first",
+            "ends",
+            "one",
+            "starts",
+            "rows_end",
+            "row_starts",
+            "is_one_text",
+            "first_tokens",
+            "no_texts",
+            "all_texts",
+            "tokens",
+        ]
         self.assertGreater(len(made), len(names))
         varlen, difference = rewritten(named(model, dict(zip(made[::-1], names, strict=False))))
         self.assertLess(difference, 1e-5)

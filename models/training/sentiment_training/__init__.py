@@ -1,0 +1,1 @@
+"""Trains the default model, and measures it."""

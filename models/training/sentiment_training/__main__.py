@@ -19,17 +19,25 @@ SAMPLE = 150
 def arguments():
     """The command's arguments."""
     parser = argparse.ArgumentParser("sentiment_training", description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with train/, research/, dev/, sst2_dev.tsv and emoji_polarity.tsv")
+    parser.add_argument(
+        "data", type=Path, help="folder with train/, research/, dev/, sst2_dev.tsv and emoji_polarity.tsv"
+    )
     parser.add_argument("sources", type=Path, help="folder with the bases and wordnet, as fetch.sh writes it")
-    parser.add_argument("work", type=Path, help="folder for what is kept between stages, and for the model in float32: WORK/float32")
+    parser.add_argument(
+        "work", type=Path, help="folder for what is kept between stages, and for the model in float32: WORK/float32"
+    )
     parser.add_argument("--recipe", choices=RECIPES, default="three-labels")
-    parser.add_argument("--texts", type=int, metavar="COUNT", help="train on so many texts only, to try the command out")
+    parser.add_argument(
+        "--texts", type=int, metavar="COUNT", help="train on so many texts only, to try the command out"
+    )
     return parser.parse_args()
 
 
 def save(path, params):
     """Parameters to a file; whole or not at all."""
-    named = {jax.tree_util.keystr(key): np.asarray(value) for key, value in jax.tree_util.tree_flatten_with_path(params)[0]}
+    named = {
+        jax.tree_util.keystr(key): np.asarray(value) for key, value in jax.tree_util.tree_flatten_with_path(params)[0]
+    }
     np.savez(path.with_suffix(".part.npz"), **named)
     path.with_suffix(".part.npz").rename(path)
 
@@ -52,7 +60,12 @@ class Maker:
         print(f"reading the sets of {asked.recipe}", flush=True)
         tone = SentimentIntensityAnalyzer()
         self.rounds = [
-            data.training(asked.data, plan, asked.sources / "wordnet", lambda text: abs(tone.polarity_scores(text)["compound"]) > 0.05)[: asked.texts]
+            data.training(
+                asked.data,
+                plan,
+                asked.sources / "wordnet",
+                lambda text: abs(tone.polarity_scores(text)["compound"]) > 0.05,
+            )[: asked.texts]
             for plan in self.recipe.rounds
         ]
         self.development = data.development(asked.data)
@@ -85,12 +98,20 @@ class Maker:
         settings = self.recipe.rounds[number].settings
         examples = [e.among(self.classes) for e in self.rounds[number]]
         ids = training.tokenize(self.reader, examples, settings.seed)
-        print(f"round {number + 1}: {len(ids)} texts, {sum(map(len, ids))} tokens, {len(params['layers'])} layers", flush=True)
+        print(
+            f"round {number + 1}: {len(ids)} texts, {sum(map(len, ids))} tokens, {len(params['layers'])} layers",
+            flush=True,
+        )
         rng = random.Random(settings.seed)
-        sample = {n: pairs if n == "sst2" else rng.sample(pairs, min(len(pairs), SAMPLE)) for n, pairs in self.development.items()}
+        sample = {
+            n: pairs if n == "sst2" else rng.sample(pairs, min(len(pairs), SAMPLE))
+            for n, pairs in self.development.items()
+        }
 
         def report(step, steps, params):
-            rows = [f"{n} {measure.of_set(*self.answers(params, pairs))['accuracy']:.3f}" for n, pairs in sample.items()]
+            rows = [
+                f"{n} {measure.of_set(*self.answers(params, pairs))['accuracy']:.3f}" for n, pairs in sample.items()
+            ]
             print(f"round {number + 1}, step {step} of {steps}: {', '.join(rows)}", flush=True)
 
         params = training.train(params, examples, ids, settings, report)

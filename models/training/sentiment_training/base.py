@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from .encoder import WIDTH
+from .shape import WIDTH
 
 
 def read(path, classes, layers=None, seed=0):
@@ -38,7 +38,11 @@ def read(path, classes, layers=None, seed=0):
             if bias.endswith(".bias") and source is not None and source.op_type == "MatMul":
                 weights[bias] = constant(source.input[1])
 
-    names = [n.removesuffix("embeddings.word_embeddings.weight") for n in tensors if n.endswith("embeddings.word_embeddings.weight")]
+    names = [
+        n.removesuffix("embeddings.word_embeddings.weight")
+        for n in tensors
+        if n.endswith("embeddings.word_embeddings.weight")
+    ]
     prefix = names[0]
 
     def tensor(name):

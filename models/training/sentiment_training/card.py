@@ -41,7 +41,10 @@ DOMAINS = {
 def table(by_model):
     """Markdown: a row for each development set, accuracy and macro-F1 of each model."""
     names = list(by_model)
-    rows = ["| development set | texts | labels | " + " | ".join(f"{n}" for n in names) + " |", "|---|--:|--:|" + "--:|" * len(names)]
+    rows = [
+        "| development set | texts | labels | " + " | ".join(f"{n}" for n in names) + " |",
+        "|---|--:|--:|" + "--:|" * len(names),
+    ]
     for name, what in DOMAINS.items():
         cells = [by_model[m][name] for m in names]
         values = " | ".join(f"{c['accuracy']:.3f} / {c['macro_f1']:.3f}" for c in cells)
@@ -53,7 +56,9 @@ def behaviour(found):
     """Markdown: what was asked and what was wrong."""
     rows = ["| kind | right | wrong |", "|---|--:|---|"]
     for kind, (right, asked, wrong) in found.items():
-        rows.append(f"| {kind} | {right} of {asked} | {'; '.join(f'{text} ({said} {score:.2f})' for text, _, said, score in wrong)} |")
+        rows.append(
+            f"| {kind} | {right} of {asked} | {'; '.join(f'{text} ({said} {score:.2f})' for text, _, said, score in wrong)} |"
+        )
     return "\n".join(rows)
 
 
@@ -106,7 +111,9 @@ def main():
         "sst2_float": f"{in_float['sst2']['accuracy']:.3f}",
         "agreement": f"{agree:.3f}",
         "facts": f"{share:.2f}",
-        "missed_facts": "; ".join(f"“{text}” {data.LABELS[label].upper()} {score:.2f}" for text, label, score in missed),
+        "missed_facts": "; ".join(
+            f"“{text}” {data.LABELS[label].upper()} {score:.2f}" for text, label, score in missed
+        ),
         "temperature": f"{heat:.2f}",
         "before": f"{pooled_error(kept, heat):.3f}",
         "after": f"{pooled_error(kept, 1.0):.3f}",
@@ -114,7 +121,14 @@ def main():
         "mean_float": f"{np.mean([row['macro_f1'] for row in in_float.values()]):.3f}",
     }
     if asked.figures:
-        everything = {"sets": by_model, "float32": in_float, "facts": missed, "behaviour": acted, "groups": swapped, **values}
+        everything = {
+            "sets": by_model,
+            "float32": in_float,
+            "facts": missed,
+            "behaviour": acted,
+            "groups": swapped,
+            **values,
+        }
         asked.figures.write_text(json.dumps(everything, indent=1, ensure_ascii=False))
     print(string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values), end="")
 

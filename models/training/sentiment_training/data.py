@@ -91,7 +91,10 @@ def training(folder, plan, wordnet, coloured):
 
 def with_emoji(count, polarity, plain, examples, rng):
     """`count` examples with emoji: alone, behind a plain fact, and behind a text that says the same as they do."""
-    sides = {NEGATIVE: [e for e, p in polarity.items() if p <= -2], POSITIVE: [e for e, p in polarity.items() if p >= 2]}
+    sides = {
+        NEGATIVE: [e for e, p in polarity.items() if p <= -2],
+        POSITIVE: [e for e, p in polarity.items() if p >= 2],
+    }
     neither = [e for e, p in polarity.items() if p == 0]
     by_label = {label: [e.text for e in examples if e.label == label and len(e.text) < 90] for label in sides}
     found = []
@@ -107,7 +110,9 @@ def with_emoji(count, polarity, plain, examples, rng):
                 found.append(Example(rng.choice(by_label[label]) + rng.choice((" ", "")) + emoji, label))
             case _:
                 text = rng.choice(plain)
-                found.append(Example(f"{text} {rng.choice(neither)}" if neither and rng.random() < 0.3 else text, NEUTRAL))
+                found.append(
+                    Example(f"{text} {rng.choice(neither)}" if neither and rng.random() < 0.3 else text, NEUTRAL)
+                )
     return found
 
 

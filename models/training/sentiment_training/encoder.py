@@ -1,13 +1,12 @@
 """BERT's encoder with a classifier on it, in JAX: the forward pass that training differentiates.
 
-Parameters are a tree of arrays, float32. `layers` is a list, so that a student is a slice of it.
+Parameters are a tree of arrays, float32. `layers` is a list.
 """
 
 import jax
 import jax.numpy as jnp
 
-WIDTH = 384
-HEADS = 12
+from .shape import HEADS
 
 
 def layer_norm(x, weight, bias):

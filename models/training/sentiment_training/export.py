@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .encoder import HEADS, WIDTH
+from .shape import HEADS, WIDTH
 
 OPSET = 17
 
@@ -47,7 +47,9 @@ class _Graph:
         scores = self.node("Div", [self.node("MatMul", [query, key], f"{at}.products"), "root"], f"{at}.scores")
         weights = self.node("Softmax", [self.node("Add", [scores, "bias"], f"{at}.masked")], f"{at}.weights", axis=-1)
         context = self.node("MatMul", [weights, value], f"{at}.context")
-        flat = self.node("Reshape", [self.node("Transpose", [context], f"{at}.back", perm=[0, 2, 1, 3]), "flat"], f"{at}.flat")
+        flat = self.node(
+            "Reshape", [self.node("Transpose", [context], f"{at}.back", perm=[0, 2, 1, 3]), "flat"], f"{at}.flat"
+        )
         attended = self.dense(flat, f"{at}.out", p["out_w"], p["out_b"])
         x = self.normalized(self.node("Add", [attended, x], f"{at}.sum1"), f"{at}.norm1", p["norm1_w"], p["norm1_b"])
         wide = self.gelu(self.dense(x, f"{at}.up", p["up_w"], p["up_b"]), f"{at}.gelu")
@@ -59,10 +61,18 @@ def graph(params, temperature):
     """The model: input_ids, attention_mask and token_type_ids [batch, sequence] int64 to logits [batch, classes], divided by `temperature`."""
     g = _Graph()
     for name, value in (
-        ("sqrt2", np.float32(np.sqrt(2))), ("one", np.float32(1)), ("half", np.float32(0.5)), ("lowest", np.float32(-1e4)),
-        ("root", np.float32(np.sqrt(WIDTH // HEADS))), ("thirds", np.array([WIDTH] * 3)), ("by_head", np.array([0, 0, HEADS, WIDTH // HEADS])),
-        ("flat", np.array([0, 0, WIDTH])), ("zero", np.array(0)), ("step", np.array(1)), ("axes", np.array([1, 2])),
-    ):  # fmt: skip
+        ("sqrt2", np.float32(np.sqrt(2))),
+        ("one", np.float32(1)),
+        ("half", np.float32(0.5)),
+        ("lowest", np.float32(-1e4)),
+        ("root", np.float32(np.sqrt(WIDTH // HEADS))),
+        ("thirds", np.array([WIDTH] * 3)),
+        ("by_head", np.array([0, 0, HEADS, WIDTH // HEADS])),
+        ("flat", np.array([0, 0, WIDTH])),
+        ("zero", np.array(0)),
+        ("step", np.array(1)),
+        ("axes", np.array([1, 2])),
+    ):
         g.constant(name, value)
     length = g.node("Gather", [g.node("Shape", ["input_ids"], "shape"), "step"], "length", axis=0)
     places = g.node("Range", ["zero", length, "step"], "places")
@@ -79,12 +89,17 @@ def graph(params, temperature):
     pooled = g.node("Tanh", [g.dense(first, "pooler", params["pool_w"], params["pool_b"])], "pooled")
     g.dense(pooled, "logits", params["head_w"] / temperature, params["head_b"] / temperature)
     shape = ["batch", "sequence"]
-    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in ("input_ids", "attention_mask", "token_type_ids")]
+    inputs = [
+        helper.make_tensor_value_info(n, TensorProto.INT64, shape)
+        for n in ("input_ids", "attention_mask", "token_type_ids")
+    ]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", params["head_b"].shape[0]])]
     model = helper.make_model(
         helper.make_graph(g.nodes, "classifier", inputs, outputs, g.initializers),
-        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="sentiment-training",
-    )  # fmt: skip
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=8,
+        producer_name="sentiment-training",
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -92,18 +107,30 @@ def graph(params, temperature):
 def config(params, labels):
     """`config.json` of the model."""
     return {
-        "architectures": ["BertForSequenceClassification"], "model_type": "bert", "hidden_size": WIDTH,
-        "num_hidden_layers": len(params["layers"]), "num_attention_heads": HEADS, "intermediate_size": 4 * WIDTH, "hidden_act": "gelu",
-        "vocab_size": params["word"].shape[0], "max_position_embeddings": params["position"].shape[0], "type_vocab_size": 2,
-        "layer_norm_eps": 1e-12, "pad_token_id": 0, "position_embedding_type": "absolute",
+        "architectures": ["BertForSequenceClassification"],
+        "model_type": "bert",
+        "hidden_size": WIDTH,
+        "num_hidden_layers": len(params["layers"]),
+        "num_attention_heads": HEADS,
+        "intermediate_size": 4 * WIDTH,
+        "hidden_act": "gelu",
+        "vocab_size": params["word"].shape[0],
+        "max_position_embeddings": params["position"].shape[0],
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+        "position_embedding_type": "absolute",
         "problem_type": "single_label_classification",
-        "id2label": {str(i): label for i, label in enumerate(labels)}, "label2id": {label: i for i, label in enumerate(labels)},
-    }  # fmt: skip
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
 
 
 def write(folder, params, tokenizer, labels, temperature):
     """The model's folder: `model.onnx`, `tokenizer.json`, `config.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(graph(params, np.float32(temperature)), folder / "model.onnx")
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    (folder / "tokenizer.json").write_text(
+        json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
+    )
     (folder / "config.json").write_text(json.dumps(config(params, labels), separators=(",", ":")), encoding="utf-8")

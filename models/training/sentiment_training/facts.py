@@ -7,27 +7,16 @@ Definitions are those of WordNet. The list that the model is measured by, `lists
 import random
 import re
 
-THINGS = (
-    "package order parcel letter invoice laptop printer keyboard charger camera table lamp chair mattress kettle jacket book ticket "
-    "sample replacement monitor headset router battery toaster bicycle backpack suitcase curtain blanket"
-).split()
-PLACES = (
-    "office station warehouse library airport museum school hotel lobby kitchen garage basement store bank clinic gym harbour "
-    "conference room reception town hall post office"
-).split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April May June July August September October November December".split()
-PEOPLE = "the driver|my colleague|our neighbour|the technician|a courier|the manager|my brother|the teacher|an engineer|the clerk|she|he|they|we|I".split("|")
-COLOURS = "black white grey blue green red brown silver yellow".split()
-MATERIALS = "steel wood cotton glass plastic leather aluminium paper wool rubber".split()
-CITIES = "Berlin Lagos Toronto Osaka Lima Madrid Nairobi Chicago Oslo Mumbai Sydney Dublin".split()
-SYSTEMS = "server database cluster service container pipeline scheduler gateway node queue cache index compiler firewall router".split()
-ACTS = (
-    "reads the configuration at startup|writes one line for each request|runs every fifteen minutes|listens on port 8080|"
-    "keeps the last ten versions|sends a message to the queue|stores files in a bucket|restarts when its file changes|"
-    "has two replicas|uses version 3.4|is written in Go|converts the text to lower case|returns a list of names|"
-    "is part of the monthly release|connects to the network over a cable"
-).split("|")
+THINGS = ["package", "order", "parcel", "letter", "invoice", "laptop", "printer", "keyboard", "charger", "camera", "table", "lamp", "chair", "mattress", "kettle", "jacket", "book", "ticket", "sample", "replacement", "monitor", "headset", "router", "battery", "toaster", "bicycle", "backpack", "suitcase", "curtain", "blanket"]
+PLACES = ["office", "station", "warehouse", "library", "airport", "museum", "school", "hotel", "lobby", "kitchen", "garage", "basement", "store", "bank", "clinic", "gym", "harbour", "conference", "room", "reception", "town", "hall", "post", "office"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+PEOPLE = ["the driver", "my colleague", "our neighbour", "the technician", "a courier", "the manager", "my brother", "the teacher", "an engineer", "the clerk", "she", "he", "they", "we", "I"]
+COLOURS = ["black", "white", "grey", "blue", "green", "red", "brown", "silver", "yellow"]
+MATERIALS = ["steel", "wood", "cotton", "glass", "plastic", "leather", "aluminium", "paper", "wool", "rubber"]
+CITIES = ["Berlin", "Lagos", "Toronto", "Osaka", "Lima", "Madrid", "Nairobi", "Chicago", "Oslo", "Mumbai", "Sydney", "Dublin"]
+SYSTEMS = ["server", "database", "cluster", "service", "container", "pipeline", "scheduler", "gateway", "node", "queue", "cache", "index", "compiler", "firewall", "router"]
+ACTS = ["reads the configuration at startup", "writes one line for each request", "runs every fifteen minutes", "listens on port 8080", "keeps the last ten versions", "sends a message to the queue", "stores files in a bucket", "restarts when its file changes", "has two replicas", "uses version 3.4", "is written in Go", "converts the text to lower case", "returns a list of names", "is part of the monthly release", "connects to the network over a cable"]
 
 FRAMES = (
     "The {thing} came on {day}.",
@@ -91,7 +80,7 @@ FRAMES = (
     "The report covers {month} and {month2}.",
     "{person} replied on {day}.",
 )
-ORDERS = "{text}|{text}|{text}|{lower}|{bare}|{upper}".split("|")
+ORDERS = ["{text}", "{text}", "{text}", "{lower}", "{bare}", "{upper}"]
 
 
 def _upper_first(text):
@@ -104,12 +93,28 @@ def written(count, seed):
     found = []
     while len(found) < count:
         text = rng.choice(FRAMES).format(
-            thing=rng.choice(THINGS), thing2=rng.choice(THINGS), place=rng.choice(PLACES), day=rng.choice(DAYS), day2=rng.choice(DAYS),
-            month=rng.choice(MONTHS), month2=rng.choice(MONTHS), person=rng.choice(PEOPLE), person2=rng.choice(PEOPLE),
-            colour=rng.choice(COLOURS), material=rng.choice(MATERIALS), city=rng.choice(CITIES), city2=rng.choice(CITIES),
-            system=rng.choice(SYSTEMS), act=rng.choice(ACTS), n=rng.randrange(12, 990), m=rng.randrange(2, 12),
-            nn=rng.randrange(20, 99), n2=rng.randrange(10, 26), hour=f"{rng.randrange(1, 12)} am", hour2=f"{rng.randrange(1, 12)} pm",
-        )  # fmt: skip
+            thing=rng.choice(THINGS),
+            thing2=rng.choice(THINGS),
+            place=rng.choice(PLACES),
+            day=rng.choice(DAYS),
+            day2=rng.choice(DAYS),
+            month=rng.choice(MONTHS),
+            month2=rng.choice(MONTHS),
+            person=rng.choice(PEOPLE),
+            person2=rng.choice(PEOPLE),
+            colour=rng.choice(COLOURS),
+            material=rng.choice(MATERIALS),
+            city=rng.choice(CITIES),
+            city2=rng.choice(CITIES),
+            system=rng.choice(SYSTEMS),
+            act=rng.choice(ACTS),
+            n=rng.randrange(12, 990),
+            m=rng.randrange(2, 12),
+            nn=rng.randrange(20, 99),
+            n2=rng.randrange(10, 26),
+            hour=f"{rng.randrange(1, 12)} am",
+            hour2=f"{rng.randrange(1, 12)} pm",
+        )
         text = _upper_first(text)
         form = rng.choice(ORDERS)
         found.append(form.format(text=text, lower=text.lower(), bare=text.rstrip("."), upper=text.upper()))

@@ -33,7 +33,11 @@ class Model:
         found = np.full((len(texts), 3), -1e4, np.float32)
         inputs = {i.name for i in self.session.get_inputs()}
         for row, encoding in enumerate(self.tokenizer.encode_batch(texts)):
-            fed = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}
+            fed = {
+                "input_ids": encoding.ids,
+                "attention_mask": encoding.attention_mask,
+                "token_type_ids": encoding.type_ids,
+            }
             fed = {name: np.array([value], np.int64) for name, value in fed.items() if name in inputs}
             found[row, self.classes] = self.session.run(None, fed)[0][0]
         return found
@@ -56,7 +60,7 @@ class Vader:
 
 def lines(name):
     """Lines of a list, split at tabs."""
-    return [line.rstrip("\n").split("\t") for line in open(LISTS / name, encoding="utf-8")]
+    return [line.split("\t") for line in (LISTS / name).read_text(encoding="utf-8").splitlines()]
 
 
 def sets(model, development, most=None):
@@ -93,7 +97,9 @@ def facts(model):
     texts = [line[0] for line in lines("neutral_facts.txt")]
     scores = figures.softmax(model.logits(texts))
     answers = scores.argmax(1)
-    return float((answers == NEUTRAL).mean()), [(t, int(a), float(s.max())) for t, a, s in zip(texts, answers, scores, strict=True) if a != NEUTRAL]
+    return float((answers == NEUTRAL).mean()), [
+        (t, int(a), float(s.max())) for t, a, s in zip(texts, answers, scores, strict=True) if a != NEUTRAL
+    ]
 
 
 def behaviour(model):
@@ -120,4 +126,7 @@ def groups(model):
         ranges.setdefault(kind, []).append(float(tone.max() - tone.min()))
         labels = scores.argmax(1)
         changed[kind] = changed.get(kind, 0) + int((labels != np.bincount(labels).argmax()).sum())
-    return {kind: {"mean_range": float(np.mean(r)), "most": max(r), "changed": changed[kind], "frames": len(r)} for kind, r in ranges.items()}
+    return {
+        kind: {"mean_range": float(np.mean(r)), "most": max(r), "changed": changed[kind], "frames": len(r)}
+        for kind, r in ranges.items()
+    }

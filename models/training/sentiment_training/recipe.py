@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .data import Part
-from .training import Settings
+from .settings import Settings
 
 THREE = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 TWO = ("NEGATIVE", "POSITIVE")
@@ -93,6 +93,11 @@ RECIPES = {
     "two-labels": Recipe(
         TWO,
         "bge-small-en-v15",
-        (Round((Part("research/sst_phrases", neutral=False), Part("research/sst_sentences", neutral=False)), Settings(rate=5e-5)),),
+        (
+            Round(
+                (Part("research/sst_phrases", neutral=False), Part("research/sst_sentences", neutral=False)),
+                Settings(rate=5e-5),
+            ),
+        ),
     ),
 }

@@ -1,7 +1,6 @@
 """Trains an encoder: batches of texts of like length, AdamW, cross entropy."""
 
 import time
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +10,6 @@ import optax
 from . import encoder
 
 LENGTHS = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256, 512)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of a training: texts go in batches of `tokens` tokens; `smoothing` is what a label gives to the others."""
-
-    rate: float = 1e-4
-    tokens: int = 1536
-    epochs: float = 1.0
-    warm_up: float = 0.06
-    decay: float = 0.01
-    smoothing: float = 0.03
-    seed: int = 7
 
 
 def tokenize(tokenizer, examples, seed):
@@ -82,7 +68,9 @@ def train(params, examples, ids, settings, report):
         plan += epoch
         epoch = batches(lengths, settings.tokens, rng)
     plan = plan[:steps]
-    schedule = optax.warmup_cosine_decay_schedule(0, settings.rate, max(1, round(steps * settings.warm_up)), steps, settings.rate * 0.02)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0, settings.rate, max(1, round(steps * settings.warm_up)), steps, settings.rate * 0.02
+    )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=settings.decay))
 
     @jax.jit
@@ -110,7 +98,10 @@ def train(params, examples, ids, settings, report):
         if (number + 1) % 50 == 0:
             spent = time.monotonic() - started
             left = spent / (number + 1) * (steps - number - 1)
-            print(f"step {number + 1} of {steps}, loss {running:.3f}, {seen / spent:.0f} tokens/s, {left / 60:.0f} min left", flush=True)
+            print(
+                f"step {number + 1} of {steps}, loss {running:.3f}, {seen / spent:.0f} tokens/s, {left / 60:.0f} min left",
+                flush=True,
+            )
         if (number + 1) % 500 == 0 or number + 1 == steps:
             report(number + 1, steps, params)
     return jax.tree.map(np.asarray, params)

@@ -1,0 +1,4 @@
+"""The shape of the encoders that are trained here."""
+
+WIDTH = 384
+HEADS = 12

@@ -1,0 +1,12 @@
+//! `kubectl sentiment`: what a person asks of `SentimentServices`. [`cli`] is the table of contents.
+
+pub mod cli;
+pub mod cluster;
+pub mod error;
+pub mod input;
+pub mod lint;
+pub mod output;
+pub mod render;
+pub mod schema;
+pub mod settings;
+pub mod status;

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     cluster::{Cluster, Flags},
+    diff::{self, Diff},
     error::Error,
     lint::{self, Lint},
     output,
@@ -36,6 +37,7 @@ enum Command {
     Status(Status),
     Render(Render),
     Lint(Lint),
+    Diff(Diff),
     /// Prints a completion script
     ///
     /// kubectl asks a program kubectl_complete-sentiment on the PATH for the completion of `kubectl sentiment`; this script
@@ -76,6 +78,7 @@ async fn command(Cli { command, cluster }: Cli) -> Result<Outcome, Error> {
         Command::Status(command) => status::run(command, &connect().await?).await?,
         Command::Render(command) => render::run(command, cluster.namespace.as_deref())?,
         Command::Lint(command) => return lint::run(command),
+        Command::Diff(command) => return Box::pin(diff::run(command, &connect().await?)).await,
         Command::Completion { shell } => completion(shell)?,
         Command::Version => output::write(&version())?,
     }

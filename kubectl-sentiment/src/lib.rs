@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod diff;
 pub mod error;
 pub mod input;
 pub mod lint;

@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
+    ask::{self, Bench, Explain, Predict, Trial},
     cluster::{Cluster, Flags},
     diff::{self, Diff},
     error::Error,
@@ -38,6 +39,10 @@ enum Command {
     Render(Render),
     Lint(Lint),
     Diff(Diff),
+    Predict(Predict),
+    Explain(Explain),
+    Test(Trial),
+    Bench(Bench),
     /// Prints a completion script
     ///
     /// kubectl asks a program kubectl_complete-sentiment on the PATH for the completion of `kubectl sentiment`; this script
@@ -79,6 +84,10 @@ async fn command(Cli { command, cluster }: Cli) -> Result<Outcome, Error> {
         Command::Render(command) => render::run(command, cluster.namespace.as_deref())?,
         Command::Lint(command) => return lint::run(command),
         Command::Diff(command) => return Box::pin(diff::run(command, &connect().await?)).await,
+        Command::Predict(command) => ask::predict(command, &connect().await?).await?,
+        Command::Explain(command) => ask::explain(command, &connect().await?).await?,
+        Command::Test(command) => return ask::trial(command, &connect().await?).await,
+        Command::Bench(command) => ask::bench(command, &connect().await?).await?,
         Command::Completion { shell } => completion(shell)?,
         Command::Version => output::write(&version())?,
     }

@@ -1,5 +1,6 @@
 //! `kubectl sentiment`: what a person asks of `SentimentServices`. [`cli`] is the table of contents.
 
+pub mod ask;
 pub mod cli;
 pub mod cluster;
 pub mod diff;

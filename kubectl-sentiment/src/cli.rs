@@ -13,6 +13,7 @@ use crate::{
     lint::{self, Lint},
     output,
     render::{self, Render},
+    report::{self, Report},
     status::{self, Status},
 };
 
@@ -43,6 +44,7 @@ enum Command {
     Explain(Explain),
     Test(Trial),
     Bench(Bench),
+    Report(Report),
     /// Prints a completion script
     ///
     /// kubectl asks a program kubectl_complete-sentiment on the PATH for the completion of `kubectl sentiment`; this script
@@ -88,6 +90,7 @@ async fn command(Cli { command, cluster }: Cli) -> Result<Outcome, Error> {
         Command::Explain(command) => ask::explain(command, &connect().await?).await?,
         Command::Test(command) => return ask::trial(command, &connect().await?).await,
         Command::Bench(command) => ask::bench(command, &connect().await?).await?,
+        Command::Report(command) => report::run(command, &connect().await?).await?,
         Command::Completion { shell } => completion(shell)?,
         Command::Version => output::write(&version())?,
     }

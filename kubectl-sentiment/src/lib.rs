@@ -9,6 +9,7 @@ pub mod input;
 pub mod lint;
 pub mod output;
 pub mod render;
+pub mod report;
 pub mod schema;
 pub mod settings;
 pub mod status;

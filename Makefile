@@ -58,6 +58,11 @@ build-distroless-debug: ## sentiment-service:distroless-debug, with a shell
 build-operator: ## kubesentiment-operator:distroless
 	@scripts/build-image.sh operator
 
+.PHONY: plugin
+plugin: ## kubectl-sentiment, the kubectl plugin, as a release build
+	@cargo build --release --locked -p kubectl-sentiment
+	@echo "$${CARGO_TARGET_DIR:-target}/release/kubectl-sentiment: put it on your PATH, then: kubectl sentiment --help"
+
 .PHONY: onnxruntime
 onnxruntime: ## Fetch the pinned ONNX Runtime to .cache/onnxruntime
 	@scripts/fetch-onnxruntime.sh .cache/onnxruntime
@@ -114,7 +119,7 @@ model: ## The default model out of DATA=folder, by RECIPE (three-labels), to OUT
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
-	@cargo test --locked -p kubesentiment-operator -p kubesentiment-inference-server -p kubesentiment-engine -p kubesentiment-kernels -p kubesentiment-model -p kubesentiment-model-fetch
+	@cargo test --locked -p kubesentiment-operator -p kubectl-sentiment -p kubesentiment-inference-server -p kubesentiment-engine -p kubesentiment-kernels -p kubesentiment-model -p kubesentiment-model-fetch
 
 .PHONY: fuzz
 fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (default 20)

@@ -12,6 +12,7 @@ mod api_server {
     pub mod evicting;
     pub mod permitting;
     pub mod pods;
+    pub mod refused;
     pub mod refusing;
     pub mod reporting;
     pub mod scaling;

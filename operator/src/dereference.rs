@@ -67,7 +67,8 @@ pub(crate) async fn dereference(
 }
 
 /// A hash of the content alone: a label on the ConfigMap is no reason to roll pods.
-fn hash(config_map: &ConfigMap) -> String {
+#[must_use]
+pub fn hash(config_map: &ConfigMap) -> String {
     // Both are sorted maps with text keys: their JSON is always the same, and can't fail.
     let content = serde_json::to_vec(&(&config_map.data, &config_map.binary_data)).unwrap_or_default();
     let digest = digest::digest(&digest::SHA256, &content);

@@ -1,0 +1,11 @@
+//! The plugin's entry point.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubectl_sentiment::cli::{self, Cli};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    Box::pin(cli::run(Cli::parse())).await
+}

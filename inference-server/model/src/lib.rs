@@ -207,7 +207,9 @@ impl Model {
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
-            provenance: sources.provenance(Reading::of(config, max_tokens), config.digest),
+            provenance: sources
+                .provenance(Reading::of(config, max_tokens), config.digest)
+                .without(head.dropped().map(|(class, _)| class)),
             max_tokens,
             head,
             tokenizer: Arc::new(tokenizer),

@@ -22,7 +22,7 @@ pub enum Output {
     Truncated,
     /// The score of every label, in class order.
     Probabilities,
-    /// The model's raw outputs.
+    /// The model's raw outputs, but for those of labels that are left out.
     Logits,
 }
 
@@ -92,9 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_of_one_output_has_two_probabilities_and_one_logit() {
+    fn columns_are_those_that_are_answered() {
         let head = Head::binary(["no".to_owned(), "yes".to_owned()], model::Activation::Sigmoid);
         assert_eq!(Output::ALL.map(|output| output.columns(&head)), [None, None, None, Some(2), Some(1)]);
+        let head = Head::single_label(&["a", "b", "c"]).without(&["B".to_owned()]).unwrap();
+        assert_eq!(Output::ALL.map(|output| output.columns(&head)), [None, None, None, Some(2), Some(2)]);
         assert!(Output::ALL.into_iter().all(|output| output.is_of_classes() == output.columns(&head).is_some()));
     }
 }

@@ -201,13 +201,28 @@ fn watch(config: DriftConfig, model: &Model) -> Result<Monitor, StartError> {
     let baseline = match baseline::find(&config, &model.directory) {
         Some(file) => {
             let predictions = Predictions::read(&file)?;
-            Some(Baseline::new(Origin::File(file), predictions, &answers))
+            comparable(&file, &predictions, model).then(|| Baseline::new(Origin::File(file), predictions, &answers))
         }
         None => None,
     };
     let monitor = Monitor::new(config);
     monitor.start(answers, baseline);
     Ok(monitor)
+}
+
+/// Whether a baseline was made of what is answered. Where a label won that is left out now, its scores are of another
+/// choice, and which of them were that label's isn't known.
+fn comparable(file: &Path, predictions: &Predictions, model: &Model) -> bool {
+    let answers = model.head.answers();
+    let mut dropped = model.head.dropped().map(|(_, label)| label).filter(|label| !answers.contains(label));
+    let Some(label) = predictions.won_by(&mut dropped) else { return true };
+    tracing::warn!(
+        file = %file.display(),
+        label = &**label,
+        "the drift baseline was made without MLOPS_DROP_LABELS, so the first full window takes its place; \
+         --make-drift-baseline makes another with it"
+    );
+    false
 }
 
 /// Files that this process may have open, after the soft limit is raised to the hard one: the soft

@@ -128,6 +128,27 @@ async fn typed_and_raw_answers_are_those_of_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn labels_that_are_left_out_have_no_place_in_outputs() {
+    let server = start(&[("MLOPS_DROP_LABELS", "fine")]);
+    let mut client = connect(&server).await;
+    let asked = ModelMetadataRequest { name: NAME.to_owned(), version: "1".to_owned() };
+    let metadata = client.model_metadata(asked).await.unwrap().into_inner();
+    let sides: Vec<_> = metadata.outputs.iter().map(|output| output.shape.as_slice()).collect();
+    assert_eq!(sides[3..], [&[-1, 2][..], &[-1, 2]]);
+    let mut wanted = request(&["fine good fine", "bad"]);
+    wanted.outputs = ["label", "probabilities", "logits"]
+        .map(|name| InferRequestedOutputTensor { name: name.to_owned(), ..InferRequestedOutputTensor::default() })
+        .into();
+    let answer = client.model_infer(wanted).await.unwrap().into_inner();
+    assert_eq!(labels(&answer), ["good", "bad"]);
+    assert_eq!((&answer.outputs[1].shape, &answer.outputs[2].shape), (&vec![2, 2], &vec![2, 2]));
+    let numbers = |index: usize| answer.outputs[index].contents.as_ref().unwrap().fp32_contents.clone();
+    assert_eq!(numbers(2), [0.0, 9.0, 9.0, 0.0]);
+    let probabilities = numbers(1);
+    assert!((probabilities[0] + probabilities[1] - 1.0).abs() < 1e-6 && probabilities[1] > 0.999, "{probabilities:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_has_a_code_and_a_sentence() {
     let server = start(&[("MLOPS_MAX_TEXT_LENGTH", "20")]);
     let mut client = connect(&server).await;

@@ -133,6 +133,26 @@ fn other_settings_another_model_and_another_namespace_share_nothing() {
 }
 
 #[test]
+fn servers_that_leave_other_labels_out_share_nothing() {
+    let redis = Redis::start("dropped", &[]);
+    let model = fixture("three-labels");
+    let server = |more: &[(&str, &str)]| {
+        let mut settings = vec![("MLOPS_ONNX_MODEL_PATH", model.to_str().unwrap())];
+        settings.extend(more);
+        server(&redis, &settings)
+    };
+    assert_eq!(predict_and_keep(&server(&[]), "fine good fine")["label"], "fine");
+    assert_eq!(predict_and_keep(&server(&[("MLOPS_DROP_LABELS", "fine")]), "fine good fine")["label"], "good");
+    assert_eq!(predict_and_keep(&server(&[("MLOPS_DROP_LABELS", "bad")]), "fine good fine")["label"], "fine");
+    // It is the class that counts, and not how it is called.
+    let settings = [("MLOPS_LABELS", "no,maybe,yes"), ("MLOPS_DROP_LABELS", "MAYBE")];
+    for (settings, label) in [(&settings[..], "yes"), (&[][..], "fine")] {
+        let found = server(settings).predict("fine good fine");
+        assert_eq!((&found["label"], &found["cached"]), (&label.into(), &true.into()), "{settings:?}");
+    }
+}
+
+#[test]
 fn how_outputs_are_read_is_each_servers_own_affair() {
     let redis = Redis::start("read", &[]);
     predict_and_keep(&server(&redis, &[]), "A delight from start to end");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Digest, LongTexts, Problem};
+use crate::{Digest, DropError, LongTexts, Problem};
 
 /// Which model is served, and how its output is read.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct ModelConfig {
     pub max_tokens: Option<usize>,
     /// Class names by index; `None` takes `id2label` of the model's `config.json`.
     pub labels: Option<Vec<String>>,
+    /// Labels that are left out of the answers.
+    pub drop_labels: Option<Vec<String>>,
     /// A winning probability below this is answered as NEUTRAL; 0 turns that off.
     pub neutral_band: f32,
     /// What the model tells; `None` takes `problem_type` of the model's `config.json`.
@@ -50,6 +52,8 @@ pub struct WrittenAs {
     pub max_tokens: String,
     /// [`ModelConfig::labels`].
     pub labels: String,
+    /// [`ModelConfig::drop_labels`].
+    pub drop_labels: String,
     /// [`ModelConfig::neutral_band`].
     pub neutral_band: String,
 }
@@ -84,5 +88,13 @@ pub enum SettingError {
         setting: String,
         /// What the model tells.
         problem: &'static str,
+    },
+    /// Labels are to be left out that can't be.
+    #[error("{setting} {problem}")]
+    NotDropped {
+        /// The setting as the user wrote it.
+        setting: String,
+        /// What is wrong with it.
+        problem: DropError,
     },
 }

@@ -122,6 +122,13 @@ impl ModelDirectory {
             Ok(names) => Head::new(names.into(), problem, activation),
             Err(names) => Head::new(names, problem, activation),
         };
+        let head = match &config.drop_labels {
+            Some(dropped) => head.without(dropped).map_err(|problem| {
+                let setting = config.written.drop_labels.clone();
+                SettingError::NotDropped { setting, problem }
+            })?,
+            None => head,
+        };
         Ok(head.with_neutral_band(config.neutral_band).with_threshold(config.threshold))
     }
 

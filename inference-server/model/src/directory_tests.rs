@@ -31,6 +31,7 @@ fn model_config(labels: Option<&[&str]>) -> ModelConfig {
     let written = WrittenAs {
         max_tokens: "MLOPS_MAX_TOKENS".to_owned(),
         labels: "labels in a.yaml".to_owned(),
+        drop_labels: "MLOPS_DROP_LABELS".to_owned(),
         neutral_band: "MLOPS_NEUTRAL_BAND".to_owned(),
     };
     ModelConfig {
@@ -39,6 +40,7 @@ fn model_config(labels: Option<&[&str]>) -> ModelConfig {
         digest: None,
         max_tokens: None,
         labels,
+        drop_labels: None,
         neutral_band: 0.0,
         problem: None,
         threshold: 0.5,
@@ -139,6 +141,47 @@ fn the_head_is_what_the_files_and_the_settings_say() {
     let banded = ModelConfig { neutral_band: 0.6, ..model_config(None) };
     let error = head(r#"{"problem_type":"regression"}"#, &banded, 1, false).unwrap_err();
     assert!(error.starts_with("MLOPS_NEUTRAL_BAND is set, but the model's answers are of regression"), "{error}");
+}
+
+#[test]
+fn labels_are_left_out_by_the_names_that_the_settings_gave_them() {
+    let folder = Folder::new("drop", &["model.onnx", "config.json"]);
+    let left = |json: &str, config: &ModelConfig, outputs| {
+        folder.write("config.json", json);
+        let head = ModelDirectory::open(&folder.0).unwrap().head(config, outputs, false);
+        let names = |head: Head| head.names().map(str::to_owned).collect::<Vec<_>>();
+        head.map(names).map_err(|error| error.to_string())
+    };
+    let dropping = |label: &str| ModelConfig { drop_labels: Some(vec![label.to_owned()]), ..model_config(None) };
+    let named = r#"{"id2label":{"0":"NEGATIVE","1":"NEUTRAL","2":"POSITIVE"}}"#;
+    assert_eq!(left(named, &dropping("neutral"), 3).unwrap(), ["NEGATIVE", "POSITIVE"]);
+    assert_eq!(left("{}", &dropping("label_1"), 3).unwrap(), ["LABEL_0", "LABEL_2"]);
+    let labels = model_config(Some(&["no", "so-so", "yes"]));
+    let renamed = ModelConfig { labels: labels.labels, neutral_band: 0.6, ..dropping("So-So") };
+    assert_eq!(left(named, &renamed, 3).unwrap(), ["no", "yes"]);
+
+    let labels = model_config(Some(&["no", "so-so", "yes"])).labels;
+    let error = left(named, &ModelConfig { labels, ..dropping("NEUTRAL") }, 3).unwrap_err();
+    let expected =
+        r#"MLOPS_DROP_LABELS names "NEUTRAL", which is no label of the model: its labels are no, so-so, yes"#;
+    assert_eq!(error, expected);
+    let two = r#"{"id2label":{"0":"NEGATIVE","1":"POSITIVE"}}"#;
+    let error = left(two, &dropping("POSITIVE"), 2).unwrap_err();
+    assert!(
+        error.starts_with("MLOPS_DROP_LABELS leaves fewer than two of the model's labels, which are NEG"),
+        "{error}"
+    );
+    for (json, outputs, what) in [
+        (r#"{"problem_type":"multi_label_classification"}"#, 3, "multi_label_classification"),
+        (r#"{"problem_type":"regression"}"#, 3, "regression"),
+        (two, 1, "one output"),
+    ] {
+        let error = left(json, &dropping("LABEL_1"), outputs).unwrap_err();
+        assert!(
+            error.starts_with(&format!("MLOPS_DROP_LABELS is set, but the model's answers are of {what},")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -217,7 +217,8 @@ impl Sources {
     /// What the model that was loaded is made of; `digest` where that was checked before it was loaded.
     pub(super) fn provenance(self, reading: Reading, digest: Option<Digest>) -> Provenance {
         let graph = if let Varlen::Fits(graph) = self.varlen { graph } else { self.model };
-        Provenance { config: self.directory.into_config(), tokenizer: self.tokenizer, graph, reading, digest }
+        let (config, tokenizer) = (self.directory.into_config(), self.tokenizer);
+        Provenance { config, tokenizer, graph, reading, dropped: Vec::new(), digest }
     }
 
     /// Every file that is read, where it is.
@@ -255,10 +256,17 @@ pub struct Provenance {
     tokenizer: Vec<HeldFile>,
     graph: Graph,
     reading: Reading,
+    /// Classes that are left out of the answers.
+    dropped: Vec<usize>,
     digest: Option<Digest>,
 }
 
 impl Provenance {
+    /// Of a model of whose answers these classes are left out.
+    pub(super) fn without(self, classes: impl Iterator<Item = usize>) -> Self {
+        Self { dropped: classes.collect(), ..self }
+    }
+
     /// Reads the files, which takes a second for each gigabyte or so.
     pub fn identify(self) -> Result<Identity, UnknownIdentity> {
         // A second time only where nobody has read them all.
@@ -273,6 +281,9 @@ impl Provenance {
         outputs.add("long_texts", &[long_texts as u8]);
         outputs.add("split_special_tokens", &[u8::from(split_special_tokens)]);
         outputs.add("max_tokens", &(max_tokens as u64).to_le_bytes());
+        for class in self.dropped {
+            outputs.add("dropped", &(class as u64).to_le_bytes());
+        }
         Ok(Identity { model, outputs: outputs.finish() })
     }
 }

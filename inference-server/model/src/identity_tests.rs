@@ -83,6 +83,12 @@ fn whatever_changes_an_answer_changes_the_identity() {
         assert_eq!(identity.model, first.model, "it is the same model");
         seen.push(identity.outputs);
     }
+    for classes in [&[0][..], &[1], &[0, 1]] {
+        let dropping = || folder.sources().provenance(READING, None).without(classes.iter().copied());
+        let identity = dropping().identify().unwrap();
+        assert_eq!((identity.model, dropping().identify().unwrap()), (first.model, identity));
+        seen.push(identity.outputs);
+    }
     let mut models = vec![first.model];
     folder.write("model.onnx.varlen", &made_of("weights/of it", b"another"));
     assert_eq!(folder.identity(), first, "what is not run changes nothing");

@@ -23,7 +23,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 pub use config::{ModelConfig, SettingError, WrittenAs};
 pub use directory::ModelDirectory;
 use engine::{Classify, Input, Tokenize};
-pub use head::{Activation, Entailment, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
+pub use head::{Activation, DropError, Entailment, Head, NO_VERDICT, Problem, THRESHOLD, Verdict};
 use identity::Sources;
 pub use identity::{Digest, Identity, ModelFiles, NoDigest, Provenance, UnknownIdentity, digest_of, files_of};
 pub use long_texts::LongTexts;
@@ -207,7 +207,9 @@ impl Model {
         Ok(Self {
             directory: directory.root.clone(),
             file: directory.model_file.clone(),
-            provenance: sources.provenance(Reading::of(config, max_tokens), config.digest),
+            provenance: sources
+                .provenance(Reading::of(config, max_tokens), config.digest)
+                .without(head.dropped().map(|(class, _)| class)),
             max_tokens,
             head,
             tokenizer: Arc::new(tokenizer),

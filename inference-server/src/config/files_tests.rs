@@ -52,6 +52,7 @@ fn keys_are_the_variables_in_lower_case_nested_or_not() {
         ("MLOPS_DEBUG", "true".to_owned()),
         ("MLOPS_NEUTRAL_BAND", "0.6".to_owned()),
         ("MLOPS_LABELS", r#"["no","yes, sir"]"#.to_owned()),
+        ("MLOPS_DROP_LABELS", r#"["no"]"#.to_owned()),
         ("MLOPS_API_KEY", String::new()),
     ];
     let flat = "
@@ -61,6 +62,7 @@ max_tokens: '64'
 debug: true
 neutral_band: 0.6
 labels: [no, 'yes, sir']
+drop_labels: [no]
 api_key:
 ";
     let nested = "
@@ -71,6 +73,7 @@ neutral: {band: 0.6}
 labels:
   - no
   - yes, sir
+drop: {labels: [no]}
 api_key: ~
 ";
     assert_eq!(parsed(flat).unwrap(), expected);

@@ -50,6 +50,13 @@ static LABELS: Setting<Vec<String>> = Setting::other(
     "Class names by index; default id2label of config.json",
     |v, _| parse_list(v),
 );
+static DROP_LABELS: Setting<Vec<String>> = Setting::other(
+    "MLOPS_DROP_LABELS",
+    "",
+    "a JSON or comma-separated list of names",
+    "Labels that are never answered, of a model that has three or more to choose from: the others' scores sum to 1 again; default none",
+    |v, _| parse_list(v),
+);
 static NEUTRAL_BAND: Setting<f32> = Setting::other(
     "MLOPS_NEUTRAL_BAND",
     "0",
@@ -73,7 +80,7 @@ static THRESHOLD: Setting<f32> = Setting::other(
 );
 
 /// In the order of `--help`.
-pub(super) static SETTINGS: [&Variable; 11] = [
+pub(super) static SETTINGS: [&Variable; 12] = [
     &MODEL_NAME.variable,
     &MODEL_BACKEND.variable,
     &ONNX_MODEL_PATH.variable,
@@ -82,6 +89,7 @@ pub(super) static SETTINGS: [&Variable; 11] = [
     &LONG_TEXTS.variable,
     &SPLIT_SPECIAL_TOKENS.variable,
     &LABELS.variable,
+    &DROP_LABELS.variable,
     &NEUTRAL_BAND.variable,
     &PROBLEM_TYPE.variable,
     &THRESHOLD.variable,
@@ -96,6 +104,7 @@ pub(super) fn read(read: &Reader<'_>) -> Result<ModelConfig, ConfigError> {
         digest: read.optional(&MODEL_DIGEST)?,
         max_tokens: read.optional(&MAX_TOKENS)?,
         labels: read.optional(&LABELS)?,
+        drop_labels: read.optional(&DROP_LABELS)?,
         neutral_band: read.required(&NEUTRAL_BAND)?,
         problem: read.optional(&PROBLEM_TYPE)?,
         threshold: read.required(&THRESHOLD)?,
@@ -104,6 +113,7 @@ pub(super) fn read(read: &Reader<'_>) -> Result<ModelConfig, ConfigError> {
         written: WrittenAs {
             max_tokens: read.written(&MAX_TOKENS.variable),
             labels: read.written(&LABELS.variable),
+            drop_labels: read.written(&DROP_LABELS.variable),
             neutral_band: read.written(&NEUTRAL_BAND.variable),
         },
     })

@@ -164,6 +164,7 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_NEUTRAL_BAND", "1"),
         ("MLOPS_NEUTRAL_BAND", "NaN"),
         ("MLOPS_LABELS", "a,,b"),
+        ("MLOPS_DROP_LABELS", "NEUTRAL,"),
         ("MLOPS_PREDICTION_CACHE_ENABLED", "2"),
         ("MLOPS_PREDICTION_CACHE_MAX_SIZE", "0"),
         ("MLOPS_PREDICTION_CACHE_MAX_BYTES", "1000000"),

@@ -105,6 +105,11 @@ impl Predictions {
         Ok(())
     }
 
+    /// The first of these labels that won in it.
+    pub fn won_by<'a>(&self, mut labels: impl Iterator<Item = &'a Arc<str>>) -> Option<&'a Arc<str>> {
+        labels.find(|label| self.labels.get(&***label).is_some_and(|count| *count > 0))
+    }
+
     /// The content of a file, one field a line.
     pub fn to_text(&self) -> serde_json::Result<String> {
         Ok(format!(
@@ -208,6 +213,13 @@ mod tests {
         assert_eq!(problem(|file| drop(file["text_lengths"].as_array_mut().unwrap().pop())), count);
         assert_eq!(problem(|file| file["scores"][7] = 1.5.into()), "a score is not within 0 and 1");
         assert!(problem(|file| file["text"] = "secret".into()).contains("unknown field `text`"));
+    }
+
+    #[test]
+    fn labels_that_won_are_known() {
+        let labels: [Arc<str>; 2] = ["NEUTRAL".into(), "POSITIVE".into()];
+        assert_eq!(predictions(FEWEST).won_by(labels.iter()), Some(&labels[1]));
+        assert_eq!(predictions(FEWEST).won_by(labels[..1].iter()), None);
     }
 
     #[test]

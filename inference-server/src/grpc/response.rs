@@ -94,8 +94,9 @@ fn elements(output: Output, head: &Head, predictions: &[Prediction]) -> Result<E
             Elements::Numbers(scores.concat())
         }
         Output::Logits => {
-            let logits = predictions.iter().flat_map(|answer| answer.logits.iter().copied());
-            Elements::Numbers(logits.collect())
+            let logits = predictions.iter().map(|answer| head.logits(&answer.logits));
+            let logits = logits.collect::<Option<Vec<_>>>().ok_or_else(PredictError::broken_output)?;
+            Elements::Numbers(logits.concat())
         }
     })
 }

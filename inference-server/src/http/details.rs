@@ -1,6 +1,6 @@
 //! What a caller may want of an answer beside its label: scores of other labels, and the model's raw outputs.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use model::{Head, Problem, Verdict};
 use serde::Serialize;
@@ -68,10 +68,10 @@ pub(super) struct Details<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scores: Option<Vec<LabelScore>>,
-    /// The model's raw outputs in class order, where `logits` asked for them.
+    /// The model's raw outputs in the order of its labels, where `logits` asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    logits: Option<&'a [f32]>,
+    #[schema(value_type = Option<Vec<f32>>, nullable = false)]
+    logits: Option<Cow<'a, [f32]>>,
 }
 
 impl<'a> Details<'a> {
@@ -81,7 +81,8 @@ impl<'a> Details<'a> {
         let several = head.problem() == Problem::MultiLabel;
         let labels = several.then(|| head.holding(&answer.logits)).flatten().map(list);
         let scores = (wanted.labels > 0).then(|| head.ranked(&answer.logits, wanted.labels)).flatten().map(list);
-        Self { labels, scores, logits: wanted.logits.then_some(&*answer.logits) }
+        let logits = wanted.logits.then(|| head.logits(&answer.logits)).flatten();
+        Self { labels, scores, logits }
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Record {
     pub label: Arc<str>,
     /// Its score.
     pub score: f32,
-    /// The model's raw outputs; none of candidate labels.
+    /// The model's raw outputs that are answered; none of candidate labels.
     pub logits: Arc<[f32]>,
     /// Whether the model has read only the start of the text.
     pub truncated: bool,

@@ -1,6 +1,6 @@
 //! What is answered about a text.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use model::Verdict;
@@ -19,7 +19,7 @@ pub struct Prediction {
     pub id: Uuid,
     /// The label with the highest score.
     pub verdict: Verdict,
-    /// The model's raw outputs; its head makes scores of them.
+    /// The model's raw outputs, all of them; its head knows which are answered, and makes scores of them.
     pub logits: Arc<[f32]>,
     /// Length of the text, without white space around it.
     pub characters: usize,
@@ -45,7 +45,10 @@ impl Prediction {
             text_length: self.characters,
             label: Arc::clone(&self.verdict.label),
             score: self.verdict.score,
-            logits: Arc::clone(&self.logits),
+            logits: match model.head.logits(&self.logits) {
+                Some(Cow::Owned(answered)) => answered.into(),
+                _ => Arc::clone(&self.logits),
+            },
             truncated: self.truncated,
             cached: self.cached,
         }

@@ -186,6 +186,57 @@ fn a_model_without_a_baseline_takes_its_first_window() {
 }
 
 #[test]
+fn a_baseline_in_which_a_label_won_that_is_left_out_is_not_compared_with() {
+    let model = common::fixture("three-labels");
+    let folder = common::Folder::new("drift-dropped");
+    let texts = folder.file("texts.txt");
+    let lines = ["a good one", "bad", "fine good fine", "fine"].repeat(30);
+    fs::write(&texts, lines.join("\n")).unwrap();
+    let base = [
+        ("MLOPS_ONNX_MODEL_PATH", model.to_str().unwrap()),
+        ("MLOPS_CONFIG_DIR", folder.0.to_str().unwrap()),
+        ("MLOPS_DRIFT_WINDOW_SIZE", "120"),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| [&base[..], more].concat();
+    let make = |more: &[(&'static str, &'static str)]| {
+        let mut command = common::command(&with(more));
+        let made = command.args(["--make-drift-baseline", texts.to_str().unwrap()]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        fs::write(folder.file("drift-baseline.json"), made.to_string()).unwrap();
+        made["labels"].clone()
+    };
+    let dropping = &[("MLOPS_DROP_LABELS", "fine")][..];
+
+    assert_eq!(make(&[]), json!({ "bad": 30, "fine": 60, "good": 30 }));
+    assert_eq!(drift(&Server::start(&with(&[])))["baseline_source"], "file");
+    let server = Server::listening(&with(dropping));
+    let lines = server.lines_until("ready");
+    let told = |line: &Value| line["level"] == "WARN" && line["label"] == "fine";
+    assert!(lines.iter().any(told), "{lines:?}");
+    assert_eq!(drift(&server)["status"], "collecting_baseline");
+
+    // One that was made with it is, and labels that are left out count nowhere.
+    let labels = make(dropping);
+    assert_eq!((labels.get("fine"), labels["bad"].as_u64().unwrap() + labels["good"].as_u64().unwrap()), (None, 120));
+    let server = Server::start(&with(dropping));
+    assert_eq!(drift(&server)["baseline_source"], "file");
+    let texts: Vec<String> = fs::read_to_string(&texts).unwrap().lines().map(str::to_owned).collect();
+    answer(post(&server, "/predict/batch", &json!({ "texts": texts })), 200);
+    let found = drift(&server);
+    assert_eq!((&found["status"], &found["features"]["label"]["psi"]), (&json!("stable"), &json!(0.0)), "{found}");
+
+    // NEUTRAL is the band's then.
+    let banded = &[
+        ("MLOPS_LABELS", "NEGATIVE,NEUTRAL,POSITIVE"),
+        ("MLOPS_DROP_LABELS", "NEUTRAL"),
+        ("MLOPS_NEUTRAL_BAND", "0.6"),
+    ];
+    assert_eq!(make(banded), json!({ "NEGATIVE": 30, "NEUTRAL": 30, "POSITIVE": 60 }));
+    assert_eq!(drift(&Server::start(&with(banded)))["baseline_source"], "file");
+}
+
+#[test]
 fn drift_can_be_off_and_a_bad_baseline_ends_the_start() {
     let server = Server::start(&[("MLOPS_DRIFT_DETECTION_ENABLED", "false")]);
     server.predict("I love this product");

@@ -136,6 +136,27 @@ fn what_leaves_nothing_behind_is_compared_with_an_even_chance() {
 }
 
 #[test]
+fn words_are_ranked_for_the_label_that_is_answered_and_none_that_is_left_out() {
+    let model = crate::common::fixture("three-labels");
+    let model = ("MLOPS_ONNX_MODEL_PATH", model.to_str().unwrap());
+    let text = "fine good fine";
+    let whole = explain(&Server::start(&[model]), text);
+    assert_eq!((&whole["prediction"], &whole["top_contributing_words"]), (&json!("fine"), &json!(["fine", "fine"])));
+    let server = Server::start(&[model, ("MLOPS_DROP_LABELS", "fine")]);
+    let body = explain(&server, text);
+    assert_eq!((&body["label"], &body["prediction"]), (&json!("good"), &json!("good")));
+    assert_eq!((&body["confidence"], &body["top_contributing_words"]), (&body["score"], &json!(["good"])));
+    let shares = attributions(&body);
+    assert!(shares[0].1.abs() < 1e-6 && (shares[1].1 - 0.5).abs() < 1e-3 && shares[2].1.abs() < 1e-6, "{shares:?}");
+    let other = answer(post(&server, "/explain", &json!({ "text": text, "prediction": "bad" })), 200);
+    assert!((attributions(&other)[1].1 + 0.5).abs() < 1e-3, "{other}");
+    let refusal = answer(post(&server, "/explain", &json!({ "text": text, "prediction": "fine" })), 422);
+    assert!(refusal.to_string().contains("Input should be one of bad, good"), "{refusal}");
+    // Where nothing is left, either of the two is as probable.
+    assert!((attributions(&explain(&server, "good"))[0].1 - 0.5).abs() < 1e-3);
+}
+
+#[test]
 fn bad_bodies_are_refused_as_those_of_predictions() {
     let server = Server::start(&[("MLOPS_API_KEY", "s3cret"), ("MLOPS_NEUTRAL_BAND", "0.6")]);
     let keyed = |body: &Value| {

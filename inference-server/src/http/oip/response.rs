@@ -125,7 +125,8 @@ fn output<'a>(
             classes(head, &rows, wanted.classes, head.names().len())
         }
         Output::Logits => {
-            let rows: Vec<_> = answers.iter().map(|answer| answer.logits.to_vec()).collect();
+            let rows = answers.iter().map(|answer| head.logits(&answer.logits).map(Cow::into_owned));
+            let rows = rows.collect::<Option<Vec<_>>>()?;
             classes(head, &rows, wanted.classes, head.outputs())
         }
     };
@@ -224,5 +225,20 @@ mod tests {
         let one = Head::binary(["a".to_owned(), "b".to_owned()], Activation::Sigmoid);
         let (found, _) = tensor(&one, Output::Logits, false, Some(1));
         assert_eq!((&found["shape"], &found["data"]), (&json!([2, 1, 1]), &json!(["0.000000:0", "0.000000:0"])));
+    }
+
+    #[test]
+    fn classes_that_are_left_out_have_no_number_and_the_others_are_counted_anew() {
+        let head = Head::single_label(&["a", "b", "c"]).without(&["b".to_owned()]).unwrap();
+        let answers = [answer("c", 0.75, &[0.0, 9.0, 1.5])];
+        let found = |output_, classes| {
+            let wanted = Wanted { output: output_, in_binary: false, classes };
+            json!(output(&head, &[1], &wanted, &answers, &mut Vec::new()).unwrap())
+        };
+        let logits = found(Output::Logits, None);
+        assert_eq!((&logits["shape"], &logits["data"]), (&json!([1, 2]), &json!([0.0, 1.5])));
+        assert_eq!(found(Output::Probabilities, None)["shape"], json!([1, 2]));
+        let logits = found(Output::Logits, Some(3));
+        assert_eq!((&logits["shape"], &logits["data"]), (&json!([1, 2]), &json!(["1.500000:1:c", "0.000000:0:a"])));
     }
 }

@@ -145,7 +145,7 @@ pub(super) async fn classify(
 }
 
 fn class(head: &Head, index: usize, answer: &Prediction, raw: bool) -> Option<VllmClass> {
-    let probs = if raw { answer.logits.to_vec() } else { head.scores(&answer.logits)? };
+    let probs = if raw { head.logits(&answer.logits)?.into_owned() } else { head.scores(&answer.logits)? };
     Some(VllmClass { index, label: Arc::clone(&answer.verdict.label), num_classes: probs.len(), probs })
 }
 

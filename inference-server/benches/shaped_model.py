@@ -23,6 +23,8 @@ SHAPES = {
 }
 default, destination = map(pathlib.Path, sys.argv[1:3])
 shape = sys.argv[3]
+config = json.loads((default / "config.json").read_text())
+LABELS = len(config["id2label"])
 VOCABULARY, POSITIONS, HIDDEN, HEADS, INNER, LAYERS = SHAPES[shape]
 PADDING = 1 if shape == "roberta" else 0
 
@@ -109,10 +111,10 @@ def build():
         inner = linear(gelu(linear(value, HIDDEN, INNER)), INNER, HIDDEN)
         value = normalized(node("Add", value, inner))
     first = node("Gather", value, constant(0, np.int64), axis=1)
-    linear(node("Tanh", linear(first, HIDDEN, HIDDEN)), HIDDEN, 2)
+    linear(node("Tanh", linear(first, HIDDEN, HIDDEN)), HIDDEN, LABELS)
     nodes[-1].output[0] = "logits"
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in names]
-    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", LABELS])
     graph = helper.make_graph(nodes, shape, inputs, [output], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -121,7 +123,6 @@ def build():
 
 destination.mkdir(parents=True, exist_ok=True)
 shutil.copy(default / "tokenizer.json", destination / "tokenizer.json")
-config = json.loads((default / "config.json").read_text())
 config |= {
     "model_type": "bert" if shape == "larger" else shape,
     "max_position_embeddings": POSITIONS,

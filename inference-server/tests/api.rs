@@ -325,7 +325,7 @@ fn health_readiness_root_and_model_info_have_the_documented_shapes() {
         assert!(!info[key].is_null(), "{key} is missing in {info}");
     }
     assert_eq!(info["is_quantized"], true);
-    assert_eq!(info["labels"], json!(["NEGATIVE", "POSITIVE"]));
+    assert_eq!(info["labels"], json!(["NEGATIVE", "NEUTRAL", "POSITIVE"]));
 }
 
 #[test]

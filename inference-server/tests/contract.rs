@@ -75,8 +75,12 @@ fn schemathesis_finds_no_failure_in_the_whole_document() {
 
 #[test]
 fn a_client_of_version_1_runs_unchanged() {
-    // Its default for the length.
-    let server = Server::start(&[("MLOPS_API_KEY", KEY), ("MLOPS_MAX_TEXT_LENGTH", "512")]);
+    // Its default for the length, and the labels that it knows.
+    let server = Server::start(&[
+        ("MLOPS_API_KEY", KEY),
+        ("MLOPS_MAX_TEXT_LENGTH", "512"),
+        ("MLOPS_DROP_LABELS", "NEUTRAL"),
+    ]);
     let address = format!("http://{}", server.address);
     println!(
         "{}",
@@ -184,7 +188,7 @@ fn scores_equal_pythons_in_float32_and_labels_in_int8() {
     // In a batch each text is quantized as it is alone, but a difference in rounding may become a step in a score.
     let differences = expected.iter().zip(&together).map(|(alone, together)| {
         let same = alone.label == together.label;
-        if same { (alone.score - together.score).abs() } else { alone.score + together.score - 1.0 }
+        if same { (alone.score - together.score).abs() } else { (alone.score + together.score - 1.0).max(0.0) }
     });
     let mean = differences.sum::<f64>() / 500.0;
     println!("int8 in batches: scores differ by {mean:.5} on average");

@@ -44,7 +44,7 @@ fn a_model_is_described_for_people_and_programs() {
     assert_eq!(found["digest"], model(&["digest", path]).unwrap().trim());
 
     let text = model(&["inspect", default_model().to_str().unwrap()]).unwrap();
-    for line in ["precision   int8", "batches     without padding", "labels      2 (NEGATIVE, POSITIVE)"] {
+    for line in ["precision   int8", "batches     without padding", "labels      3 (NEGATIVE, NEUTRAL, POSITIVE)"] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
     let error = model(&["inspect", "/nowhere"]).unwrap_err();

@@ -120,18 +120,18 @@ fn every_output_can_be_asked_for_by_its_name() {
     assert!(!body.to_string().contains("args"), "{body}");
     let found: Vec<_> =
         body["outputs"].as_array().unwrap().iter().map(|output| (&output["name"], &output["shape"])).collect();
-    let (flat, wide) = (json!([1]), json!([1, 2]));
+    let (flat, wide) = (json!([1]), json!([1, 3]));
     let expected: Vec<_> = names.iter().map(|name| json!(name)).collect();
     assert_eq!(found.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>(), expected);
     assert_eq!(found.iter().map(|(_, shape)| *shape).collect::<Vec<_>>(), [&flat, &flat, &flat, &wide, &wide]);
     let probabilities = body["outputs"][3]["data"].as_array().unwrap();
-    assert_eq!(probabilities[1], body["outputs"][1]["data"][0]);
+    assert_eq!(probabilities[2], body["outputs"][1]["data"][0]);
 
     let outputs = json!([{ "name": "probabilities", "parameters": { "classification": 1 } }]);
     let mut response =
         post(&server, "/v2/models/default/infer", &json!({ "inputs": [input(&[TEXT])], "outputs": outputs }));
     let class = json(&mut response)["outputs"][0]["data"][0].as_str().unwrap().to_owned();
-    assert!(class.starts_with("0.9") && class.ends_with(":1:POSITIVE"), "{class}");
+    assert!(class.starts_with("0.9") && class.ends_with(":2:POSITIVE"), "{class}");
 
     let two = json!({ "inputs": [input(&[TEXT]), input(&[TEXT])] });
     assert_eq!(refused(post(&server, "/v2/models/default/infer", &two), 400), "the model has 1 input, not more");

@@ -32,7 +32,7 @@ def predictions(client: http.InferenceServerClient, headers: dict) -> None:
 
     outputs = [http.InferRequestedOutput("logits", class_count=1)]
     answer = client.infer("default", [input_of(texts[:1], binary_data=False)], outputs=outputs, headers=dict(headers))
-    assert answer.as_numpy("logits")[0, 0].endswith(b":1:POSITIVE"), answer.as_numpy("logits")
+    assert answer.as_numpy("logits")[0, 0].endswith(b":2:POSITIVE"), answer.as_numpy("logits")
 
     for algorithm in ("gzip", "deflate"):
         answer = client.infer("default", [input_of(texts)], request_compression_algorithm=algorithm, headers=dict(headers))

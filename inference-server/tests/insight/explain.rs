@@ -75,9 +75,10 @@ fn each_word_has_its_share_in_order_and_all_run_as_one_batch() {
 }
 
 #[test]
-fn another_label_has_the_opposite_shares() {
+fn of_two_labels_one_has_the_opposite_shares_of_the_other() {
     // One thread and one text a run: quantization's scale is each text's own, so runs can be compared.
-    let server = Server::start(&[("MLOPS_MAX_BATCH_SIZE", "1"), ("MLOPS_THREADS", "1")]);
+    let server =
+        Server::start(&[("MLOPS_MAX_BATCH_SIZE", "1"), ("MLOPS_THREADS", "1"), ("MLOPS_DROP_LABELS", "NEUTRAL")]);
     let text = "Nice lamp, terrible support";
     let asked = |label: &str| {
         // As a client of version 1 sends it.
@@ -101,7 +102,7 @@ fn another_label_has_the_opposite_shares() {
     };
     let lost = score(text) - score("Nice lamp, support");
     assert!((positive[3].1 - lost).abs() < 1e-5, "{positive:?}, not {lost}");
-    assert!(lost < -0.3, "{lost}");
+    assert!(lost < -0.2, "{lost}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn the_text_is_logged_where_that_is_asked_for() {
 
 #[test]
 fn what_is_no_feedback_is_refused_and_not_counted() {
-    let server = Server::start(&[("MLOPS_API_KEY", "s3cret"), ("MLOPS_LABELS", "bad,good")]);
+    let server = Server::start(&[("MLOPS_API_KEY", "s3cret"), ("MLOPS_LABELS", "bad,fair,good")]);
     let keyed = |body: &str| {
         let request = server.agent.post(server.url("/feedback")).header("X-API-Key", "s3cret");
         request.send(body).unwrap()

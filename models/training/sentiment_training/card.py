@@ -47,7 +47,9 @@ def table(by_model):
     ]
     for name, what in DOMAINS.items():
         cells = [by_model[m][name] for m in names]
-        values = " | ".join(f"{c['accuracy']:.3f} / {c['macro_f1']:.3f}" for c in cells)
+        values = " | ".join(
+            " / ".join(f"{c[f]:.3f}" for f in ("accuracy", "macro_f1") if c[f] is not None) for c in cells
+        )
         rows.append(f"| {what} (`{name}`) | {cells[0]['texts']} | {cells[0]['labels']} | {values} |")
     return "\n".join(rows)
 
@@ -68,6 +70,11 @@ def groups(found):
     for kind, row in found.items():
         rows.append(f"| {kind} | {row['frames']} | {row['mean_range']:.2f} | {row['most']:.2f} | {row['changed']} |")
     return "\n".join(rows)
+
+
+def mean(by_set):
+    """The mean of the sets' macro-F1, as text."""
+    return f"{np.mean([row['macro_f1'] for row in by_set.values() if row['macro_f1'] is not None]):.3f}"
 
 
 def pooled_error(kept, heat):
@@ -117,8 +124,8 @@ def main():
         "temperature": f"{heat:.2f}",
         "before": f"{pooled_error(kept, heat):.3f}",
         "after": f"{pooled_error(kept, 1.0):.3f}",
-        "mean": f"{np.mean([row['macro_f1'] for row in by_model['this model'].values()]):.3f}",
-        "mean_float": f"{np.mean([row['macro_f1'] for row in in_float.values()]):.3f}",
+        "mean": mean(by_model["this model"]),
+        "mean_float": mean(in_float),
     }
     if asked.figures:
         everything = {

@@ -7,16 +7,146 @@ Definitions are those of WordNet. The list that the model is measured by, `lists
 import random
 import re
 
-THINGS = ["package", "order", "parcel", "letter", "invoice", "laptop", "printer", "keyboard", "charger", "camera", "table", "lamp", "chair", "mattress", "kettle", "jacket", "book", "ticket", "sample", "replacement", "monitor", "headset", "router", "battery", "toaster", "bicycle", "backpack", "suitcase", "curtain", "blanket"]
-PLACES = ["office", "station", "warehouse", "library", "airport", "museum", "school", "hotel", "lobby", "kitchen", "garage", "basement", "store", "bank", "clinic", "gym", "harbour", "conference", "room", "reception", "town", "hall", "post", "office"]
+THINGS = [
+    "package",
+    "order",
+    "parcel",
+    "letter",
+    "invoice",
+    "laptop",
+    "printer",
+    "keyboard",
+    "charger",
+    "camera",
+    "table",
+    "lamp",
+    "chair",
+    "mattress",
+    "kettle",
+    "jacket",
+    "book",
+    "ticket",
+    "sample",
+    "replacement",
+    "monitor",
+    "headset",
+    "router",
+    "battery",
+    "toaster",
+    "bicycle",
+    "backpack",
+    "suitcase",
+    "curtain",
+    "blanket",
+]
+PLACES = [
+    "office",
+    "station",
+    "warehouse",
+    "library",
+    "airport",
+    "museum",
+    "school",
+    "hotel",
+    "lobby",
+    "kitchen",
+    "garage",
+    "basement",
+    "store",
+    "bank",
+    "clinic",
+    "gym",
+    "harbour",
+    "conference",
+    "room",
+    "reception",
+    "town",
+    "hall",
+    "post",
+    "office",
+]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
-PEOPLE = ["the driver", "my colleague", "our neighbour", "the technician", "a courier", "the manager", "my brother", "the teacher", "an engineer", "the clerk", "she", "he", "they", "we", "I"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+PEOPLE = [
+    "the driver",
+    "my colleague",
+    "our neighbour",
+    "the technician",
+    "a courier",
+    "the manager",
+    "my brother",
+    "the teacher",
+    "an engineer",
+    "the clerk",
+    "she",
+    "he",
+    "they",
+    "we",
+    "I",
+]
 COLOURS = ["black", "white", "grey", "blue", "green", "red", "brown", "silver", "yellow"]
 MATERIALS = ["steel", "wood", "cotton", "glass", "plastic", "leather", "aluminium", "paper", "wool", "rubber"]
-CITIES = ["Berlin", "Lagos", "Toronto", "Osaka", "Lima", "Madrid", "Nairobi", "Chicago", "Oslo", "Mumbai", "Sydney", "Dublin"]
-SYSTEMS = ["server", "database", "cluster", "service", "container", "pipeline", "scheduler", "gateway", "node", "queue", "cache", "index", "compiler", "firewall", "router"]
-ACTS = ["reads the configuration at startup", "writes one line for each request", "runs every fifteen minutes", "listens on port 8080", "keeps the last ten versions", "sends a message to the queue", "stores files in a bucket", "restarts when its file changes", "has two replicas", "uses version 3.4", "is written in Go", "converts the text to lower case", "returns a list of names", "is part of the monthly release", "connects to the network over a cable"]
+CITIES = [
+    "Berlin",
+    "Lagos",
+    "Toronto",
+    "Osaka",
+    "Lima",
+    "Madrid",
+    "Nairobi",
+    "Chicago",
+    "Oslo",
+    "Mumbai",
+    "Sydney",
+    "Dublin",
+]
+SYSTEMS = [
+    "server",
+    "database",
+    "cluster",
+    "service",
+    "container",
+    "pipeline",
+    "scheduler",
+    "gateway",
+    "node",
+    "queue",
+    "cache",
+    "index",
+    "compiler",
+    "firewall",
+    "router",
+]
+ACTS = [
+    "reads the configuration at startup",
+    "writes one line for each request",
+    "runs every fifteen minutes",
+    "listens on port 8080",
+    "keeps the last ten versions",
+    "sends a message to the queue",
+    "stores files in a bucket",
+    "restarts when its file changes",
+    "has two replicas",
+    "uses version 3.4",
+    "is written in Go",
+    "converts the text to lower case",
+    "returns a list of names",
+    "is part of the monthly release",
+    "connects to the network over a cable",
+]
 
 FRAMES = (
     "The {thing} came on {day}.",

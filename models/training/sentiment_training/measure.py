@@ -76,7 +76,7 @@ def sets(model, development, most=None):
 
 
 def of_set(logits, labels):
-    """A row of the table."""
+    """A row of the table; of one class there is no macro-F1."""
     classes = sorted(set(labels.tolist()))
     if NEUTRAL not in classes:
         logits = logits.copy()
@@ -87,7 +87,7 @@ def of_set(logits, labels):
         "texts": len(labels),
         "labels": len(classes),
         "accuracy": float((answers == labels).mean()),
-        "macro_f1": figures.macro_f1(labels, answers, classes if len(classes) == 2 else (0, 1, 2)),
+        "macro_f1": figures.macro_f1(labels, answers, classes) if len(classes) > 1 else None,
         "calibration_error": figures.calibration_error(scores.max(1), answers == labels),
     }
 

@@ -59,35 +59,11 @@ class Recipe:
     rounds: tuple[Round, ...]
 
 
-# More of what the figures that others publish are of, beside a little of everything else.
-AGAIN = (
-    Part("research/sst_phrases", most=30_000),
-    Part("research/sst_sentences", times=2),
-    Part("research/acos_laptops"),
-    Part("research/opener_hotels_train"),
-    Part("research/semeval14_laptops"),
-    Part("research/semeval14_restaurants"),
-    Part("train/dynasent_r1"),
-    Part("train/dynasent_r2"),
-    Part("train/tsa_md_reviews"),
-    Part("train/imdb_cad", most=200),
-    Part("train/womens_clothing", most=200, tokens=96),
-    Part("train/semeval_tweets", most=3_500),
-    Part("train/tweet_extraction", most=1_000, weight=0.7),
-    Part("train/goemotions", most=1_500, weight=0.5),
-    Part("train/weak_neutral_requests", most=1_500),
-    Part("train/senti4sd_stackoverflow", most=500, tokens=96),
-    Part("train/sentfin_headlines", most=500, weight=0.5),
-)
-
 RECIPES = {
     "three-labels": Recipe(
         THREE,
         "all-minilm-l6-v2",
-        (
-            Round(REVIEWS + TALK + LONG, Settings(), facts=3_000, definitions=2_000, emoji=4_000),
-            Round(AGAIN, Settings(rate=5e-5, seed=8), facts=800, definitions=500, emoji=800),
-        ),
+        (Round(REVIEWS + TALK + LONG, Settings(), facts=3_000, definitions=2_000, emoji=4_000),),
     ),
     # The default model until version 0.1: film reviews alone, twelve layers, no neutral.
     "two-labels": Recipe(

@@ -143,7 +143,7 @@ fn the_model_has_a_version_a_configuration_and_statistics() {
     let model = get(&server, "/v2/models/default");
     assert_eq!(model, get(&server, "/v2/models/default/versions/1"));
     assert_eq!(model["versions"], json!(["1"]));
-    assert_eq!(model["outputs"][3], json!({ "name": "probabilities", "datatype": "FP32", "shape": [-1, 2] }));
+    assert_eq!(model["outputs"][3], json!({ "name": "probabilities", "datatype": "FP32", "shape": [-1, 3] }));
     assert!(get(&server, "/v2")["extensions"].as_array().unwrap().contains(&json!("binary_tensor_data")));
     assert_eq!(get(&server, "/v2/models/default/versions/1/ready")["ready"], true);
     let config = get(&server, "/v2/models/default/config");

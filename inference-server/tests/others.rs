@@ -155,7 +155,8 @@ fn vllm_and_infinity() {
         "/classify",
         &json!({ "model": "default/not-specified", "input": [TEXT], "raw_scores": false }),
     );
-    assert_eq!((&answer["object"], labels(&answer["data"][0])), (&json!("classify"), vec!["POSITIVE", "NEGATIVE"]));
+    let found = labels(&answer["data"][0]);
+    assert_eq!((&answer["object"], found[0], found.len()), (&json!("classify"), "POSITIVE", 3));
 
     for (body, status, kind) in [
         (json!({}), 400, "BadRequestError"),

@@ -131,7 +131,7 @@ fn what_leaves_nothing_behind_is_compared_with_an_even_chance() {
         let confidence = body["confidence"].as_f64().unwrap();
         let found = attributions(&body);
         assert_eq!(found[0].0, "wonderful");
-        assert!((found[0].1 - (confidence - 0.5)).abs() < 1e-6, "{body}");
+        assert!((found[0].1 - (confidence - 1.0 / 3.0)).abs() < 1e-6, "{body}");
     }
     assert_eq!(refused(post(&server, "/explain", &json!({ "text": "\u{200b}" })), 400).0, "E1004");
 }

@@ -76,11 +76,8 @@ fn schemathesis_finds_no_failure_in_the_whole_document() {
 #[test]
 fn a_client_of_version_1_runs_unchanged() {
     // Its default for the length, and the labels that it knows.
-    let server = Server::start(&[
-        ("MLOPS_API_KEY", KEY),
-        ("MLOPS_MAX_TEXT_LENGTH", "512"),
-        ("MLOPS_DROP_LABELS", "NEUTRAL"),
-    ]);
+    let server =
+        Server::start(&[("MLOPS_API_KEY", KEY), ("MLOPS_MAX_TEXT_LENGTH", "512"), ("MLOPS_DROP_LABELS", "NEUTRAL")]);
     let address = format!("http://{}", server.address);
     println!(
         "{}",

@@ -97,7 +97,10 @@ fn text_embeddings_inference_and_the_hub() {
 
     let (status, info) = get(&server, "/info");
     assert_eq!((status, &info["model_id"], &info["model_dtype"]), (200, &json!("default"), &json!("int8")));
-    assert_eq!(info["model_type"]["classifier"]["id2label"], json!({ "0": "NEGATIVE", "1": "NEUTRAL", "2": "POSITIVE" }));
+    assert_eq!(
+        info["model_type"]["classifier"]["id2label"],
+        json!({ "0": "NEGATIVE", "1": "NEUTRAL", "2": "POSITIVE" })
+    );
     assert_eq!(info["max_client_batch_size"], 1000);
 
     let long = "a".repeat(601);

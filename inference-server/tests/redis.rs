@@ -156,7 +156,8 @@ fn servers_that_leave_other_labels_out_share_nothing() {
 fn how_outputs_are_read_is_each_servers_own_affair() {
     let redis = Redis::start("read", &[]);
     predict_and_keep(&server(&redis, &[]), "A delight from start to end");
-    for (setting, label) in [(("MLOPS_LABELS", "bad,fair,good"), "good"), (("MLOPS_NEUTRAL_BAND", "0.9999"), "NEUTRAL")] {
+    for (setting, label) in [(("MLOPS_LABELS", "bad,fair,good"), "good"), (("MLOPS_NEUTRAL_BAND", "0.9999"), "NEUTRAL")]
+    {
         let found = server(&redis, &[setting]).predict("A delight from start to end");
         assert_eq!((&found["label"], &found["cached"]), (&label.into(), &true.into()), "{setting:?}");
     }

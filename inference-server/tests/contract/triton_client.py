@@ -27,7 +27,7 @@ def predictions(client: http.InferenceServerClient, headers: dict) -> None:
     outputs = [http.InferRequestedOutput("probabilities"), http.InferRequestedOutput("score", binary_data=False)]
     answer = client.infer("default", [input_of(texts)], model_version="1", outputs=outputs, headers=dict(headers))
     probabilities = answer.as_numpy("probabilities")
-    assert probabilities.shape == (2, 2) and np.allclose(probabilities.max(axis=1), scores), probabilities
+    assert probabilities.shape == (2, 3) and np.allclose(probabilities.max(axis=1), scores), probabilities
     assert np.allclose(answer.as_numpy("score"), scores)
 
     outputs = [http.InferRequestedOutput("logits", class_count=1)]

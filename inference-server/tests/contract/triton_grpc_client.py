@@ -62,7 +62,7 @@ def inferences(client: triton.InferenceServerClient) -> None:
     wanted = [triton.InferRequestedOutput("probabilities"), triton.InferRequestedOutput("logits")]
     result = client.infer(MODEL, inputs(TEXTS), outputs=wanted, headers=HEADERS)
     probabilities, logits = result.as_numpy("probabilities"), result.as_numpy("logits")
-    check(probabilities.shape == logits.shape == (2, 2), (probabilities.shape, logits.shape))
+    check(probabilities.shape == logits.shape == (2, 3), (probabilities.shape, logits.shape))
     softmax = numpy.exp(logits) / numpy.exp(logits).sum(axis=1, keepdims=True)
     check(numpy.allclose(probabilities, softmax, atol=1e-5), (probabilities, softmax))
 

@@ -130,8 +130,7 @@ contract: onnxruntime ## The server against schemathesis, clients of version 1, 
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
 	@cargo test --locked -p kubesentiment-inference-server --test contract
-	@models/prepare/test.sh
-	@models/training/test.sh
+	@models/test.sh
 
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver

@@ -58,17 +58,18 @@ class Maker:
         self.recipe, self.asked = RECIPES[asked.recipe], asked
         self.classes = [data.LABELS.index(label.lower()) for label in self.recipe.labels]
         print(f"reading the sets of {asked.recipe}", flush=True)
+        self.development = data.development(asked.data)
         tone = SentimentIntensityAnalyzer()
         self.rounds = [
             data.training(
                 asked.data,
                 plan,
+                self.development,
                 asked.sources / "wordnet",
                 lambda text: abs(tone.polarity_scores(text)["compound"]) > 0.05,
             )[: asked.texts]
             for plan in self.recipe.rounds
         ]
-        self.development = data.development(asked.data)
         folder = asked.sources / self.recipe.base
         self.params = base.read(folder / "model.onnx", len(self.classes), seed=self.recipe.rounds[0].settings.seed)
         self.tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -78,16 +79,10 @@ class Maker:
             self.params["word"] = emoji.add(self.tokenizer, self.params["word"], chosen)
         self.reader = Tokenizer.from_str(json.dumps(self.tokenizer))
 
-    def three(self, logits):
-        """Logits with a column for each of the three labels."""
-        found = np.full((len(logits), 3), -1e4, np.float32)
-        found[:, self.classes] = logits
-        return found
-
     def answers(self, params, pairs):
         """Logits [texts, 3] and labels of a development set."""
         ids = [np.array(e.ids[:512]) for e in self.reader.encode_batch([text for text, _ in pairs])]
-        return self.three(training.answer(params, ids)), np.array([label for _, label in pairs])
+        return measure.columns(training.answer(params, ids), self.classes), np.array([label for _, label in pairs])
 
     def round(self, number, params):
         """Parameters after a round; those of an earlier run, if they are there."""
@@ -123,9 +118,7 @@ class Maker:
         logits, labels, weights = [], [], []
         for pairs in self.development.values():
             found, right = self.answers(params, pairs)
-            if data.NEUTRAL not in right:
-                found[:, data.NEUTRAL] = -1e4
-            logits.append(found)
+            logits.append(measure.among(found, right))
             labels.append(right)
             weights.append(np.full(len(pairs), 1 / len(pairs)))
         return figures.temperature(np.concatenate(logits), np.concatenate(labels), np.concatenate(weights))

@@ -10,8 +10,8 @@ from onnx import numpy_helper
 from .shape import WIDTH
 
 
-def read(path, classes, layers=None, seed=0):
-    """Parameters of `path`'s encoder, only the numbered `layers` if given, with a new pooler and head of `classes`."""
+def read(path, classes, seed=0):
+    """Parameters of `path`'s encoder, with a new pooler and head of `classes`."""
     graph = onnx.load(path).graph
     tensors = {t.name: numpy_helper.to_array(t).astype(np.float32) for t in graph.initializer}
     by_output = {out: node for node in graph.node for out in node.output}
@@ -65,7 +65,7 @@ def read(path, classes, layers=None, seed=0):
         "head_w": rng.normal(0, 0.02, (WIDTH, classes)).astype(np.float32),
         "head_b": np.zeros(classes, np.float32),
     }
-    for number in layers if layers is not None else range(count):
+    for number in range(count):
         at = f"encoder.layer.{number}."
         parts = [dense(f"{at}attention.self.{part}") for part in ("query", "key", "value")]
         layer = {"qkv_w": np.concatenate([w for w, _ in parts], 1), "qkv_b": np.concatenate([b for _, b in parts])}

@@ -81,10 +81,7 @@ def pooled_error(kept, heat):
     """Calibration error over all development texts, logits times `heat`; of sets without neutral among the two others."""
     scores, right = [], []
     for logits, labels in kept.values():
-        logits = logits * heat
-        if data.NEUTRAL not in labels:
-            logits[:, data.NEUTRAL] = -1e4
-        found = figures.softmax(logits)
+        found = figures.softmax(measure.among(logits * heat, labels))
         scores.append(found.max(1))
         right.append(found.argmax(1) == labels)
     return figures.calibration_error(np.concatenate(scores), np.concatenate(right))

@@ -67,13 +67,14 @@ def development(folder):
     return {"sst2": list(read_sst2(folder)), **sets}
 
 
-def training(folder, plan, wordnet, coloured):
+def training(folder, plan, development, wordnet, coloured):
     """The examples of a round: its parts, facts and emoji, without any text of a development set, shuffled.
 
-    `wordnet` is the folder of WordNet's files; `coloured(text)` tells whether a definition has a word with a tone.
+    `development` are the sets whose texts are left out, `wordnet` is the folder of WordNet's files; `coloured(text)` tells
+    whether a definition has a word with a tone.
     """
     rng = random.Random(plan.settings.seed)
-    kept_out = {_key(text) for texts in development(folder).values() for text, _ in texts}
+    kept_out = {_key(text) for texts in development.values() for text, _ in texts}
     examples = []
     for part in plan.parts:
         pairs = [pair for pair in read(folder / f"{part.name}.tsv") if _key(pair[0]) not in kept_out]

@@ -8,8 +8,6 @@ joiners are dropped by the normalizer.
 import re
 import unicodedata
 
-import numpy as np
-
 RANGES = (
     (0x1F600, 0x1F650),
     (0x1F910, 0x1F930),
@@ -67,4 +65,4 @@ def add(tokenizer, word, emoji):
             del vocabulary[old]
             vocabulary[new] = slot
             word[slot] = vector
-    return np.ascontiguousarray(word)
+    return word

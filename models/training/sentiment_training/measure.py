@@ -13,6 +13,21 @@ from .data import NEGATIVE, NEUTRAL, POSITIVE
 LISTS = Path(__file__).parent.parent / "lists"
 
 
+ABSENT = -1e4
+
+
+def columns(logits, classes):
+    """Logits [texts, 3] of those of some classes; what isn't among them has no chance."""
+    found = np.full((len(logits), len(data.LABELS)), ABSENT, np.float32)
+    found[:, classes] = logits
+    return found
+
+
+def among(logits, labels):
+    """Logits without neutral where none of the labels is."""
+    return logits if NEUTRAL in labels else columns(logits[:, [NEGATIVE, POSITIVE]], [NEGATIVE, POSITIVE])
+
+
 class Model:
     """A folder as the server takes it; texts run one by one, so that no score depends on another text."""
 
@@ -29,18 +44,18 @@ class Model:
         self.classes = [names[labels[str(i)]] for i in range(len(labels))]
 
     def logits(self, texts):
-        """Logits [texts, 3]; of a model without neutral that column is far below the others."""
-        found = np.full((len(texts), 3), -1e4, np.float32)
+        """Logits [texts, 3]."""
+        found = np.zeros((len(texts), len(self.classes)), np.float32)
         inputs = {i.name for i in self.session.get_inputs()}
-        for row, encoding in enumerate(self.tokenizer.encode_batch(texts)):
+        for row, encoding in zip(found, self.tokenizer.encode_batch(texts), strict=True):
             fed = {
                 "input_ids": encoding.ids,
                 "attention_mask": encoding.attention_mask,
                 "token_type_ids": encoding.type_ids,
             }
             fed = {name: np.array([value], np.int64) for name, value in fed.items() if name in inputs}
-            found[row, self.classes] = self.session.run(None, fed)[0][0]
-        return found
+            row[:] = self.session.run(None, fed)[0][0]
+        return columns(found, self.classes)
 
 
 class Vader:
@@ -63,11 +78,10 @@ def lines(name):
     return [line.split("\t") for line in (LISTS / name).read_text(encoding="utf-8").splitlines()]
 
 
-def sets(model, development, most=None):
+def sets(model, development):
     """Of each development set: texts, accuracy, macro-F1 over the three labels, calibration error; and all logits."""
     found, kept = {}, {}
     for name, pairs in development.items():
-        pairs = pairs[:most]
         labels = np.array([label for _, label in pairs])
         logits = model.logits([text for text, _ in pairs])
         kept[name] = (logits, labels)
@@ -78,10 +92,7 @@ def sets(model, development, most=None):
 def of_set(logits, labels):
     """A row of the table; of one class there is no macro-F1."""
     classes = sorted(set(labels.tolist()))
-    if NEUTRAL not in classes:
-        logits = logits.copy()
-        logits[:, NEUTRAL] = -1e4
-    scores = figures.softmax(logits)
+    scores = figures.softmax(among(logits, labels))
     answers = scores.argmax(1)
     return {
         "texts": len(labels),

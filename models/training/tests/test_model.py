@@ -47,7 +47,9 @@ class Sets(unittest.TestCase):
 
     def examples(self, *parts, **more):
         plan = Round(parts, Settings(), **more)
-        return data.training(self.folder, plan, self.folder / "wordnet", lambda text: "cruel" in text)
+        return data.training(
+            self.folder, plan, data.development(self.folder), self.folder / "wordnet", lambda text: "cruel" in text
+        )
 
     def test_texts_of_development_sets_are_left_out_however_they_are_written(self):
         found = {(e.text, e.label) for e in self.examples(Part("train/one"))}

@@ -23,7 +23,6 @@ mapfile -t requirements < <(git ls-files '*requirements*.txt')
 scripts/requirements-check.py "${requirements[@]}"
 scripts/links-check.py
 scripts/book-links.py selftest
-scripts/examples-check.sh
 
 charts/tests/equality.sh
 charts/tests/render.sh

@@ -94,10 +94,9 @@ site: ## The documentation as a site in target/site; REPOSITORY_URL gives it lin
 ##@ Check
 
 .PHONY: test
-test: ## Everything: lint, unit, fuzzing, contract, API server and real node
+test: ## Lint, unit, contract, API server and real node: what CI runs
 	@scripts/timed.sh "lint" $(MAKE) lint
 	@scripts/timed.sh "unit tests" $(MAKE) unit
-	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "server against programs of others" $(MAKE) contract
 	@scripts/timed.sh "operator against a real API server" $(MAKE) api-server
 	@scripts/timed.sh "real node" $(MAKE) e2e
@@ -148,7 +147,8 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 OTHERS := flux_ a_network_policy_ a_bucket_
 
 .PHONY: test-all
-test-all: test ## All of `make test`, and the node with Flux, with kube-router, and with object stores
+test-all: test ## All of `make test`, fuzzing, and the node with Flux, with kube-router, and with object stores
+	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@e2e/cluster/build-tools.sh kube-router stores flux
 	@for case in $(OTHERS); do \
 	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \

@@ -131,6 +131,12 @@ contract: onnxruntime ## The server against schemathesis, clients of version 1, 
 	@cargo test --locked -p kubesentiment-inference-server --test contract
 	@models/test.sh
 
+.PHONY: browser
+browser: onnxruntime ## The playground in Chromium; SCREENSHOTS=docs/images takes its pictures anew
+	@e2e/cluster/deps.sh chromium chromium-driver fonts-liberation
+	@scripts/python-packages.sh scripts/browser-requirements.txt .cache/browser
+	@cargo test --locked -p kubesentiment-inference-server --test browser
+
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver
 	@cargo test --locked -p kubesentiment-e2e --test api_server --test argocd
@@ -147,8 +153,9 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 OTHERS := flux_ a_network_policy_ a_bucket_
 
 .PHONY: test-all
-test-all: test ## All of `make test`, fuzzing, and the node with Flux, with kube-router, and with object stores
+test-all: test ## All of `make test`, fuzzing, the playground in a browser, and the node with Flux, with kube-router, and with object stores
 	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
+	@scripts/timed.sh "playground in a browser" $(MAKE) browser
 	@e2e/cluster/build-tools.sh kube-router stores flux
 	@for case in $(OTHERS); do \
 	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \

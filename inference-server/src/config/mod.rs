@@ -13,6 +13,7 @@ mod jobs;
 mod key_limits;
 mod model;
 mod origins;
+mod playground;
 mod reader;
 mod redis;
 mod setting;
@@ -34,6 +35,7 @@ pub use host::Host;
 pub use inference_log::InferenceLogConfig;
 pub use jobs::{JobsConfig, QueueLimits};
 pub use key_limits::{KeyLimit, KeyLimits, Rate};
+pub use playground::PlaygroundConfig;
 pub use reader::Reader;
 pub use redis::{RedisConfig, RedisTls};
 pub use setting::{Secrecy, Setting, Variable};
@@ -197,6 +199,8 @@ pub struct Config {
     pub metrics_enabled: bool,
     /// Serves the API's documentation at `/docs`.
     pub docs_enabled: bool,
+    /// The page at `/`; `None` serves none.
+    pub playground: Option<PlaygroundConfig>,
     /// Keys of which callers must send one; `None` serves everybody.
     pub api_keys: Option<Arc<Live<ApiKeys>>>,
     /// How much each key may ask; `None` sets no limits.
@@ -266,6 +270,7 @@ impl Config {
             debug: read.required(&DEBUG)?,
             metrics_enabled: read.required(&ENABLE_METRICS)?,
             docs_enabled: read.required(&DOCS_ENABLED)?,
+            playground: PlaygroundConfig::read(&read)?,
             api_key_limits: access::limits(&read, api_keys.as_ref())?,
             api_keys,
             allowed_origins: access::origins(&read)?,

@@ -26,6 +26,7 @@ fn defaults_are_the_predecessors() {
     assert!(config.api_keys.is_none());
     assert_eq!(config.cache_entries, Some(1000));
     assert!(config.allowed_origins.is_empty());
+    assert!(config.playground.unwrap().origins.is_empty());
     let drift = config.drift.unwrap();
     assert_eq!((drift.window_size, drift.psi_threshold, drift.ks_threshold), (1000, 0.1, 0.05));
     assert!(!config.feedback_log_content);
@@ -120,8 +121,9 @@ fn redis_is_off_until_it_is_asked_for() {
 #[test]
 fn origins_in_both_spellings() {
     for list in [r#"["https://a.example","http://b.example:8080"]"#, "https://a.example, http://b.example:8080"] {
-        let config = read(&[("MLOPS_ALLOWED_ORIGINS", list)]).unwrap();
+        let config = read(&[("MLOPS_ALLOWED_ORIGINS", list), ("MLOPS_PLAYGROUND_ORIGINS", list)]).unwrap();
         assert_eq!(config.allowed_origins, ["https://a.example", "http://b.example:8080"]);
+        assert_eq!(config.playground.unwrap().origins, config.allowed_origins);
     }
 }
 
@@ -142,6 +144,10 @@ fn a_bad_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
         ("MLOPS_ALLOWED_ORIGINS", "https://*.example"),
         ("MLOPS_ALLOWED_ORIGINS", "https://a.example/path"),
         ("MLOPS_ALLOWED_ORIGINS", "[1]"),
+        ("MLOPS_PLAYGROUND_ENABLED", "maybe"),
+        ("MLOPS_PLAYGROUND_ORIGINS", "*"),
+        ("MLOPS_PLAYGROUND_ORIGINS", "https://a.example;script-src"),
+        ("MLOPS_PLAYGROUND_ORIGINS", "https://a.example/'unsafe-inline'"),
         ("MLOPS_LOG_LEVEL", "loud"),
         ("MLOPS_LOG_FORMAT", "xml"),
         ("MLOPS_MAX_REQUEST_TIMEOUT", "0"),

@@ -1,14 +1,15 @@
 //! The variables of all settings: what `--help` and `--print-config` show, and what a file may set.
 
 use super::{
-    Secrecy, Variable, access, cache, connections, drift, engine, inference_log, jobs, model, redis,
+    Secrecy, Variable, access, cache, connections, drift, engine, inference_log, jobs, model, playground, redis,
     settings::CONFIG_DIR, tls, tracing,
 };
 
 /// Those of each part, in the order of `--help`.
-static PARTS: [&[&Variable]; 14] = [
+static PARTS: [&[&Variable]; 15] = [
     &[&CONFIG_DIR.variable],
     &super::SETTINGS,
+    &playground::SETTINGS,
     &tls::SETTINGS,
     &access::SETTINGS,
     &connections::SETTINGS,

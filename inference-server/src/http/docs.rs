@@ -26,8 +26,8 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
-    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+/// Those of every page, beside its policy.
+pub(super) const PAGE_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
@@ -77,7 +77,8 @@ fn file(path: &str, page: Arc<Page<'static>>) -> Result<Response, ApiError> {
     let content_type = content_type.map_err(|_| ApiError::Internal("the page has a file of no type"))?;
     let mut response = Response::new(Body::from(file.bytes));
     let headers = response.headers_mut();
-    headers.extend(SECURITY_HEADERS);
+    headers.extend(PAGE_HEADERS);
+    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     headers.insert(header::CONTENT_TYPE, content_type);
     Ok(response)
 }

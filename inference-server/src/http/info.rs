@@ -42,13 +42,19 @@ pub(super) struct Root {
     responses((status = OK, description = "Name, version, and where to go on", body = Root)),
 )]
 pub(super) async fn root(State(app): State<Arc<App>>) -> Json<Root> {
-    Json(Root {
-        service: "KubeSentiment",
-        version: version(),
-        status: "operational",
-        docs_url: app.config.docs_enabled.then_some(docs::PATH),
-        health_url: format!("{}/health", app.config.prefix()),
-    })
+    Json(Root::of(&app))
+}
+
+impl Root {
+    pub(super) fn of(app: &App) -> Self {
+        Self {
+            service: "KubeSentiment",
+            version: version(),
+            status: "operational",
+            docs_url: app.config.docs_enabled.then_some(docs::PATH),
+            health_url: format!("{}/health", app.config.prefix()),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]

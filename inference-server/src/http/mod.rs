@@ -22,6 +22,7 @@ mod not_found;
 mod observe;
 mod oip;
 mod openapi;
+mod playground;
 mod predict;
 pub(crate) mod predict_batch;
 mod protocols;
@@ -98,6 +99,7 @@ fn documented(app: &Arc<App>, port: Port) -> Router {
         known = known.with_other(number, paths(&other.routes(app).into_openapi()));
     }
     let known = Arc::new(known);
+    let router = if port == Port::Public { router.merge(playground::routes(app)) } else { router };
     router
         .merge(docs::routes(app, &openapi::complete(document, app, port)))
         .fallback(move |request: Request| async move { known.answer(&request) })
@@ -152,7 +154,7 @@ enum Port {
 impl Port {
     /// Every route that is documented.
     fn routes(self, app: &Arc<App>) -> Routes {
-        let service = service(app, self == Self::Management || app.config.management_port.is_none());
+        let service = service(app, self);
         match self {
             Self::Public => protocols::served(app)
                 .fold(guarded(app, keyed(app)).merge(service), |all, spoken| all.merge((spoken.open)())),
@@ -185,13 +187,16 @@ fn keyed(app: &App) -> Routes {
     protocols::served(app).fold(routes, |all, spoken| all.merge((spoken.keyed)(app)))
 }
 
-/// What probes, load balancers and scrapers ask. `inside` has the series and the details too.
-fn service(app: &App, inside: bool) -> Routes {
+/// What probes, load balancers and scrapers ask. Where those who run the service ask, there are the series and the
+/// details too.
+fn service(app: &App, port: Port) -> Routes {
+    let inside = port == Port::Management || app.config.management_port.is_none();
+    let has_page = port == Port::Public && playground::is_served(app);
     let api = |route| under(app.config.prefix(), route);
     let mut routes = OpenApiRouter::new()
         .routes(api(routes!(health::health)))
         .routes(api(routes!(health::ready)))
-        .routes(routes!(info::root));
+        .routes(if has_page { routes!(playground::root) } else { routes!(info::root) });
     routes = protocols::served(app).fold(routes, |all, spoken| all.merge((spoken.probes)()));
     let series = inside && app.config.metrics_enabled;
     if inside {

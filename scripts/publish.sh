@@ -21,7 +21,7 @@ export PATH=$root/.cluster/bin:$PATH
 sign() {
   local -a options=()
   [[ $plain == 0 ]] || options=(--allow-http-registry)
-  [[ -z $key ]] || cosign sign --key "$key" --signing-config "$root/scripts/release/signing-config.json" --yes "${options[@]}" "$1"
+  [[ -z $key ]] || cosign sign --key "$key" --use-signing-config=false --tlog-upload=false --yes "${options[@]}" "$1"
 }
 
 # push NAME:VERSION DIGEST

@@ -87,7 +87,7 @@ manifests() {
   mkdir "$files"
   git archive HEAD config crds LICENSE | tar -C "$files" -xf -
   for image in kubesentiment-operator sentiment-service; do
-    sed -i "s|\(image\|value\): $image:distroless\$|\1: ${IMAGES:+${IMAGES%/}/}$image:$version|" "$files/config/manager/deployment.yaml"
+    sed -i "s#\(image\|value\): $image:distroless\$#\1: ${IMAGES:+${IMAGES%/}/}$image:$version#" "$files/config/manager/deployment.yaml"
   done
   # The deployment names its image whole.
   sed -i '/^images:$/,$d' "$files/config/default/kustomization.yaml"

@@ -16,7 +16,7 @@ key=${RELEASE_KEY:-env://COSIGN_PRIVATE_KEY}
 export PATH=$root/.cluster/bin:$PATH
 
 sign() {
-  local -a with=(--key "$key" --signing-config "$root/scripts/release/signing-config.json" --yes)
+  local -a with=(--key "$key" --use-signing-config=false --tlog-upload=false --yes)
   (cd "$dist" && sha256sum --quiet --check --strict SHA256SUMS)
   cosign public-key --key "$key" --outfile "$dist/cosign.pub"
   cosign sign-blob "${with[@]}" --bundle "$dist/SHA256SUMS.sigstore.json" "$dist/SHA256SUMS"

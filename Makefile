@@ -63,6 +63,10 @@ plugin: ## kubectl-sentiment, the kubectl plugin, as a release build
 	@cargo build --release --locked -p kubectl-sentiment
 	@echo "$${CARGO_TARGET_DIR:-target}/release/kubectl-sentiment: put it on your PATH, then: kubectl sentiment --help"
 
+.PHONY: release
+release: ## All that a release gives away, as VERSION, in dist/: images, chart, manifests, plugin, digests, signatures
+	@scripts/release.sh "$(VERSION)"
+
 .PHONY: onnxruntime
 onnxruntime: ## Fetch the pinned ONNX Runtime to .cache/onnxruntime
 	@scripts/fetch-onnxruntime.sh .cache/onnxruntime
@@ -150,16 +154,18 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 	@e2e/cluster/selftest.sh
 
 # What the node is asked to do by programs of others that are slow to build. By hand, before a release.
-OTHERS := flux_ a_network_policy_ a_bucket_
+OTHERS := flux_ a_network_policy_ a_bucket_ an_upgrade_
 
 .PHONY: test-all
-test-all: test ## All of `make test`, fuzzing, the playground in a browser, and the node with Flux, with kube-router, and with object stores
+test-all: test ## All of `make test`, fuzzing, the playground in a browser, the node with programs of others and with the last release; then a release
 	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "playground in a browser" $(MAKE) browser
 	@e2e/cluster/build-tools.sh kube-router stores flux
+	@scripts/timed.sh "the last release" scripts/last-release.sh
 	@for case in $(OTHERS); do \
 	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \
 	done
+	@scripts/timed.sh "a release, made twice and installed" scripts/test-release.sh
 
 .PHONY: bench
 bench: onnxruntime deploy ## Sizes, start times, throughput, memory, and the operator at scale

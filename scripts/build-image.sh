@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds container images with whatever this machine has: a Docker engine, else buildah.
 #
-#   scripts/build-image.sh server|server-debug|operator...
+#   scripts/build-image.sh server|server-debug|operator|plugin...
 #
 # VERSION, REVISION and BUILDTIME can be given in the environment; they come from the workspace and
-# from git otherwise. IMAGE_BUILDER=docker or buildah makes the choice; BASE_IMAGES=local uses
-# stand-ins for the base images without trying to pull, BASE_IMAGES=pull never makes any.
+# from git otherwise. IMAGE_TAG takes the place of "distroless" in the images' names. IMAGE_BUILDER=docker or
+# buildah makes the choice; BASE_IMAGES=local uses stand-ins for the base images without trying to pull,
+# BASE_IMAGES=pull never makes any; LAYERS=new takes no layer of an earlier build.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -26,7 +27,7 @@ build_time() {
 revision() {
   in_git || { echo unknown; return; }
   local dirty=''
-  git -C "$root" diff --quiet HEAD -- Cargo.toml Cargo.lock 'Dockerfile.*' operator inference-server models scripts || dirty=-dirty
+  git -C "$root" diff --quiet HEAD -- Cargo.toml Cargo.lock 'Dockerfile.*' operator kubectl-sentiment inference-server models scripts || dirty=-dirty
   echo "$(git -C "$root" rev-parse --short=12 HEAD)$dirty"
 }
 
@@ -36,12 +37,6 @@ choose_builder() {
     auto) if timeout 10 docker info >/dev/null 2>&1; then echo docker; else echo buildah; fi ;;
     *) die "IMAGE_BUILDER is docker or buildah, not $IMAGE_BUILDER" ;;
   esac
-}
-
-# Base images that the Dockerfile's FROM lines name, without the stages and the one chosen by a build argument.
-bases_of() {
-  # shellcheck disable=SC2016  # a literal dollar sign
-  sed -n 's/^FROM \([^ $]*\/[^ $]*\).*/\1/p' "$1" | sort -u
 }
 
 reachable() { timeout 20 "${BUILDAH[@]}" manifest inspect "docker://$1" >/dev/null 2>&1; }
@@ -73,10 +68,13 @@ build() {
   local kind=$1 file name
   local -a args=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "BUILDTIME=$buildtime")
   case $kind in
-    server) file=Dockerfile.distroless name=sentiment-service:distroless ;;
-    server-debug) file=Dockerfile.distroless name=sentiment-service:distroless-debug args+=(--build-arg DEBUG_IMAGE=true) ;;
-    operator) file=Dockerfile.operator name=kubesentiment-operator:distroless ;;
+    server) file=Dockerfile.distroless name=sentiment-service:$tag ;;
+    server-debug) file=Dockerfile.distroless name=sentiment-service:$tag-debug args+=(--build-arg DEBUG_IMAGE=true) ;;
+    operator) file=Dockerfile.operator name=kubesentiment-operator:$tag ;;
+    # Not to be run: scripts/release.sh takes the program out of it.
+    plugin) file=Dockerfile.plugin name=kubesentiment/kubectl-sentiment:$tag ;;
   esac
+  [[ ${LAYERS:-kept} == kept ]] || args+=(--no-cache)
   if [[ $builder == docker ]]; then
     DOCKER_BUILDKIT=1 docker build --file "$root/$file" --tag "$name" "${args[@]}" "$root"
     return
@@ -84,16 +82,18 @@ build() {
   provide_bases "$root/$file"
   local -a volumes
   mapfile -t volumes < <(host_volumes)
-  # The docker format keeps the HEALTHCHECK, which OCI's doesn't know.
+  # The docker format keeps the HEALTHCHECK, which OCI's doesn't know. Files get one time whatever the day and the commit, so
+  # that the same content is the same layer.
   step "image $name" "${BUILDAH[@]}" bud --layers --force-rm "${ISOLATION[@]}" --pull-never --format docker --network host \
-    "${volumes[@]}" "${args[@]}" --file "$root/$file" --tag "docker.io/library/$name" --tag "localhost/$name" "$root"
+    --timestamp 0 "${volumes[@]}" "${args[@]}" --file "$root/$file" --tag "docker.io/library/$name" --tag "localhost/$name" "$root"
 }
 
 (($#)) || usage
 for kind in "$@"; do
-  case $kind in server | server-debug | operator) ;; *) usage ;; esac
+  case $kind in server | server-debug | operator | plugin) ;; *) usage ;; esac
 done
 
+tag=${IMAGE_TAG:-distroless}
 version=${VERSION:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")}
 revision=${REVISION:-$(revision)}
 buildtime=${BUILDTIME:-$(build_time)}

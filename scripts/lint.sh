@@ -23,6 +23,7 @@ mapfile -t requirements < <(git ls-files '*requirements*.txt')
 scripts/requirements-check.py "${requirements[@]}"
 scripts/links-check.py
 scripts/book-links.py selftest
+scripts/test-demo.sh
 
 charts/tests/equality.sh
 charts/tests/render.sh

@@ -3,7 +3,8 @@
 #
 # The version of chart and application becomes VERSION. With REPOSITORY_URL, such as https://git.example.com/team/kubesentiment,
 # the package says where it is from: home, sources, and Artifact Hub's links. IMAGES, such as registry.example.com/team, stands
-# in front of the images of values.yaml and of Artifact Hub's list, and TAG takes the place of their tag.
+# in front of the images of values.yaml and of Artifact Hub's list, and TAG takes the place of their tag. With SOURCE_DATE_EPOCH the
+# files have that time, and the same chart is the same package.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PATH=$root/.cluster/bin:$PATH
@@ -24,5 +25,6 @@ for image in kubesentiment-operator sentiment-service; do
   sed -i "s|image: $image:distroless\$|image: $name:$tag|" "$chart"
   sed -i "/^  repository: $image\$/{s|: .*|: $name|;n;s|^  tag: distroless\$|  tag: \"$tag\"|}" "$values"
 done
+[[ -z ${SOURCE_DATE_EPOCH:-} ]] || find "$work/chart" -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$dest"
 helm package "$work/chart" --version "$version" --app-version "$version" --destination "$dest"

@@ -48,9 +48,10 @@ while read -r change; do
   check "in CHANGELOG.md: $change" grep -qF -- "$change" "$work/changelog"
 done < <(jq -r '.changes[].description' "$work/annotations.json")
 
-REPOSITORY_URL=https://git.example.com/team/kubesentiment/ IMAGES=registry.example.com/team TAG=1.2.3 \
+REPOSITORY_URL=https://git.example.com/team/kubesentiment/ IMAGES=registry.example.com/team TAG=1.2.3 SOURCE_DATE_EPOCH=1700000000 \
   "$root/scripts/package-chart.sh" 1.2.3 "$work/dist" >"$work/out"
 package=$work/dist/kubesentiment-operator-1.2.3.tgz
+check "its files have the time that was given" test "$(TZ=UTC tar -tvzf "$package" | grep -c ' 2023-11-14 22:13 ')" = "$(tar -tzf "$package" | wc -l)"
 helm show chart "$package" >"$work/Chart.yaml"
 has() { check "the package says $1" grep -qE -- "$1" "$work/Chart.yaml"; }
 has '^version: 1\.2\.3$'

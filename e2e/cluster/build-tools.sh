@@ -62,25 +62,32 @@ in_workspace() {
   grep -qxF $'\t'"./$1" "$here/tools/go.work"
 }
 
+# Where the programs of a group are kept.
+store_of() {
+  local -a flags
+  mapfile -t flags < <(flags_for "$1")
+  echo "$cache/$1-$({ go version; versions_of "$1"; find "$here/tools/$1" -name '*.go' | sort | xargs -r cat; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)"
+}
+
+# missing PROGRAM STORE: that it has to be built.
+missing() {
+  [[ ! -x $2/$1 ]] && ! { [[ $1 == kubectl ]] && command -v kubectl >/dev/null; }
+}
+
 build_group() {
-  local group=$1 go_work key store package name begin pid waited
+  local group=$1 store=$2 go_work=off package name begin pid waited
   local -a flags
   mapfile -t flags < <(flags_for "$group")
-  go_work=off
   if in_workspace "$group"; then
     go_work=$here/tools/go.work
   fi
-  key=$({ go version; versions_of "$group"; find "$here/tools/$group" -name '*.go' | sort | xargs -r cat; printf '%s\n' "${flags[@]}"; } | sha256sum | cut -c1-16)
-  store=$cache/$group-$key
   mkdir -p "$store" "$bin"
   for package in $(tools_of "$group"); do
     name=$(name_of "$package")
-    if [[ $name == kubectl ]] && command -v kubectl >/dev/null && [[ ! -e $store/kubectl ]]; then
-      continue
-    fi
-    if [[ ! -x $store/$name ]]; then
+    if missing "$name" "$store"; then
       begin=$SECONDS
-      echo "building $name ..."
+      built=$((built + 1))
+      echo "building $name ($built of $to_build) ..."
       (cd "$here/tools/$group" && GOWORK=$go_work CGO_ENABLED=0 GOFLAGS='-mod=readonly -buildvcs=false' \
         go build -trimpath "${flags[@]}" -o "$store/.$name.$$" "$package") &
       pid=$!
@@ -94,6 +101,8 @@ build_group() {
       mv "$store/.$name.$$" "$store/$name"
       echo "built $name in $((SECONDS - begin)) s"
     fi
+    # Not where the machine has its own.
+    [[ -x $store/$name ]] || continue
     cp -lf "$store/$name" "$bin/$name" 2>/dev/null || cp -f "$store/$name" "$bin/$name"
   done
 }
@@ -103,7 +112,15 @@ groups=("$@")
 if ((${#groups[@]} == 0)); then
   mapfile -t groups < <(cd "$here/tools" && printf '%s\n' */ | tr -d /)
 fi
+declare -A stores
+built=0 to_build=0
 for group in "${groups[@]}"; do
   [[ -f $here/tools/$group/go.mod ]] || { echo "no group '$group' in e2e/cluster/tools" >&2; exit 2; }
-  build_group "$group"
+  stores[$group]=$(store_of "$group")
+  for package in $(tools_of "$group"); do
+    ! missing "$(name_of "$package")" "${stores[$group]}" || to_build=$((to_build + 1))
+  done
+done
+for group in "${groups[@]}"; do
+  build_group "$group" "${stores[$group]}"
 done

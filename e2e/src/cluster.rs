@@ -59,7 +59,12 @@ pub fn cluster_program(name: &str) -> Command {
 
 /// Starts programs beside the node's own, such as `flux`; see `e2e/cluster/addon.sh`.
 pub fn addon(name: &str) -> Result<(), Failure> {
-    run(Command::new(repository().join("e2e/cluster/addon.sh")).arg(name)).map(drop)
+    script("e2e/cluster/addon.sh", &[name]).map(drop)
+}
+
+/// Runs a script of this repository, and returns what it prints, or both streams when it fails.
+pub fn script(path: &str, arguments: &[&str]) -> Result<String, Failure> {
+    run(Command::new(repository().join(path)).args(arguments))
 }
 
 /// Runs a command in the network of the node, from where pods and Services are reached.

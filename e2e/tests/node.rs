@@ -19,6 +19,7 @@ mod node {
     pub mod running;
     pub mod serving;
     pub mod sourcing;
+    pub mod upgrading;
 }
 
 use std::{process::ExitCode, sync::Arc};
@@ -27,7 +28,7 @@ use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
 use node::{
     autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, releasing,
-    rolling, running, serving, sourcing,
+    rolling, running, serving, sourcing, upgrading,
 };
 use tokio::runtime::Runtime;
 
@@ -93,6 +94,8 @@ fn main() -> ExitCode {
         case("flux_tells_a_failure_at_once", flux::failure_is_told),
         case("an_operator_for_listed_namespaces_needs_roles_only", namespaced::roles_only),
         case("a_release_of_another_name_takes_the_definition_over", releasing::under_another_name),
+        case("an_upgrade_by_chart_disturbs_no_service", upgrading::by_chart),
+        case("an_upgrade_by_kustomize_disturbs_no_service", upgrading::by_kustomize),
         case("the_operator_stops_in_order_and_disturbs_nothing", operating::restart),
         case("a_hanging_leader_is_replaced", operating::hanging_leader),
         case("the_operators_endpoints_answer", operating::endpoints),

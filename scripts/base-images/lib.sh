@@ -13,6 +13,9 @@ STAND_IN_LABEL=io.kubesentiment.stand-in
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$0: $*"; exit 1; }
 
+# The end of a log, or of what its last line has been overwritten with.
+last_line() { tail -c 4096 "$1" | tr '\r' '\n' | sed 's/\x1b\[[0-9;]*[A-Za-z]//g' | grep '[^[:space:]]' | tail -n 1 | cut -c1-100; }
+
 # step TITLE COMMAND...: one line when it ends, one every 30 s while it runs, and its output only if it fails.
 step() {
   local title=$1 begin=$SECONDS log pid status=0 waited=0
@@ -28,7 +31,7 @@ step() {
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
     waited=$((waited + 1))
-    ((waited % 150)) || say "  ... $title: $((SECONDS - begin)) s, $(tail -n 1 "$log" | tr -d '\r' | cut -c1-100)"
+    ((waited % 150)) || say "  ... $title: $((SECONDS - begin)) s, $(last_line "$log")"
   done
   wait "$pid" || status=$?
   trap - INT TERM HUP
@@ -92,6 +95,9 @@ host_volumes() {
   } >"$settings/pip.conf"
   printf '%s\n' --volume "$settings/pip.conf:/root/.pip/pip.conf:ro"
 
+  # Cargo says how far it is, for step to show.
+  printf '[term]\nprogress = {when = "always", width = 80}\n' >"$settings/cargo.toml"
+  printf '%s\n' --volume "$settings/cargo.toml:/.cargo/config.toml:ro"
   file=${CARGO_HOME:-$HOME/.cargo}/config.toml
   [[ ! -f $file ]] || printf '%s\n' --volume "$file:/usr/local/cargo/config.toml:ro"
 
@@ -104,6 +110,12 @@ host_volumes() {
 # The stand-in's value of STAND_IN_LABEL; empty when the image is absent or a real one.
 stand_in_key() {
   "${BUILDAH[@]}" inspect --type image --format "{{index .OCIv1.Config.Labels \"$STAND_IN_LABEL\"}}" "$1" 2>/dev/null || true
+}
+
+# Base images that the Dockerfile's FROM lines name, without the stages and the one chosen by a build argument.
+bases_of() {
+  # shellcheck disable=SC2016  # a literal dollar sign
+  sed -n 's/^FROM \([^ $]*\/[^ $]*\).*/\1/p' "$1" | sort -u
 }
 
 present() { "${BUILDAH[@]}" inspect --type image "$1" >/dev/null 2>&1; }

@@ -31,13 +31,13 @@ const MORE_THAN_A_VOLUME_MAY_HOLD: usize = 80 << 20;
 const REQUESTS: u64 = 20_000;
 
 /// The program that calls the service, in the node's network.
-struct Load {
+pub struct Load {
     program: Child,
     begun: Instant,
 }
 
 impl Load {
-    fn start(address: &str) -> Result<Self, Failure> {
+    pub fn start(address: &str) -> Result<Self, Failure> {
         let program = node_command(&[env!("CARGO_BIN_EXE_load"), address, &RATE.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -47,7 +47,7 @@ impl Load {
     }
 
     /// Goes on until there were enough requests, and then checks that each was answered in time.
-    async fn finish(self) -> Outcome {
+    pub async fn finish(self) -> Outcome {
         let least = Duration::from_secs(REQUESTS / RATE + 2);
         tokio::time::sleep(least.saturating_sub(self.begun.elapsed())).await;
         let report = tokio::task::spawn_blocking(move || {
@@ -66,7 +66,7 @@ impl Load {
     }
 }
 
-fn two_pods(more: Value) -> Value {
+pub fn two_pods(more: Value) -> Value {
     let mut spec = json!({"replicas": 2});
     if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
         spec.extend(more);
@@ -80,14 +80,14 @@ fn stays(pod: &Pod) -> bool {
 }
 
 /// The pods that neither end nor have failed.
-async fn pod_names(client: &Client, namespace: &str) -> Result<Vec<String>, Failure> {
+pub async fn pod_names(client: &Client, namespace: &str) -> Result<Vec<String>, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pods = pods.list(&ListParams::default()).await.map_err(failure)?;
     Ok(pods.items.iter().filter(|pod| stays(pod)).map(ResourceExt::name_any).collect())
 }
 
 /// Waits until two other pods than these serve.
-async fn replaced(client: &Client, namespace: &str, old: &[String]) -> Outcome {
+pub async fn replaced(client: &Client, namespace: &str, old: &[String]) -> Outcome {
     eventually("other pods", || async {
         let message = ready(client, namespace, "reviews", "True", "Serving").await?;
         let now = pod_names(client, namespace).await?;

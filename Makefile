@@ -126,10 +126,12 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
-contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe and the Hub, Python's ONNX Runtime, and prepare-model
+contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe, the Hub and docs/clients.md, Python's ONNX Runtime, and prepare-model
+	@for program in curl jq node; do command -v $$program >/dev/null || e2e/cluster/deps.sh $${program/node/nodejs}; done
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
-	@cargo test --locked -p kubesentiment-inference-server --test contract
+	@cargo build --locked -p kubesentiment-inference-server --example client
+	@cargo test --locked -p kubesentiment-inference-server --test contract --test clients --test documented -- --skip go_over_grpc
 	@models/test.sh
 
 .PHONY: api-server
@@ -148,11 +150,13 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 OTHERS := flux_ a_network_policy_ a_bucket_
 
 .PHONY: test-all
-test-all: test ## All of `make test`, and the node with Flux, with kube-router, and with object stores
+test-all: test ## All of `make test`, the client in Go over gRPC, and the node with Flux, with kube-router, and with object stores
+	@scripts/timed.sh "client in Go over gRPC" cargo test --locked -p kubesentiment-inference-server --test clients -- go_over_grpc
 	@e2e/cluster/build-tools.sh kube-router stores flux
 	@for case in $(OTHERS); do \
 	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \
 	done
+	@scripts/timed.sh "demo" $(MAKE) demo
 
 .PHONY: bench
 bench: onnxruntime deploy ## Sizes, start times, throughput, memory, and the operator at scale
@@ -169,4 +173,4 @@ bench-operator: ## The operator at SERVICES (default 200 and 2000) on fake nodes
 .PHONY: tools
 tools:
 	@e2e/cluster/deps.sh
-	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security actionlint
+	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security actionlint grafana

@@ -129,10 +129,12 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-20}
 
 .PHONY: contract
-contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe and the Hub, Python's ONNX Runtime, and prepare-model
+contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe, the Hub and docs/clients.md, Python's ONNX Runtime, and prepare-model
+	@for program in curl jq node; do command -v $$program >/dev/null || e2e/cluster/deps.sh $${program/node/nodejs}; done
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
-	@cargo test --locked -p kubesentiment-inference-server --test contract
+	@cargo build --locked -p kubesentiment-inference-server --example client
+	@cargo test --locked -p kubesentiment-inference-server --test contract --test clients --test documented -- --skip go_over_grpc
 	@models/test.sh
 
 .PHONY: browser
@@ -160,12 +162,14 @@ OTHERS := flux_ a_network_policy_ a_bucket_ an_upgrade_
 test-all: test ## All of `make test`, fuzzing, the playground in a browser, the node with programs of others and with the last release; then a release
 	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "playground in a browser" $(MAKE) browser
+	@scripts/timed.sh "client in Go over gRPC" cargo test --locked -p kubesentiment-inference-server --test clients -- go_over_grpc
 	@e2e/cluster/build-tools.sh kube-router stores flux
 	@scripts/timed.sh "the last release" scripts/last-release.sh
 	@for case in $(OTHERS); do \
 	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \
 	done
 	@scripts/timed.sh "a release, made twice and installed" scripts/test-release.sh
+	@scripts/timed.sh "demo" $(MAKE) demo
 
 .PHONY: bench
 bench: onnxruntime deploy ## Sizes, start times, throughput, memory, and the operator at scale
@@ -182,4 +186,4 @@ bench-operator: ## The operator at SERVICES (default 200 and 2000) on fake nodes
 .PHONY: tools
 tools:
 	@e2e/cluster/deps.sh
-	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security actionlint
+	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security actionlint grafana

@@ -24,6 +24,15 @@ scripts/requirements-check.py "${requirements[@]}"
 scripts/links-check.py
 scripts/book-links.py selftest
 scripts/test-demo.sh
+cargo test --quiet --locked -p kubesentiment-e2e --lib --test commands
+
+boards=(charts/kubesentiment-operator/files/dashboards/*.json)
+dashboards "${boards[@]}"
+# The check itself can fail.
+if dashboards <(sed 's/"legendFormat"/"legend"/' "${boards[0]}") 2>/dev/null; then
+  echo "a field that Grafana doesn't know was not noticed" >&2
+  exit 1
+fi
 
 charts/tests/equality.sh
 charts/tests/render.sh

@@ -4,6 +4,7 @@ pub mod api_server;
 pub mod argocd;
 pub mod cluster;
 pub mod control_plane;
+pub mod documentation;
 mod harness;
 mod load;
 mod objects;

@@ -7,6 +7,7 @@ mod node {
     pub mod autoscaling;
     pub mod depending;
     pub mod disrupting;
+    pub mod documented;
     pub mod failing;
     pub mod flux;
     pub mod following;
@@ -27,8 +28,8 @@ use std::{process::ExitCode, sync::Arc};
 use kube::Client;
 use kubesentiment_e2e::{Case, Outcome, cluster, run_cases, sweep};
 use node::{
-    autoscaling, depending, disrupting, failing, flux, following, healing, namespaced, operating, refused, releasing,
-    rolling, running, serving, sourcing, upgrading,
+    autoscaling, depending, disrupting, documented, failing, flux, following, healing, namespaced, operating, refused,
+    releasing, rolling, running, serving, sourcing, upgrading,
 };
 use tokio::runtime::Runtime;
 
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         case("a_network_policy_blocks_who_isnt_listed", disrupting::network_policy),
         case("flux_deploys_a_folder_and_prunes", flux::folder),
         case("flux_tells_a_failure_at_once", flux::failure_is_told),
+        case("the_documented_commands_work", documented::commands),
         case("an_operator_for_listed_namespaces_needs_roles_only", namespaced::roles_only),
         case("a_release_of_another_name_takes_the_definition_over", releasing::under_another_name),
         case("an_upgrade_by_chart_disturbs_no_service", upgrading::by_chart),

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use crate::{
     ask::{self, Bench, Explain, Predict, Trial},
     cluster::{Cluster, Flags},
+    convert::{self, Convert},
     diff::{self, Diff},
     error::Error,
     lint::{self, Lint},
@@ -39,6 +40,7 @@ enum Command {
     Status(Status),
     Render(Render),
     Lint(Lint),
+    Convert(Convert),
     Diff(Diff),
     Predict(Predict),
     Explain(Explain),
@@ -85,6 +87,7 @@ async fn command(Cli { command, cluster }: Cli) -> Result<Outcome, Error> {
         Command::Status(command) => status::run(command, &connect().await?).await?,
         Command::Render(command) => render::run(command, cluster.namespace.as_deref())?,
         Command::Lint(command) => return lint::run(command),
+        Command::Convert(command) => return convert::run(command),
         Command::Diff(command) => return Box::pin(diff::run(command, &connect().await?)).await,
         Command::Predict(command) => ask::predict(command, &connect().await?).await?,
         Command::Explain(command) => ask::explain(command, &connect().await?).await?,

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod cli;
 pub mod cluster;
+pub mod convert;
 pub mod diff;
 pub mod error;
 pub mod input;

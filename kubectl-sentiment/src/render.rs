@@ -96,7 +96,7 @@ pub fn objects(children: &Children) -> Vec<Value> {
 }
 
 /// Objects as `kubectl get -o` prints several, and as `kubectl apply -f` takes them.
-fn text(format: Format, objects: &[Value]) -> Result<String, Error> {
+pub fn text(format: Format, objects: &[Value]) -> Result<String, Error> {
     match format {
         Format::Json => output::serialized(format, &json!({"apiVersion": "v1", "kind": "List", "items": objects})),
         Format::Yaml => {

@@ -117,6 +117,31 @@ fn render_takes_the_standard_input_and_a_namespace() {
 }
 
 #[test]
+fn convert_tells_what_is_left_and_its_result_passes_lint() {
+    let kept = "apiVersion: mlops.seldon.io/v1alpha1\nkind: Model\nmetadata: {name: reviews}\nspec: {storageUri: 'gs://models/b'}\n";
+    let done = run_with(&["convert", "-f", "-"], kept);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.err.starts_with("-:1: by hand: the model has to be an ONNX file"), "{}", done.err);
+    assert_eq!(run_with(&["lint", "-"], &done.out).code, 0, "{}", done.out);
+    let more = format!("kind: ConfigMap\n---\n{}", kept.replace("'}", "', llm: {}}"));
+    let lossy = run_with(&["convert", "-f", "-", "-o", "json"], &more);
+    assert_eq!(lossy.code, 1, "{}", lossy.err);
+    assert!(
+        lossy.err.contains("-:1: passed over: ConfigMap") && lossy.err.contains("-:2: left out: spec.llm: "),
+        "{}",
+        lossy.err
+    );
+    let list: Value = serde_json::from_str(&lossy.out).unwrap();
+    assert_eq!(list["items"][0]["kind"], "SentimentService");
+    let none = run_with(&["convert", "-f", "-"], GOOD);
+    assert!(
+        none.code == 2 && none.out.is_empty() && none.err.contains("error: - holds no InferenceService"),
+        "{}",
+        none.err
+    );
+}
+
+#[test]
 fn where_nobody_looks_there_are_no_colours() {
     for arguments in [&["status", "reviews"][..], &["lint", "nowhere"], &["--help"], &["nonsense"]] {
         let ran = run(arguments);

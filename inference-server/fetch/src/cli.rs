@@ -224,4 +224,18 @@ mod tests {
             assert!(bytes(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn the_documented_commands_are_understood() {
+        let page = include_str!("../../../docs/models.md").lines();
+        let commands = page.map(|line| line.trim_start_matches("$ ")).filter(|line| line.starts_with("model-fetch "));
+        let mut count = 0;
+        for command in commands {
+            count += 1;
+            if let Err(error) = Arguments::try_parse_from(command.split_whitespace()) {
+                assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{command}: {error}");
+            }
+        }
+        assert_eq!(count, 3);
+    }
 }

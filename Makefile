@@ -81,11 +81,11 @@ crds: ## Generate the CRD and docs/reference.md from operator/src/api
 
 .PHONY: proto
 proto: ## Generate the code of gRPC from its .proto
-	@UPDATE_PROTO=1 cargo test -q --locked -p kubesentiment-inference-server --test proto
+	@UPDATE_PROTO=1 cargo test -q --locked --workspace --test proto
 
 .PHONY: settings
 settings: ## Generate docs/settings.md from the server's settings
-	@UPDATE_SETTINGS=1 cargo test -q --locked -p kubesentiment-inference-server --lib the_documented_table
+	@UPDATE_SETTINGS=1 cargo test -q --locked --workspace --lib the_documented_table
 
 .PHONY: docs
 docs: ## API documentation of the crates in target/doc
@@ -96,6 +96,8 @@ site: ## The documentation as a site in target/site; REPOSITORY_URL gives it lin
 	@scripts/mdbook.sh build docs
 
 ##@ Check
+
+# Each test is of the whole workspace, by its name, so that cargo builds what they share once.
 
 .PHONY: test
 test: ## Lint, unit, contract, API server and real node: what CI runs
@@ -122,7 +124,7 @@ model: ## The default model out of DATA=folder, by RECIPE (three-labels), to OUT
 .PHONY: unit
 unit: onnxruntime ## Pure functions, snapshots, and the server with its real model
 	@command -v openssl >/dev/null && command -v redis-server >/dev/null || e2e/cluster/deps.sh openssl redis-server
-	@cargo test --locked -p kubesentiment-operator -p kubectl-sentiment -p kubesentiment-inference-server -p kubesentiment-engine -p kubesentiment-kernels -p kubesentiment-model -p kubesentiment-model-fetch
+	@cargo test --locked --workspace
 
 .PHONY: fuzz
 fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (default 20)
@@ -133,25 +135,25 @@ contract: onnxruntime ## The server against schemathesis, clients of version 1, 
 	@for program in curl jq node; do command -v $$program >/dev/null || e2e/cluster/deps.sh $${program/node/nodejs}; done
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
 	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
-	@cargo build --locked -p kubesentiment-inference-server --example client
-	@cargo test --locked -p kubesentiment-inference-server --test contract --test clients --test documented -- --skip go_over_grpc
+	@cargo build --locked --workspace --example client
+	@cargo test --locked --workspace --test contract --test clients --test documented -- --skip go_over_grpc
 	@models/test.sh
 
 .PHONY: browser
 browser: onnxruntime ## The playground in Chromium; SCREENSHOTS=docs/images takes its pictures anew
 	@e2e/cluster/deps.sh chromium chromium-driver fonts-liberation
 	@scripts/python-packages.sh scripts/browser-requirements.txt .cache/browser
-	@cargo test --locked -p kubesentiment-inference-server --test browser
+	@cargo test --locked --workspace --test browser
 
 .PHONY: api-server
 api-server: tools ## The operator against a real kube-apiserver
-	@cargo test --locked -p kubesentiment-e2e --test api_server --test argocd
+	@cargo test --locked --workspace --test api_server --test argocd --test commands
 
 .PHONY: e2e
 e2e: deploy ## The real node: images, operator, pods, failures, and the node itself
 	@e2e/cluster/build-tools.sh helm lua metrics-server
 	@scripts/test-images.sh
-	@cargo test --locked -p kubesentiment-e2e --test node -- $(foreach case,$(OTHERS),--skip $(case))
+	@cargo test --locked --workspace --test node -- $(foreach case,$(OTHERS),--skip $(case))
 	@scripts/test-monitoring.sh
 	@e2e/cluster/selftest.sh
 
@@ -162,11 +164,11 @@ OTHERS := flux_ a_network_policy_ a_bucket_ an_upgrade_
 test-all: test ## All of `make test`, fuzzing, the playground in a browser, the node with programs of others and with the last release; then a release
 	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "playground in a browser" $(MAKE) browser
-	@scripts/timed.sh "client in Go over gRPC" cargo test --locked -p kubesentiment-inference-server --test clients -- go_over_grpc
+	@scripts/timed.sh "client in Go over gRPC" cargo test --locked --workspace --test clients -- go_over_grpc
 	@e2e/cluster/build-tools.sh kube-router stores flux
 	@scripts/timed.sh "the last release" scripts/last-release.sh
 	@for case in $(OTHERS); do \
-	  scripts/timed.sh "node, $$case" cargo test --locked -p kubesentiment-e2e --test node -- $$case || exit; \
+	  scripts/timed.sh "node, $$case" cargo test --locked --workspace --test node -- $$case || exit; \
 	done
 	@scripts/timed.sh "a release, made twice and installed" scripts/test-release.sh
 	@scripts/timed.sh "demo" $(MAKE) demo

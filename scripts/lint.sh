@@ -24,7 +24,6 @@ scripts/requirements-check.py "${requirements[@]}"
 scripts/links-check.py
 scripts/book-links.py selftest
 scripts/test-demo.sh
-cargo test --quiet --locked -p kubesentiment-e2e --lib --test commands
 
 boards=(charts/kubesentiment-operator/files/dashboards/*.json)
 dashboards "${boards[@]}"

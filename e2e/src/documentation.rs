@@ -158,8 +158,9 @@ pub fn row(block: &Block) -> Option<&'static Row> {
 pub fn blocks() -> Result<Vec<Block>, Failure> {
     let mut pages = vec!["README.md".to_owned()];
     for entry in fs::read_dir(repository().join("docs")).map_err(failure)? {
-        let name = entry.map_err(failure)?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".md") {
+        let path = entry.map_err(failure)?.path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             pages.push(format!("docs/{name}"));
         }
     }

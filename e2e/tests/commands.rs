@@ -2,7 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use clap::{Parser, error::ErrorKind};
 use kubectl_sentiment::cli::Cli;
@@ -118,7 +118,7 @@ fn missing_files(block: &Block) -> Vec<String> {
 /// Each page below docs/, and README.md, with its text.
 fn pages() -> Vec<(String, String)> {
     let names = tracked();
-    let names = names.iter().filter(|name| name.ends_with(".md") && (name.starts_with("docs/") || !name.contains('/')));
+    let names = names.iter().filter(|name| is_a(name, "md") && (name.starts_with("docs/") || !name.contains('/')));
     names.map(|name| (name.clone(), fs::read_to_string(repository().join(name)).unwrap())).collect()
 }
 
@@ -127,6 +127,10 @@ fn tracked() -> Vec<String> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(repository()).output().unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     String::from_utf8(listed.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+fn is_a(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|is| is == extension)
 }
 
 /// The words of a text, as programs have them.
@@ -153,7 +157,7 @@ fn the_settings_that_pages_name_are_there() {
 #[test]
 fn the_tests_that_pages_name_are_there() {
     let files = tracked();
-    let code: Vec<&String> = files.iter().filter(|name| name.ends_with(".rs")).collect();
+    let code: Vec<&String> = files.iter().filter(|name| is_a(name, "rs")).collect();
     let texts: Vec<String> = code.iter().map(|name| fs::read_to_string(repository().join(name)).unwrap()).collect();
     let known: BTreeSet<&str> = texts.iter().flat_map(|text| identifiers(text)).collect();
     let (mut wrong, mut count) = (Vec::new(), 0);

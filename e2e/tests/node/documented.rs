@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use kube::Client;
 use kubesentiment_e2e::{
-    Failure, Outcome,
+    Outcome,
     cluster::{cluster_program, kubectl},
     documentation::{Block, Fate, ROWS, blocks, row},
     ensure, failure, repository,
@@ -66,7 +66,7 @@ fn run(folder: &Path, before: &str, block: &Block, after: &str) -> Outcome {
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     println!("{}, {:.1} s:\n{}\n{said}", block.page, began.elapsed().as_secs_f32(), block.text);
     ensure!(output.status.success(), "{}: {}\n{said}", block.page, block.text);
-    ensure!(began.elapsed() < Duration::from_secs(180), "{}: {} takes too long", block.page, block.text);
+    ensure!(began.elapsed() < Duration::from_mins(3), "{}: {} takes too long", block.page, block.text);
     Ok(())
 }
 

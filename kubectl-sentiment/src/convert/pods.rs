@@ -11,7 +11,7 @@ const SCHEDULING: [&str; 6] =
 const PROBES: [(&str, &str); 3] =
     [("startupProbe", "startup"), ("livenessProbe", "liveness"), ("readinessProbe", "readiness")];
 
-/// The fields of a PodSpec, but for its containers.
+/// The fields of a `PodSpec`, but for its containers.
 pub fn pod(draft: &mut Draft, pod: &mut Fields) {
     draft.put("serviceAccountName", pod.take("serviceAccountName"));
     draft.put("image.pullSecrets", pod.take("imagePullSecrets"));

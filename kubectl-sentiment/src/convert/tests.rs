@@ -83,7 +83,7 @@ fn held(page: &str, heading: &str, base: &Value, cases: Vec<Case>) {
                 Set(path, value) => assert_eq!(field(&service, path), &value, "{about}"),
                 LeftOut(path) => assert!(told(&format!("left out: {path}: ")), "{about}"),
                 ByHand(words) => {
-                    assert!(notes.iter().any(|note| note.starts_with("by hand: ") && note.contains(words)), "{about}")
+                    assert!(notes.iter().any(|note| note.starts_with("by hand: ") && note.contains(words)), "{about}");
                 }
                 Nothing => assert!(!told("left out"), "{about}"),
                 NoField => unreachable!("is alone"),
@@ -94,10 +94,12 @@ fn held(page: &str, heading: &str, base: &Value, cases: Vec<Case>) {
     assert!(missing.is_empty(), "the converter isn't held to these rows of {page}: {missing:#?}");
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is made for the call, by json!")]
 fn predictor(patch: Value) -> Value {
     json!({"spec": {"predictor": patch}})
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "as above")]
 fn model(patch: Value) -> Value {
     predictor(json!({"model": patch}))
 }
@@ -690,10 +692,11 @@ fn a_model_of_core_2_becomes_what_its_table_says() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn a_deployment_of_tei_becomes_what_its_table_says() {
     let with = |arguments: &[&str], env: Value| {
         let model = ["--model-id", "OWNER/NAME"];
-        let has_model = arguments.iter().any(|word| *word == "--model-id");
+        let has_model = arguments.contains(&"--model-id");
         let arguments: Vec<&str> =
             if has_model { arguments.to_vec() } else { model.iter().chain(arguments).copied().collect() };
         json!({

@@ -1,7 +1,8 @@
 //! `make bench`: how near the server comes to what ONNX Runtime can do on this machine.
 //!
 //! One run, some minutes. `BENCH_SECONDS` sets the length of each row (default 6), and
-//! `BENCH_SECTIONS` which of int8, larger, shapes, mixed, hits and protocols are run (default all).
+//! `BENCH_SECTIONS` which of int8, larger, shapes, mixed, hits, protocols and models are run (default all but
+//! the last, which needs another model's folder in `BENCH_REFERENCE`).
 
 #![allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 #![allow(clippy::unwrap_used, reason = "a failed measurement is a failed run")]
@@ -10,6 +11,8 @@
 mod cache_hits;
 mod limit;
 mod load;
+mod models;
+mod pair;
 mod protocols;
 mod report;
 mod server;
@@ -88,6 +91,9 @@ fn main() {
     }
     if asked("protocols") {
         protocols::measure(&model, row);
+    }
+    if asked("models") {
+        models::measure(&model, &env::var("BENCH_REFERENCE").unwrap_or_default(), row);
     }
 }
 

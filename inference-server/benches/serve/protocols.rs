@@ -22,7 +22,7 @@ use tonic::transport::Endpoint;
 
 use crate::{
     load::{self, Closed},
-    report::ratio,
+    pair::{ROUNDS, Reached, loaded, pair},
     server::Server,
     texts,
 };
@@ -30,17 +30,6 @@ use crate::{
 const CONNECTIONS: usize = 32;
 const BATCH: usize = 100;
 const BATCH_CONNECTIONS: usize = 2;
-
-/// How often the two of a pair are measured in turn.
-const ROUNDS: usize = 5;
-
-/// What a load has reached.
-#[derive(Clone, Copy)]
-struct Reached {
-    per_second: f64,
-    /// For each second of the server's CPU time.
-    by_cpu: f64,
-}
 
 /// Prints the rows.
 pub fn measure(model: &str, row: Duration) {
@@ -73,34 +62,10 @@ pub fn measure(model: &str, row: Duration) {
         asked += load.run(row).samples.len();
     }
     drop(load);
-    pair(["JSON", "binary tensors"], || batches(&server, &json, row), || batches(&server, &binary, row));
-}
-
-/// Measures two loads in turn and prints the second by the first.
-fn pair(names: [&str; 2], first: impl Fn() -> Reached, second: impl Fn() -> Reached) {
-    let (mut rates, mut cpu) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        // Neither is always the one behind the other.
-        let [first, second] = if round % 2 == 0 {
-            let first = first();
-            [first, second()]
-        } else {
-            let second = second();
-            [first(), second]
-        };
-        println!(
-            "    {}: {:.1}/s, {:.1} by CPU; {}: {:.1}/s, {:.1} by CPU",
-            names[0], first.per_second, first.by_cpu, names[1], second.per_second, second.by_cpu
-        );
-        rates.push(second.per_second / first.per_second);
-        cpu.push(second.by_cpu / first.by_cpu);
-    }
-    println!(
-        "{} by {}: {} of the rate, {} for each second of the server's CPU time",
-        names[1],
-        names[0],
-        ratio(&rates),
-        ratio(&cpu)
+    pair(
+        ["JSON", "binary tensors"],
+        || loaded(&server, &json, BATCH_CONNECTIONS, row),
+        || loaded(&server, &binary, BATCH_CONNECTIONS, row),
     );
 }
 
@@ -172,17 +137,6 @@ async fn grpc(server: &Server, sentences: &[String], row: Duration) -> Reached {
         answers
     });
     reached(server, loads).await
-}
-
-/// A load of requests whose bytes are made already.
-fn batches(server: &Server, requests: &[Vec<u8>], row: Duration) -> Reached {
-    let mut load = Closed::start(&server.address, requests, BATCH_CONNECTIONS);
-    let usage = || process::usage_of(&server.id()).unwrap().cpu_seconds;
-    let before = usage();
-    let run = load.run(row);
-    let cpu = usage() - before;
-    assert!(run.samples.iter().all(load::Sample::is_accepted));
-    Reached { per_second: run.accepted(), by_cpu: run.samples.len() as f64 / cpu }
 }
 
 const ROUTE: &str = "/v2/models/default/infer";

@@ -34,6 +34,7 @@ pub const ROWS: &[Row] = {
     const DOCKER: &str =
         "Docker: the node's images are built without it, and scripts/test-images.sh holds them to the same";
     const RELEASE: &str = "a release of Helm's own operator: e2e/tests/node/releasing.rs installs the chart";
+    const INSTALL: &str = "scripts/test-install.sh";
     const SERVER: &str = "inference-server/tests/documented.rs";
     &[
         ("docs/examples.md", "kubectl create namespace demo", Node("", "")),
@@ -132,6 +133,17 @@ pub const ROWS: &[Row] = {
         ("docs/start.md", "make", Not("make test-all ends with make demo; make down would end the node")),
         ("docs/plugin.md", "make plugin", Not("a release build; the other blocks of the page run the program")),
         ("docs/sizing.md", "make bench", Not("it takes the machine for itself")),
+        ("README.md", "helm install", Not("the chart of a release that isn't out; the blocks of docs/install.md are run with one")),
+        ("docs/install.md", "VERSION=", Test(INSTALL)),
+        ("docs/install.md", "cosign verify-blob", Test(INSTALL)),
+        ("docs/install.md", "jq -r .messageSignature", Test(INSTALL)),
+        ("docs/install.md", "for image in kubesentiment-operator", Test(INSTALL)),
+        ("docs/install.md", "helm install kubesentiment-operator \"kubesentiment", Test(INSTALL)),
+        ("docs/install.md", "tar -xzf", Test(INSTALL)),
+        ("docs/install.md", "helm upgrade", Test(INSTALL)),
+        ("docs/install.md", "helm uninstall", Test(INSTALL)),
+        ("docs/release.md", "sudo make release", Not("scripts/test-release.sh does the same in clones of its own")),
+        ("docs/release.md", "cosign verify --key", Not("the reader's registry; docs/install.md verifies the files")),
         ("docs/install.md", "make images", Not("pushes to the reader's registry")),
         ("docs/install.md", "helm install", Not(RELEASE)),
         ("docs/install.md", "kubectl apply -k overlays/team", Not("the reader's overlay, which charts/tests/equality.sh has no part of")),

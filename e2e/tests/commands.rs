@@ -13,8 +13,10 @@ use kubesentiment_e2e::{
 };
 
 /// Programs of others, whose command lines nothing here knows, and the tests of our own programs.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 26] = [
+    "base64",
     "cargo",
+    "cosign",
     "curl",
     "docker",
     "git",
@@ -22,10 +24,14 @@ const OTHERS: [&str; 20] = [
     "install",
     "jq",
     "ls",
+    "openssl",
     "optimum-cli",
     "pip",
     "python3",
+    "sha256sum",
+    "skopeo",
     "sleep",
+    "sudo",
     "tar",
     "wget",
     "date",

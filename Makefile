@@ -111,6 +111,7 @@ test: ## Lint, unit, contract, API server and real node: what CI runs
 lint: tools ## rustfmt, clippy, cargo deny, shellcheck, workflows, documentation, chart and manifests
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --workspace --test '*' --locked -- -D warnings # those that don't run by themselves, too
 	@scripts/lint.sh
 
 .PHONY: audit

@@ -28,7 +28,7 @@ pub enum Fate {
 pub type Row = (&'static str, &'static str, Fate);
 
 /// All blocks of the pages that [`blocks`] reads.
-pub const ROWS: &[Row] = {
+pub static ROWS: &[Row] = {
     use Fate::{Node, Not, Test};
     const READY: &str = "kubectl wait ssvc/reviews --for=condition=Ready --timeout=2m";
     const DOCKER: &str =
@@ -230,21 +230,27 @@ fn is_whole(command: &str) -> Result<bool, Failure> {
 
 /// What a block would run, word by word: bash reads it, finds none of the programs and says what it looked for.
 pub fn programs(block: &Block) -> Result<Vec<Vec<String>>, Failure> {
+    // Those of a pipeline write at once, each to a file of its own.
     const PRELUDE: &str = r#"
         PATH=/nonexistent
-        command_not_found_handle() { local words; printf -v words '%s\037' "$@"; printf '%s\036' "$words" >>"$ASKED"; }
+        command_not_found_handle() { printf '%s\037' "$@" >"$ASKED/$BASHPID"; }
     "#;
     let folder = std::env::temp_dir().join(format!("kubesentiment-commands-{}", std::process::id()));
-    fs::create_dir_all(&folder).map_err(failure)?;
-    let asked = folder.join("asked");
+    let [asked, place] = ["asked", "place"].map(|name| folder.join(name));
+    for made in [&asked, &place] {
+        fs::create_dir_all(made).map_err(failure)?;
+    }
     let script = format!("{PRELUDE}\n{}\nwait", block.text);
-    let ran = Command::new("bash").args(["-c", &script]).current_dir(&folder).env("ASKED", &asked).output();
-    let said = fs::read_to_string(&asked).unwrap_or_default();
+    let ran = Command::new("bash").args(["-c", &script]).current_dir(&place).env("ASKED", &asked).output();
+    let said: Result<Vec<String>, Failure> = fs::read_dir(&asked)
+        .map_err(failure)?
+        .map(|file| fs::read_to_string(file.map_err(failure)?.path()).map_err(failure))
+        .collect();
     fs::remove_dir_all(&folder).map_err(failure)?;
     let errors = String::from_utf8_lossy(&ran.map_err(failure)?.stderr).into_owned();
     ensure!(!errors.contains("syntax error"), "{errors}");
-    let words = |command: &str| command.split_terminator('\u{1f}').map(ToOwned::to_owned).collect();
-    Ok(said.split_terminator('\u{1e}').map(words).collect())
+    let words = |command: &String| command.split_terminator('\u{1f}').map(ToOwned::to_owned).collect();
+    Ok(said?.iter().map(words).collect())
 }
 
 #[cfg(test)]

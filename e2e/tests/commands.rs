@@ -13,7 +13,7 @@ use kubesentiment_e2e::{
 };
 
 /// Programs of others, whose command lines nothing here knows, and the tests of our own programs.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 27] = [
     "base64",
     "cargo",
     "cosign",
@@ -21,6 +21,7 @@ const OTHERS: [&str; 26] = [
     "docker",
     "git",
     "grpcurl",
+    "head",
     "install",
     "jq",
     "ls",

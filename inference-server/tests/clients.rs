@@ -1,6 +1,8 @@
 //! The programs of docs/clients.md as they stand there, against the real server. They need curl, jq, Node.js, Go and
 //! Python's packages, so they run by `make contract`, and the one that takes Go's modules by `make test-all`.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
 mod common;
 
 use std::{
@@ -23,7 +25,8 @@ fn root() -> PathBuf {
 fn block(heading: &str, language: &str) -> String {
     let section = PAGE.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no {heading}")).1;
     let section = section.split("\n#").next().unwrap_or_default();
-    let mut blocks = section.split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let mut blocks = section.split(&fence).skip(1);
     let block = blocks.next().unwrap_or_else(|| panic!("{heading} has no {language}"));
     assert_eq!(blocks.next(), None, "{heading} has several blocks of {language}");
     block.split_once("```").unwrap().0.to_owned()

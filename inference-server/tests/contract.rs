@@ -1,6 +1,8 @@
 //! The server against programs that others wrote: schemathesis, a client of version 1, those of Triton, `KServe` and
 //! the Hub, and Python's tokenizers and ONNX Runtime. They are fetched first, so these tests run by `make contract` and not with the others.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
 mod common;
 
 use std::{

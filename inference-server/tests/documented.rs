@@ -1,6 +1,8 @@
 //! What the pages show of a terminal, on the real server: each command is run, and what it prints has the form, the labels
 //! and nearly the scores that the page shows. It needs curl and Python's packages, so it runs by `make contract`.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helper may fail its test")]
+
 mod common;
 
 use std::{

@@ -24,7 +24,8 @@ fn root() -> PathBuf {
 /// The one block of this language below a heading of the page.
 fn block(heading: &str, language: &str) -> String {
     let section = PAGE.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no {heading}")).1;
-    let section = section.split("\n#").next().unwrap_or_default();
+    // One sign alone is a comment of Python.
+    let section = section.split("\n##").next().unwrap_or_default();
     let fence = format!("```{language}\n");
     let mut blocks = section.split(&fence).skip(1);
     let block = blocks.next().unwrap_or_else(|| panic!("{heading} has no {language}"));

@@ -19,7 +19,7 @@ const PAGES: [&str; 4] = ["README.md", "docs/start.md", "docs/server.md", "docs/
 /// What a server of the default model and a clone have, among the programs of the pages.
 const RUN: [&str; 3] = ["curl", "python3", "sentiment-server"];
 /// Fields that are different each time.
-const CHANGING: [&str; 6] = ["created", "created_at", "estimated_completion_seconds", "id", "job_id", "prediction_id"];
+const CHANGING: [&str; 7] = ["cached", "created", "created_at", "estimated_completion_seconds", "id", "job_id", "prediction_id"];
 /// How far a score may be from the page's: other CPUs round otherwise.
 const NEAR: f64 = 0.02;
 
@@ -112,6 +112,8 @@ fn terminals_look_as_the_pages_show_them() {
             let mut shell = Command::new("bash");
             shell.args(["-euo", "pipefail", "-c", &command.replace("localhost:8000", &server.address)]);
             shell.env("PATH", &path).env("ORT_DYLIB_PATH", common::library());
+            // As the image has it.
+            shell.env("MLOPS_ONNX_MODEL_PATH", common::default_model());
             shell.env("PYTHONPATH", root().join(".cache/contract")).current_dir(&folder.0);
             let output = shell.output().unwrap();
             let [said, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());

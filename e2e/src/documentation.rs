@@ -40,7 +40,15 @@ pub static ROWS: &[Row] = {
         ("docs/examples.md", "kubectl create namespace demo", Node("", "")),
         ("docs/status.md", "kubectl get ssvc  ", Node("", "")),
         ("docs/status.md", "kubectl get ssvc -o wide", Node("", "")),
-        ("docs/plugin.md", "kubectl sentiment status", Node("cp config/samples/reviews.yaml reviews.yaml", "")),
+        (
+            "docs/plugin.md",
+            "kubectl sentiment status",
+            Node(
+                r#"cp config/samples/reviews.yaml reviews.yaml
+                 kubectl get ssvc reviews -o json | jq '{apiVersion, kind, metadata: {name: "tickets"}, spec}' | kubectl apply -f -"#,
+                "kubectl delete ssvc tickets",
+            ),
+        ),
         ("docs/plugin.md", "kubectl sentiment render", Node("", "")),
         ("docs/plugin.md", "kubectl sentiment diff", Node("", "")),
         (

@@ -19,7 +19,8 @@ const PAGES: [&str; 4] = ["README.md", "docs/start.md", "docs/server.md", "docs/
 /// What a server of the default model and a clone have, among the programs of the pages.
 const RUN: [&str; 3] = ["curl", "python3", "sentiment-server"];
 /// Fields that are different each time.
-const CHANGING: [&str; 7] = ["cached", "created", "created_at", "estimated_completion_seconds", "id", "job_id", "prediction_id"];
+const CHANGING: [&str; 7] =
+    ["cached", "created", "created_at", "estimated_completion_seconds", "id", "job_id", "prediction_id"];
 /// How far a score may be from the page's: other CPUs round otherwise.
 const NEAR: f64 = 0.02;
 

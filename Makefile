@@ -108,11 +108,17 @@ test: ## Lint, unit, contract, API server and real node: what CI runs
 	@scripts/timed.sh "real node" $(MAKE) e2e
 
 .PHONY: lint
-lint: tools ## rustfmt, clippy, cargo deny, shellcheck, workflows, documentation, chart and manifests
+lint: tools ## rustfmt, clippy, shellcheck, workflows, documentation, chart and manifests
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 	@cargo clippy --workspace --test '*' --locked -- -D warnings # those that don't run by themselves, too
 	@scripts/lint.sh
+
+.PHONY: policy
+policy: ## cargo deny on what is linked; checkov, kube-score and the restricted Pod Security Standard on what is installed
+	@scripts/cargo-deny.sh --log-level warn check bans licenses sources
+	@e2e/cluster/build-tools.sh kubernetes helm kube-score pod-security
+	@scripts/policy/check.sh
 
 .PHONY: audit
 audit: ## Published faults in crates and Python packages, of databases on the network; AUDIT_MUST_REACH=1 fails without them
@@ -162,7 +168,8 @@ e2e: deploy ## The real node: images, operator, pods, failures, and the node its
 OTHERS := flux_ a_network_policy_ a_bucket_ an_upgrade_
 
 .PHONY: test-all
-test-all: test ## All of `make test`, fuzzing, the playground in a browser, the node with programs of others and with the last release; then a release
+test-all: test ## All of `make test`, policies, fuzzing, the playground in a browser, the node with programs of others and with the last release; then a release
+	@scripts/timed.sh "policies" $(MAKE) policy
 	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "playground in a browser" $(MAKE) browser
 	@scripts/timed.sh "client in Go over gRPC" cargo test --locked --workspace --test clients -- go_over_grpc
@@ -189,4 +196,4 @@ bench-operator: ## The operator at SERVICES (default 200 and 2000) on fake nodes
 .PHONY: tools
 tools:
 	@e2e/cluster/deps.sh
-	@e2e/cluster/build-tools.sh etcd kubernetes helm lua kube-score pod-security actionlint grafana
+	@e2e/cluster/build-tools.sh etcd kubernetes helm lua actionlint grafana

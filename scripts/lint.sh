@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
-# Everything but rustfmt and clippy: dependencies, shell scripts, workflows, documentation, chart, manifests.
+# Everything but rustfmt and clippy: shell scripts, workflows, documentation, chart, manifests.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 export PATH=$root/.cluster/bin:$PATH
-
-# The advisories' database is fetched from the network: `make audit`.
-scripts/cargo-deny.sh --log-level warn check bans licenses sources
 
 # A workspace of its own, so the other checks don't see it.
 cargo fmt --check --manifest-path inference-server/fuzz/Cargo.toml
@@ -37,4 +34,3 @@ charts/tests/equality.sh
 charts/tests/render.sh
 charts/tests/values.sh
 charts/tests/package.sh
-scripts/policy/check.sh

@@ -20,7 +20,7 @@ use similar::TextDiff;
 use crate::{
     cli::Outcome,
     cluster::Cluster,
-    error::{Error, code},
+    error::{Error, code, is_missing_api},
     input,
     output::{self, BAD, CHANGING, Format, GOOD, TITLE, styled},
     render,
@@ -152,10 +152,23 @@ fn api(cluster: &Cluster, declaration: &Declaration, namespace: &str) -> Api<Dyn
     Api::namespaced_with(cluster.client.clone(), namespace, &(declaration.resource)())
 }
 
-/// The live object of a name. Of a kind that the cluster doesn't have there is none.
-async fn live(api: &Api<DynamicObject>, kind: &str, name: &str) -> Result<Option<Value>, Error> {
-    let found = api.get_opt(name).await.map_err(Error::cluster(format!("can't read {kind} {name}")))?;
-    found.map(|object| serde_json::to_value(object).map_err(|error| Error::Answer(error.to_string()))).transpose()
+/// What a cluster has of a name.
+enum Live {
+    Object(Value),
+    Nothing,
+    /// Not even the kind.
+    NoKind,
+}
+
+async fn live(api: &Api<DynamicObject>, kind: &str, name: &str) -> Result<Live, Error> {
+    match api.get_opt(name).await {
+        Ok(None) => Ok(Live::Nothing),
+        Ok(Some(object)) => {
+            serde_json::to_value(object).map(Live::Object).map_err(|error| Error::Answer(error.to_string()))
+        }
+        Err(error) if is_missing_api(&error) => Ok(Live::NoKind),
+        Err(error) => Err(Error::cluster(format!("can't read {kind} {name}"))(error)),
+    }
 }
 
 /// What is no longer asked for goes, if it is the service's.
@@ -167,9 +180,9 @@ async fn removal(
     uid: Option<&str>,
 ) -> Result<Option<Change>, Error> {
     let kind = (declaration.resource)().kind;
-    let found = live(&api(cluster, declaration, namespace), &kind, name).await?;
-    let ours = found.filter(|object| uid.is_some_and(|uid| is_owned(object, uid)));
-    Ok(ours.map(|object| Change { title: format!("{kind} {name}"), before: Some(normal(object)), after: None }))
+    let Live::Object(object) = live(&api(cluster, declaration, namespace), &kind, name).await? else { return Ok(None) };
+    let is_ours = uid.is_some_and(|uid| is_owned(&object, uid));
+    Ok(is_ours.then(|| Change { title: format!("{kind} {name}"), before: Some(normal(object)), after: None }))
 }
 
 async fn change(
@@ -183,13 +196,20 @@ async fn change(
     let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let title = format!("{kind} {name}");
     let api = api(cluster, declaration, namespace);
-    let Some(before) = live(&api, &kind, &name).await? else {
-        if uid.is_none()
-            && let Some(metadata) = wanted["metadata"].as_object_mut()
-        {
-            metadata.remove("ownerReferences");
+    let before = match live(&api, &kind, &name).await? {
+        Live::Object(before) => before,
+        Live::Nothing => {
+            if uid.is_none()
+                && let Some(metadata) = wanted["metadata"].as_object_mut()
+            {
+                metadata.remove("ownerReferences");
+            }
+            return Ok(Some(Change { title, before: None, after: Some(normal(wanted)) }));
         }
-        return Ok(Some(Change { title, before: None, after: Some(normal(wanted)) }));
+        Live::NoKind => {
+            note(&format!("the cluster has no {kind}, so the operator can't make {title}: install what defines it"));
+            return Ok(None);
+        }
     };
     if !uid.is_some_and(|uid| is_owned(&before, uid)) {
         note(&format!(

@@ -76,6 +76,16 @@ async fn what_is_new_and_what_goes_is_told() {
 }
 
 #[tokio::test]
+async fn a_kind_that_the_cluster_does_not_have_is_no_difference() {
+    let server = serving(&json!({})).await;
+    let nowhere = Fault::Refused(404, "the server could not find the requested resource");
+    server.faults().inject(requests("get", "podmonitors"), nowhere);
+    for spec in [json!({}), json!({"monitoring": {}})] {
+        assert_eq!(titles(&server, &spec).await, [""; 0], "{spec}");
+    }
+}
+
+#[tokio::test]
 async fn a_setting_of_a_newer_operator_is_a_difference() {
     let server = serving(&json!({})).await;
     let settings = Settings { default_image: Some("s:2".to_owned()), ..Settings::default() };

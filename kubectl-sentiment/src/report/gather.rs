@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::{Entry, redact};
 use crate::{
     cluster::{Cluster, of_services},
-    error::{Error, code},
+    error::{Error, code, is_missing_api},
     output::{self, Format},
     settings, status,
 };
@@ -116,7 +116,11 @@ impl Bundle<'_> {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(self.cluster.client.clone(), &self.cluster.namespace, &resource);
             let what = format!("children/{}-{child}.yaml", resource.kind.to_lowercase());
-            let found = api.get_opt(&child).await;
+            let found = match api.get_opt(&child).await {
+                // Of a kind that the cluster doesn't have there is none.
+                Err(error) if is_missing_api(&error) => continue,
+                found => found,
+            };
             if let Some(Some(object)) = self.had(&what, found) {
                 self.object(&what, &object);
             }

@@ -157,6 +157,8 @@ fn cluster() -> Cluster {
                 "/api/v1/namespaces/demo/pods/reviews-1:8081/proxy/metrics" => {
                     (200, b"sentiment_info{url=\"redis://:planted-in-metrics@redis\"} 1\n".to_vec())
                 }
+                // A kind that isn't installed.
+                path if path.ends_with("/podmonitors/reviews") => (404, b"404 page not found\n".to_vec()),
                 "/version" => (200, json!({"gitVersion": "v1.33.0", "major": "1", "minor": "33", "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}).to_string().into_bytes()),
                 _ => {
                     let answer = server.service().oneshot(request).await.unwrap();

@@ -3,13 +3,16 @@
 //
 //	dashboards FILE...
 //
-// It is strict: a field that the schema doesn't know is an error, since Grafana would pass it over.
+// It is strict: a field that the schema doesn't know is an error, since Grafana would pass it over. One that it requires may be
+// missing, since Grafana sets it to its default when it loads the dashboard.
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
@@ -39,14 +42,53 @@ func check(path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if content, err = withSources(content); err != nil {
+		return 0, err
+	}
 	var board dashboard.Dashboard
-	if err := board.UnmarshalJSONStrict(content); err != nil {
+	if err := faults(board.UnmarshalJSONStrict(content)); err != nil {
 		return 0, err
 	}
 	if err := board.Validate(); err != nil {
 		return 0, err
 	}
 	return len(board.Panels), laidOut(board.Panels)
+}
+
+// withSources gives each query its panel's data source where it has none, as Grafana does: by it the query's schema is found.
+func withSources(content []byte) ([]byte, error) {
+	var board map[string]any
+	if err := json.Unmarshal(content, &board); err != nil {
+		return nil, err
+	}
+	panels, _ := board["panels"].([]any)
+	for _, each := range panels {
+		panel, _ := each.(map[string]any)
+		targets, _ := panel["targets"].([]any)
+		for _, each := range targets {
+			if target, isObject := each.(map[string]any); isObject && target["datasource"] == nil {
+				target["datasource"] = panel["datasource"]
+			}
+		}
+	}
+	return json.Marshal(board)
+}
+
+// faults is an error without what is only missing.
+func faults(err error) error {
+	if err == nil {
+		return nil
+	}
+	var left cog.BuildErrors
+	for _, fault := range cog.MakeBuildErrors("dashboard", err) {
+		if fault.Message != "required field is missing from input" {
+			left = append(left, fault)
+		}
+	}
+	if left == nil {
+		return nil
+	}
+	return left
 }
 
 // laidOut tells of panels with one id or place, and of those beyond the edge.

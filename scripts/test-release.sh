@@ -92,7 +92,7 @@ compiled_from() {
 for bill in "$one"/*.cdx.json; do check "valid: ${bill##*/}" validate "$bill"; done
 bill=$one/sentiment-service-$version.cdx.json
 check "the server's bill has all kinds of parts" has "$bill" sentiment-server healthcheck model-fetch tokio ort onnxruntime libc6 \
-  ca-certificates debian default gcr.io/distroless/cc-debian12:nonroot
+  ca-certificates debian default gcr.io/distroless/cc-debian13:nonroot
 check "no path of the machine is in a bill" fails "" grep -l "$work" "$one"/*.cdx.json "$one/provenance.json"
 
 unpack() {

@@ -3,9 +3,9 @@
 # distroless-rootfs.sh DEST DEBUG
 set -eu
 dest=$1
-packages='base-files netbase tzdata media-types ca-certificates libc6 libssl3 libgcc-s1 libgomp1 libstdc++6'
+packages='base-files netbase tzdata media-types ca-certificates libc6 libssl3t64 libzstd1 zlib1g libgcc-s1 libgomp1 libstdc++6'
 # The licence texts of the compiler's libraries are links into this package.
-packages="$packages gcc-12-base"
+packages="$packages gcc-14-base"
 if [ "$2" = true ]; then
     packages="$packages busybox-static"
 fi

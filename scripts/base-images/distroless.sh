@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# distroless.sh NAME: a stand-in for gcr.io/distroless/cc-debian12. Those images are built from Debian packages and
+# distroless.sh NAME: a stand-in for gcr.io/distroless/cc-debian13. Those images are built from Debian packages and
 # nothing else; this takes the same packages, so that the programs on top find the same libraries.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# python.sh NAME: a stand-in for the official python:3.11-slim-bookworm image, with Debian's Python.
+# python.sh NAME: a stand-in for the official python:3.13-slim-trixie image, with Debian's Python.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/base-images/lib.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rust.sh NAME: a stand-in for the official rust:*-bookworm image, with the toolchain that is installed on this host.
+# rust.sh NAME: a stand-in for the official rust:*-trixie image, with the toolchain that is installed on this host.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/base-images/lib.sh

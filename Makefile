@@ -103,7 +103,7 @@ site: ## The documentation as a site in target/site; REPOSITORY_URL gives it lin
 test: ## Lint, unit, contract, API server and real node: what CI runs
 	@scripts/timed.sh "lint" $(MAKE) lint
 	@scripts/timed.sh "unit tests" $(MAKE) unit
-	@scripts/timed.sh "server against programs of others" $(MAKE) contract
+	@scripts/timed.sh "server against programs of others" $(MAKE) contract WITHOUT="$(SLOW)"
 	@scripts/timed.sh "operator against a real API server" $(MAKE) api-server
 	@scripts/timed.sh "real node" $(MAKE) e2e
 
@@ -141,9 +141,9 @@ fuzz: ## Bodies, texts and settings against a fuzzer, each for FUZZ_SECONDS (def
 contract: onnxruntime ## The server against schemathesis, clients of version 1, Triton, KServe, the Hub and docs/clients.md, Python's ONNX Runtime, and prepare-model
 	@for program in curl jq node; do command -v $$program >/dev/null || e2e/cluster/deps.sh $${program/node/nodejs}; done
 	@scripts/python-packages.sh scripts/contract-requirements.txt .cache/contract
-	@scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve
+	@$(if $(findstring kserves_,$(WITHOUT)),true,scripts/python-packages.sh scripts/kserve-requirements.txt .cache/kserve)
 	@cargo build --locked --workspace --example client
-	@cargo test --locked --workspace --test contract --test clients --test documented -- --skip go_over_grpc
+	@cargo test --locked --workspace --test contract --test clients --test documented -- $(foreach case,go_over_grpc $(WITHOUT),--skip $(case))
 	@models/test.sh
 
 .PHONY: browser
@@ -157,19 +157,26 @@ api-server: tools ## The operator against a real kube-apiserver
 	@cargo test --locked --workspace --test api_server --test argocd --test commands
 
 .PHONY: e2e
-e2e: deploy ## The real node: images, operator, pods, failures, and the node itself
+e2e: deploy ## The real node: images, operator, pods, failures
 	@e2e/cluster/build-tools.sh helm lua metrics-server
 	@scripts/test-images.sh
 	@cargo test --locked --workspace --test node -- $(foreach case,$(OTHERS),--skip $(case))
-	@scripts/test-monitoring.sh
-	@e2e/cluster/selftest.sh
 
-# What the node is asked to do by programs of others that are slow to build. By hand, before a release.
-OTHERS := flux_ a_network_policy_ a_bucket_ an_upgrade_
+.PHONY: monitoring
+monitoring: deploy ## Alert rules and dashboards, by promtool and against what the node's pods tell
+	@scripts/test-monitoring.sh
+
+# What takes minutes alone, or programs of others that take minutes to build, is `make test-all`'s: of the server against
+# programs of others, and of the node. By hand, before an issue is closed or a release is made.
+SLOW := schemathesis_ kserves_
+OTHERS := flux_ a_network_policy_ a_bucket_ an_upgrade_ by_the_kubelet_
 
 .PHONY: test-all
 test-all: test ## All of `make test`, policies, fuzzing, the playground in a browser, the node with programs of others and with the last release; then a release
 	@scripts/timed.sh "policies" $(MAKE) policy
+	@scripts/timed.sh "server against all programs of others" $(MAKE) contract
+	@scripts/timed.sh "monitoring" $(MAKE) monitoring
+	@scripts/timed.sh "the node's own self-test" e2e/cluster/selftest.sh
 	@scripts/timed.sh "fuzzing" $(MAKE) fuzz
 	@scripts/timed.sh "playground in a browser" $(MAKE) browser
 	@scripts/timed.sh "client in Go over gRPC" cargo test --locked --workspace --test clients -- go_over_grpc

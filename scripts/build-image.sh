@@ -6,7 +6,8 @@
 # VERSION, REVISION and BUILDTIME can be given in the environment; they come from the workspace and
 # from git otherwise. IMAGE_TAG takes the place of "distroless" in the images' names. IMAGE_BUILDER=docker or
 # buildah makes the choice; BASE_IMAGES=local uses stand-ins for the base images without trying to pull,
-# BASE_IMAGES=pull never makes any; LAYERS=new takes no layer of an earlier build.
+# BASE_IMAGES=pull never makes any; LAYERS=new takes no layer of an earlier build; AUDITABLE=true has the
+# programs carry the list of their crates.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -66,7 +67,8 @@ provide_bases() {
 
 build() {
   local kind=$1 file name
-  local -a args=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "BUILDTIME=$buildtime")
+  local -a args=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "BUILDTIME=$buildtime"
+    --build-arg "AUDITABLE=${AUDITABLE:-false}")
   case $kind in
     server) file=Dockerfile.distroless name=sentiment-service:$tag ;;
     server-debug) file=Dockerfile.distroless name=sentiment-service:$tag-debug args+=(--build-arg DEBUG_IMAGE=true) ;;

@@ -40,7 +40,7 @@ program() {
 }
 
 build_images() {
-  local -x IMAGE_BUILDER=buildah IMAGE_TAG=$version VERSION=$version REVISION=$commit
+  local -x IMAGE_BUILDER=buildah IMAGE_TAG=$version VERSION=$version REVISION=$commit AUDITABLE=true
   LAYERS=new scripts/build-image.sh server operator plugin
   # All but its base is what has just been built.
   scripts/build-image.sh server-debug

@@ -136,5 +136,5 @@ The demo is up after $((SECONDS - started)) s. What to try next:
   kubectl -n demo patch ssvc reviews --type=merge -p '{"spec":{"image":{"tag":"no-such-tag"}}}'
   kubectl -n demo get ssvc reviews -o wide                  the registry's words; the old pod goes on serving
   kubectl -n demo port-forward service/reviews 8000 &       then: curl localhost:8000/api/v1/health
-  $(printf '%-57s' "$stop")stop it all
+  $(printf '%-58s' "$stop")stop it all
 EOF

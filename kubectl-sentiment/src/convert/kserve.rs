@@ -199,12 +199,12 @@ fn annotations(draft: &mut Draft) {
     }
 }
 
-fn logger(draft: &mut Draft, mut logger: Fields) {
+/// What is logged of each request, which Seldon writes in the same way.
+pub fn logger(draft: &mut Draft, mut logger: Fields) {
     let mode = logger.text("mode");
     if let Some(url) = logger.take("url") {
         draft.set("inferenceLog.url", url);
         draft.set("inferenceLog.includeText", mode.as_deref() != Some("response"));
     }
-    draft.leave(&mut logger, "metadataHeaders", "has no counterpart");
     draft.rest(logger);
 }

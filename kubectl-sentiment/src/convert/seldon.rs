@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draft, Fields, pods, source};
+use super::{Draft, Fields, kserve, pods, source};
 
 /// Takes a SeldonDeployment apart.
 pub fn deployment(draft: &mut Draft, object: &mut Fields) -> Result<(), String> {
@@ -97,13 +97,7 @@ fn graph(draft: &mut Draft, mut graph: Fields) {
     }
     draft.put("serviceAccountName", graph.take("serviceAccountName"));
     draft.leave(&mut graph, "storageInitializerImage", "the fetcher is in the server's image");
-    let mut logger = graph.object("logger");
-    let mode = logger.text("mode");
-    if let Some(url) = logger.take("url") {
-        draft.set("inferenceLog.url", url);
-        draft.set("inferenceLog.includeText", mode.as_deref() != Some("response"));
-    }
-    draft.rest(logger);
+    kserve::logger(draft, graph.object("logger"));
     graph.take("type");
     graph.take("endpoint");
     for name in ["children", "methods"] {

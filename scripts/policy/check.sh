@@ -11,6 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../../charts/tests/lib.sh"
 # shellcheck source=scripts/base-images/lib.sh
 . "$here/../base-images/lib.sh"
+need jq
 exceptions=$here/exceptions.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -81,7 +81,7 @@ crds: ## Generate the CRD and docs/reference.md from operator/src/api
 
 .PHONY: proto
 proto: ## Generate the code of gRPC from its .proto
-	@UPDATE_PROTO=1 cargo test -q --locked --workspace --test proto
+	@UPDATE_PROTO=1 cargo test -q --locked --workspace --test server -- proto::
 
 .PHONY: settings
 settings: ## Generate docs/settings.md from the server's settings

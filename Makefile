@@ -115,9 +115,9 @@ lint: tools ## rustfmt, clippy, shellcheck, workflows, documentation, chart and 
 	@scripts/lint.sh
 
 .PHONY: policy
-policy: ## cargo deny on what is linked; checkov, kube-score and the restricted Pod Security Standard on what is installed
+policy: ## cargo deny on what is linked; checkov, kube-score, the restricted Pod Security Standard and OLM's validators on what is installed
 	@scripts/cargo-deny.sh --log-level warn check bans licenses sources
-	@e2e/cluster/build-tools.sh kubernetes helm kube-score pod-security
+	@e2e/cluster/build-tools.sh kubernetes helm kube-score olm pod-security
 	@scripts/policy/check.sh
 
 .PHONY: audit
@@ -125,7 +125,7 @@ audit: ## Published faults in crates and Python packages, of databases on the ne
 	@scripts/audit.sh
 
 .PHONY: model
-model: ## The default model out of DATA=folder, by RECIPE (three-labels), to OUT (models/default): hours
+model: ## The default model out of DATA=folder, by RECIPE (three-labels), to OUT (models/default): hours; TEXTS=300 to try it
 	@models/training/make.sh "$(DATA)" "$(or $(OUT),models/default)" $(RECIPE)
 
 .PHONY: unit

@@ -2,6 +2,7 @@
 # Makes a model from the data to the finished folder: make.sh DATA OUT [RECIPE]
 # Recipes are three-labels (the default model) and two-labels (what it was before). It takes hours on two cores, and tells how many.
 # What is done is kept in .cache/model/RECIPE: broken off, it goes on from the last stage. Needs python3 (3.11), mvn, npm and cargo.
+# TEXTS=300 trains on so many texts only, in minutes, to try all stages out.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -13,12 +14,12 @@ fi
 data=$(cd "$1" && pwd)
 out=$2
 recipe=${3:-three-labels}
-work=$root/.cache/model/$recipe
+work=$root/.cache/model/$recipe${TEXTS:+-$TEXTS}
 
 "$here/fetch.sh" "$root/.cache/model/sources"
 "$root/scripts/python-packages.sh" "$here/requirements.txt" "$root/.cache/training"
 export PYTHONPATH=$root/.cache/training:$here:$root/models/prepare PYTHONDONTWRITEBYTECODE=1
-python3 -m sentiment_training "$data" "$root/.cache/model/sources" "$work" --recipe "$recipe"
+python3 -m sentiment_training "$data" "$root/.cache/model/sources" "$work" --recipe "$recipe" ${TEXTS:+--texts "$TEXTS"}
 rm -rf "$work/finished"
 python3 -m prepare_model "$work/float32" --int8 --output "$work/finished" --texts <(cut -f1 "$data/sst2_dev.tsv" | head -n 200)
 

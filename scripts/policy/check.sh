@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Holds the operator's manifests and every rendered variant of a service's children against checkov, kube-score and
-# the restricted Pod Security Standard. Needs the tool groups helm, kube-score and pod-security, and no cluster.
+# the restricted Pod Security Standard, and the bundle for OLM against OLM's and OperatorHub's own validators. Needs the tool
+# groups helm, kube-score, olm and pod-security, and no cluster.
 #
 #   scripts/policy/check.sh
 #
@@ -82,4 +83,16 @@ while read -r tool rule variant object _; do
 done <"$exceptions"
 ((failed)) || pass "checkov and kube-score: $(wc -l <"$work/findings") findings in ${#files[@]} variants, each listed with a reason"
 check "the restricted Pod Security Standard" pod-security "${files[@]}"
+
+# operator-verify ends with 0 whatever it has found. It takes permissions, which name no version, for uses of versions that are
+# gone, and says that one of the validators that it has is going to be another.
+olm_bundle() {
+  local found
+  kubectl annotate --local --dry-run=client --filename "$work/config-default.yaml" --output json kubesentiment.io/none- |
+    "$root/scripts/release/olm_bundle.py" --version 1.2.3 --time 0 --dest "$work/olm" --repository https://example.com/team/repository
+  operator-verify manifests --operatorhub_validate --object_validate "$work/olm/manifests" >"$work/operator-verify.out" 2>&1
+  found=$(grep -vE 'deprecated and removed in v1\.25.*ClusterPermissions|\\"operatorhub\\" validator is deprecated' "$work/operator-verify.out" || true)
+  [[ -z $found ]] || { echo "$found"; return 1; }
+}
+check "the bundle for OLM" olm_bundle
 summary

@@ -4,16 +4,18 @@
     olm_bundle.py --version VERSION --time EPOCH --dest FOLDER [--repository URL] <OBJECTS
 
 OBJECTS are those of config/default as JSON, one after the other. Admission policies aren't among what OLM installs, so they
-are left out. Files are written in JSON, which is YAML. Needs nothing but Python.
+are left out. Files are written in JSON, which is YAML. Its icon is the playground's.
 """
 
 import argparse
+import base64
 import json
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
 NAME = "kubesentiment-operator"
+ICON = Path(__file__).parents[2] / "inference-server/src/http/playground/icon.svg"
 # Beside the operator itself: OLM installs these as they are.
 AS_THEY_ARE = {"Service", "PodDisruptionBudget", "NetworkPolicy"}
 EXAMPLE = {"apiVersion": "kubesentiment.io/v1alpha1", "kind": "SentimentService", "metadata": {"name": "reviews"}, "spec": {}}
@@ -64,6 +66,7 @@ def service_version(options, by_kind):
         "spec": {
             "displayName": "KubeSentiment",
             "description": DESCRIPTION,
+            "icon": [{"base64data": base64.b64encode(ICON.read_bytes()).decode(), "mediatype": "image/svg+xml"}],
             "version": options.version,
             "maturity": "alpha",
             "minKubeVersion": "1.33.0",

@@ -70,8 +70,9 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--no-figures", action="store_true", help="don't measure texts a second")
     asked = parser.parse_args(given)
-    if asked.texts is not None and not asked.texts.is_file():
-        parser.error(f"--texts: there is no {asked.texts}")
+    # A pipe is as good as a file: it is read once.
+    if asked.texts is not None and (not asked.texts.exists() or asked.texts.is_dir()):
+        parser.error(f"--texts: there is no file {asked.texts}")
     return asked
 
 

@@ -166,6 +166,10 @@ e2e: deploy ## The real node: images, operator, pods, failures
 monitoring: deploy ## Alert rules and dashboards, by promtool and against what the node's pods tell
 	@scripts/test-monitoring.sh
 
+.PHONY: dashboard-pictures
+dashboard-pictures: deploy ## The dashboards' pictures in docs/images anew, from services on the node, in MINUTES (15) of calls
+	@scripts/dashboard-pictures/from-node.sh
+
 # What takes minutes alone, or programs of others that take minutes to build, is `make test-all`'s: of the server against
 # programs of others, and of the node. By hand, before an issue is closed or a release is made.
 SLOW := schemathesis_ kserves_

@@ -68,7 +68,7 @@ def development(folder):
 
 
 def training(folder, plan, development, wordnet, coloured):
-    """The examples of a round: its parts, facts and emoji, without any text of a development set, shuffled.
+    """The examples of a round: its parts, facts, people and emoji, without any text of a development set, shuffled.
 
     `development` are the sets whose texts are left out, `wordnet` is the folder of WordNet's files; `coloured(text)` tells
     whether a definition has a word with a tone.
@@ -85,6 +85,9 @@ def training(folder, plan, development, wordnet, coloured):
     plain = facts.written(plan.facts, plan.settings.seed)
     plain += facts.definitions(wordnet, plan.definitions, plan.settings.seed, coloured)
     examples += [Example(text, NEUTRAL) for text in plain]
+    examples += [
+        Example(text, LABELS.index(label)) for text, label in facts.about_people(plan.people, plan.settings.seed)
+    ]
     examples += with_emoji(plan.emoji, read_emoji(folder), plain, examples, rng)
     rng.shuffle(examples)
     return examples

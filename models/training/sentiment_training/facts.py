@@ -210,6 +210,127 @@ FRAMES = (
     "The report covers {month} and {month2}.",
     "{person} replied on {day}.",
 )
+GROUPS = [
+    "Muslim",
+    "Christian",
+    "Jewish",
+    "Buddhist",
+    "Hindu",
+    "Catholic",
+    "atheist",
+    "gay",
+    "lesbian",
+    "straight",
+    "transgender",
+    "Black",
+    "white",
+    "Asian",
+    "Arab",
+    "Latino",
+    "Mexican",
+    "German",
+    "Polish",
+    "Chinese",
+    "Nigerian",
+    "Turkish",
+    "Indian",
+    "American",
+    "French",
+    "Russian",
+    "deaf",
+    "blind",
+    "disabled",
+    "autistic",
+    "old",
+    "young",
+    "elderly",
+]
+NAMES = [
+    "Anna",
+    "Mohamed",
+    "Jamal",
+    "Heidi",
+    "Chen",
+    "Anjali",
+    "Luis",
+    "Aisha",
+    "Ivan",
+    "Kofi",
+    "Sarah",
+    "Ahmed",
+    "Latoya",
+    "Jürgen",
+    "Ling",
+    "Ravi",
+    "María",
+    "Yusuf",
+    "Svetlana",
+    "Adaeze",
+    "Tom",
+    "Omar",
+    "DeShawn",
+    "Greta",
+    "Mei",
+    "Deepa",
+    "Carlos",
+    "Leila",
+    "Piotr",
+    "Chidi",
+]
+JOBS = [
+    "teacher",
+    "nurse",
+    "plumber",
+    "cook",
+    "clerk",
+    "farmer",
+    "student",
+    "baker",
+    "lawyer",
+    "cashier",
+    "pilot",
+    "gardener",
+    "dentist",
+    "guard",
+    "painter",
+]
+# Whoever it is about, the label is the sentence's.
+ABOUT_PEOPLE = {
+    "neutral": (
+        "My {job} is {group}.",
+        "He is {group}.",
+        "I am {group}.",
+        "Her family is {group}.",
+        "There is a {group} {job} in our street.",
+        "A {group} woman sat beside me on the train.",
+        "The {group} boy walked to the {place}.",
+        "Our new {job} is a {group} man from {city}.",
+        "Two {group} people came to the {place} on {day}.",
+        "A {group} {job} showed me the way to the {place}.",
+        "The article is about {group} voters.",
+        "{name} works as a {job}.",
+        "{name} called on {day}.",
+        "I sent the file to {name}.",
+        "{name} and {name2} share a flat in {city}.",
+        "The next speaker is {name}.",
+    ),
+    "positive": (
+        "The {group} {job} was kind and patient.",
+        "Our {group} guide made the day.",
+        "A {group} woman helped us at once, and we are grateful.",
+        "Working with {name} is a pleasure.",
+        "{name} fixed it in no time, thank you!",
+        "The cake from {name} was delicious.",
+    ),
+    "negative": (
+        "The {group} {job} ignored us.",
+        "Our {group} guide came late and knew nothing.",
+        "A {group} man shouted at the staff.",
+        "Working with {name} is a pain.",
+        "{name} never answers and broke the printer.",
+        "The soup from {name} was cold and bland.",
+    ),
+}
 ORDERS = ["{text}", "{text}", "{text}", "{lower}", "{bare}", "{upper}"]
 
 
@@ -248,6 +369,28 @@ def written(count, seed):
         text = _upper_first(text)
         form = rng.choice(ORDERS)
         found.append(form.format(text=text, lower=text.lower(), bare=text.rstrip("."), upper=text.upper()))
+    return found
+
+
+def about_people(count, seed):
+    """`count` pairs of a sentence about somebody and its label's name: each label as likely with every name and group."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(count):
+        label = rng.choice(("neutral", "neutral", "positive", "negative"))
+        text = rng.choice(ABOUT_PEOPLE[label]).format(
+            group=rng.choice(GROUPS),
+            job=rng.choice(JOBS),
+            name=rng.choice(NAMES),
+            name2=rng.choice(NAMES),
+            place=rng.choice(PLACES),
+            city=rng.choice(CITIES),
+            day=rng.choice(DAYS),
+        )
+        text = re.sub(r"\b([Aa]) (?=[AEIOaeio])", r"\1n ", text)
+        found.append(
+            (rng.choice(ORDERS).format(text=text, lower=text.lower(), bare=text.rstrip("."), upper=text.upper()), label)
+        )
     return found
 
 

@@ -74,6 +74,25 @@ class Sets(unittest.TestCase):
         }
         self.assertEqual(alone, {("👍", POSITIVE), ("👎", NEGATIVE)})
 
+    def test_what_names_are_measured_by_is_not_trained_on(self):
+        measured = {
+            frame.format(name).lower().rstrip(".")
+            for _, frame, names in measure.lines("groups.tsv")
+            for name in names.split()
+        }
+        for recipe in RECIPES.values():
+            for plan in recipe.rounds:
+                written = facts.about_people(plan.people, plan.settings.seed)
+                self.assertFalse(measured & {text.lower().rstrip(".") for text, _ in written})
+
+    def test_sentences_about_people_say_the_same_of_every_group(self):
+        by_label = {}
+        for text, label in facts.about_people(9_000, 1):
+            for group in facts.GROUPS:
+                if f" {group.lower()} " in f" {text.lower().rstrip('.')} ":
+                    by_label.setdefault(label, set()).add(group)
+        self.assertEqual(by_label, {label: set(facts.GROUPS) for label in facts.ABOUT_PEOPLE})
+
     def test_what_facts_are_measured_by_is_not_trained_on(self):
         measured = {line[0].lower().rstrip(".") for line in measure.lines("neutral_facts.txt")}
         for recipe in RECIPES.values():

@@ -21,6 +21,8 @@ sign() {
   cosign public-key --key "$key" --outfile "$dist/cosign.pub"
   cosign sign-blob "${with[@]}" --bundle "$dist/SHA256SUMS.sigstore.json" "$dist/SHA256SUMS"
   cosign attest-blob "${with[@]}" --bundle "$dist/provenance.sigstore.json" --statement "$dist/provenance.json"
+  # cosign keeps to its owner what everybody is to have.
+  chmod 644 "$dist"/{cosign.pub,*.sigstore.json}
 }
 
 step "signatures" sign

@@ -112,9 +112,10 @@ def check_unpadded(original: Padded, unpadded: Unpadded, texts: list[np.ndarray]
         expected = alone(original, texts)
     except Exception as problem:
         raise Refused(f"ONNX's reference evaluator doesn't run it: {problem}") from problem
-    # Where a batch is quantized as a whole, the model itself answers otherwise in a batch than alone.
+    # Where a batch is quantized as a whole, the model itself answers otherwise in a batch than alone. These batches have
+    # other steps than its own, so the largest difference of some texts may be another, and is of that size only.
     own = compare("", expected, in_batches(original, texts)).difference
-    in_a_batch = max(STEPS, own) if original.is_quantized else FLOATS
+    in_a_batch = max(STEPS, 2 * own) if original.is_quantized else FLOATS
     found = []
     for what, answers, tolerance in (
         ("alone", alone(unpadded, texts), FLOATS),

@@ -58,7 +58,7 @@ service() {
 kubectl create namespace "$namespace" >/dev/null
 {
   service reviews "{replicas: 2, cache: {redis: {host: $address, port: $redis_port}}}"
-  service mails '{replicas: 1, batching: {queueCapacity: 8}, env: [{name: MLOPS_ASYNC_BATCH_MAX_JOBS, value: "2"}]}'
+  service mails '{replicas: 1, server: {batching: {queueCapacity: 8}}, env: [{name: MLOPS_ASYNC_BATCH_MAX_JOBS, value: "2"}]}'
   service chats '{replicas: 1, image: {tag: no-such-tag}}'
   service surveys '{replicas: 1, env: [{name: MLOPS_ONNX_MODEL_PATH, value: /no/such/model}]}'
 } | kubectl apply -f - >/dev/null

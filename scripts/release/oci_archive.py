@@ -35,6 +35,9 @@ def main():
     healthcheck = json.loads(config_of_docker.read_bytes()).get("Healthcheck")
     if healthcheck:
         config["config"]["Healthcheck"] = healthcheck
+    # buildah notes there which image it built a step on, one of its own that is another each time.
+    for step in config["history"]:
+        step.pop("comment", None)
 
     contents = {"oci-layout": (folder / "oci-layout").read_bytes()}
 

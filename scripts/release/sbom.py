@@ -82,6 +82,13 @@ def model(folder, version):
             "licenses": [{"license": {"id": "Apache-2.0"}}], "components": sorted(parts, key=lambda part: part["name"])}
 
 
+def parts_of(described):
+    """A package and its program. `cargo cyclonedx` gives both one reference, and so all programs of a package."""
+    name = described["purl"].removeprefix("pkg:cargo/").partition("@")[0]
+    package = {**described, "type": "library", "name": name, "purl": f"pkg:cargo/{name}@{described['version']}"}
+    return package, {"type": "application", "bom-ref": f"program/{described['name']}", "name": described["name"], "version": described["version"]}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", required=True)
@@ -100,10 +107,11 @@ def main():
     for file in options.crates:
         # Where the sources lay while this was made is nobody's business.
         crates = json.loads(file.read_text().replace(options.sources, ""))
-        program = crates["metadata"]["component"]
+        package, program = parts_of(crates["metadata"]["component"])
         programs.append(program["bom-ref"])
+        dependencies[program["bom-ref"]] = {package["bom-ref"]}
         tools.update({tool["name"]: tool for tool in crates["metadata"]["tools"]})
-        components.update({component["bom-ref"]: component for component in [program, *crates["components"]]})
+        components.update({component["bom-ref"]: component for component in [package, program, *crates["components"]]})
         for dependency in crates["dependencies"]:
             dependencies.setdefault(dependency["ref"], set()).update(dependency.get("dependsOn", []))
 

@@ -29,16 +29,17 @@ blocks() {
 
 restore() {
   local status=$?
+  cd "$root"
   rm -rf "$work"
   "$root/scripts/deploy.sh" || status=1
   exit "$status"
 }
 trap restore EXIT
 
-mkdir "$work/folder" "$work/home"
+mkdir -p "$work/folder" "$work/home/.config/containers"
 cp "$dist"/* "$work/folder/"
 # The node's registry has no certificate; every other one would have.
-printf '[[registry]]\nlocation = "127.0.0.1:5000"\ninsecure = true\n' >"$work/registries.conf"
+printf '[[registry]]\nlocation = "127.0.0.1:5000"\ninsecure = true\n' >"$work/home/.config/containers/registries.conf"
 {
   cat <<'EOF'
 set -euo pipefail
@@ -52,7 +53,7 @@ EOF
 kubectl delete -k "$root/config/default" --ignore-not-found --timeout=2m >/dev/null
 cd "$work/folder"
 begin=$SECONDS
-HOME=$work/home PATH=$work/home/.local/bin:$PATH CONTAINERS_REGISTRIES_CONF=$work/registries.conf \
+HOME=$work/home PATH=$work/home/.local/bin:$PATH \
   "$root/e2e/cluster/exec.sh" bash "$work/commands.sh" | tee "$work/output"
 grep -q '^POSITIVE ' "$work/output" || die "there was no prediction"
 ! kubectl get customresourcedefinition sentimentservices.kubesentiment.io 2>/dev/null || die "something is left"

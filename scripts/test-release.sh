@@ -25,6 +25,8 @@ fails() {
   cat "$work/refusal"
   grep -qF -- "$words" "$work/refusal"
 }
+# none COMMAND...: that it finds nothing.
+none() { ! "$@" | grep .; }
 
 need jq openssl
 e2e/cluster/build-tools.sh cosign helm
@@ -48,7 +50,6 @@ one=$work/one/dist two=$work/two/dist
 check "both have the same digests" diff "$one/SHA256SUMS" "$two/SHA256SUMS"
 check "both have the same provenance" diff "$one/provenance.json" "$two/provenance.json"
 check "every file has its digest" diff <(cd "$two" && printf '%s\n' * | grep -vxE 'SHA256SUMS|provenance.json') <(awk '{print $2}' "$two/SHA256SUMS")
-none() { ! "$@" | grep .; }
 check "everybody may read every file" none find "$one" ! -perm -004
 check "without a key nothing is signed" test ! -e "$two/SHA256SUMS.sigstore.json"
 

@@ -284,15 +284,11 @@ function Dashboard({ data }: { data: Map<Panel, DataFrame[]> }) {
       </div>
       {[...data].map(([panel, frames]) => (
         <At key={panel.id} panel={panel}>
-          {(width, height) =>
-            panel.type === "row" ? (
-              <h2 style={{ ...(theme.typography.h5 as object), margin: 0 }}>{panel.title}</h2>
-            ) : (
-              <PanelChrome title={panel.title} description={panel.description} width={width} height={height}>
-                {(width, height) => <Content {...{ panel, width, height }} data={frames} />}
-              </PanelChrome>
-            )
-          }
+          {(width, height) => (
+            <PanelChrome title={panel.title} description={panel.description} width={width} height={height}>
+              {(width, height) => <Content {...{ panel, width, height }} data={frames} />}
+            </PanelChrome>
+          )}
         </At>
       ))}
     </div>
@@ -305,7 +301,7 @@ async function draw() {
   const item = (transformer: any) => ({ ...transformer, transformation: async () => transformer });
   standardTransformersRegistry.setInit(() => [...transformers.values()].map(item));
   const data = new Map<Panel, DataFrame[]>();
-  for (const panel of dashboard.panels) data.set(panel, panel.type === "row" ? [] : await dataOf(panel));
+  for (const panel of dashboard.panels) data.set(panel, await dataOf(panel));
   const context: any = { eventsScope: "picture", eventBus: new EventBusSrv() };
   const page = (
     <ThemeContext.Provider value={theme}>

@@ -88,7 +88,7 @@ check "the restricted Pod Security Standard" pod-security "${files[@]}"
 # gone, and says that one of the validators that it has is going to be another.
 olm_bundle() {
   local found
-  kubectl annotate --local --dry-run=client --filename "$work/config-default.yaml" --output json kubesentiment.io/none- |
+  to_json <"$work/config-default.yaml" | jq '.[]' |
     "$root/scripts/release/olm_bundle.py" --version 1.2.3 --time 0 --dest "$work/olm" --repository https://example.com/team/repository
   operator-verify manifests --operatorhub_validate --object_validate "$work/olm/manifests" >"$work/operator-verify.out" 2>&1
   found=$(grep -vE 'deprecated and removed in v1\.25.*ClusterPermissions|\\"operatorhub\\" validator is deprecated' "$work/operator-verify.out" || true)

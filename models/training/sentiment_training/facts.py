@@ -366,9 +366,7 @@ def written(count, seed):
             hour=f"{rng.randrange(1, 12)} am",
             hour2=f"{rng.randrange(1, 12)} pm",
         )
-        text = _upper_first(text)
-        form = rng.choice(ORDERS)
-        found.append(form.format(text=text, lower=text.lower(), bare=text.rstrip("."), upper=text.upper()))
+        found.append(_typed(_upper_first(text), rng))
     return found
 
 
@@ -388,10 +386,13 @@ def about_people(count, seed):
             day=rng.choice(DAYS),
         )
         text = re.sub(r"\b([Aa]) (?=[AEIOaeio])", r"\1n ", text)
-        found.append(
-            (rng.choice(ORDERS).format(text=text, lower=text.lower(), bare=text.rstrip("."), upper=text.upper()), label)
-        )
+        found.append((_typed(text, rng), label))
     return found
+
+
+def _typed(text, rng):
+    """The text as people type it: one of `ORDERS`."""
+    return rng.choice(ORDERS).format(text=text, lower=text.lower(), bare=text.rstrip("."), upper=text.upper())
 
 
 def definitions(folder, count, seed, favourable):
